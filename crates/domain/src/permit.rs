@@ -1,0 +1,39 @@
+//! The proof that somebody was allowed to.
+
+use crate::ids::KeyId;
+
+/// Proof that authorisation said yes to one action. Only [`crate::policy::authorize`] can make one, and the hsm crate does nothing with
+/// a key without one, so that a forgotten check does not compile.
+///
+/// It is neither `Clone` nor `Default`, and has no public constructor:
+///
+/// ```compile_fail
+/// let forged = claviger_domain::Permit { action: "kms:Decrypt", key: None, basis: String::new() };
+/// ```
+#[derive(Debug)]
+pub struct Permit {
+    action: &'static str,
+    key: Option<KeyId>,
+    basis: String,
+}
+
+impl Permit {
+    pub(crate) fn new(action: &'static str, key: Option<KeyId>, basis: String) -> Self {
+        Self { action, key, basis }
+    }
+
+    /// The action that was allowed: `kms:Encrypt`.
+    pub fn action(&self) -> &'static str {
+        self.action
+    }
+
+    /// Whether the permit is about this key. The hsm crate asks before it touches material.
+    pub fn covers(&self, key: KeyId) -> bool {
+        self.key == Some(key)
+    }
+
+    /// Which policy and statement allowed it, for the audit entry.
+    pub fn basis(&self) -> &str {
+        &self.basis
+    }
+}

@@ -1,0 +1,1 @@
+//! Durable records and audit bundles. Placeholder for the agreed interface; the owner of this crate fills it in.
