@@ -1,6 +1,6 @@
 //! The managed object: a key with its state, policy, tags, rotation, and the sealed versions of its material.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -165,6 +165,8 @@ pub struct Key {
     pub policy: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
+    /// The aliases that stand for it. Each alias has a record of its own; both change in one commit.
+    pub aliases: BTreeSet<AliasName>,
     /// Automatic rotation; none when switched off.
     pub rotation: Option<RotationSchedule>,
     /// All versions of its material, oldest first. The last one encrypts.

@@ -79,6 +79,42 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The name that the audit log, the metrics and the AWS doors use: the exception's name in the AWS KMS API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MissingCredentials => "MissingAuthenticationTokenException",
+            Self::IncompleteSignature => "IncompleteSignatureException",
+            Self::UnknownCredential => "UnrecognizedClientException",
+            Self::WrongSignature => "InvalidSignatureException",
+            Self::AccessDenied => "AccessDeniedException",
+            Self::Reserved => "NotAuthorizedException",
+            Self::Unparsable => "SerializationException",
+            Self::Invalid => "ValidationException",
+            Self::UnknownOperation => "UnknownOperationException",
+            Self::Unsupported => "UnsupportedOperationException",
+            Self::InvalidArn => "InvalidArnException",
+            Self::InvalidAliasName => "InvalidAliasNameException",
+            Self::InvalidMarker => "InvalidMarkerException",
+            Self::InvalidGrantToken => "InvalidGrantTokenException",
+            Self::InvalidTag => "TagException",
+            Self::MalformedPolicy => "MalformedPolicyDocumentException",
+            Self::NotFound => "NotFoundException",
+            Self::AlreadyExists => "AlreadyExistsException",
+            Self::Disabled => "DisabledException",
+            Self::InvalidState => "KMSInvalidStateException",
+            Self::InvalidKeyUsage => "InvalidKeyUsageException",
+            Self::IncorrectKey => "IncorrectKeyException",
+            Self::InvalidCiphertext => "InvalidCiphertextException",
+            Self::Conflict => "ConflictException",
+            Self::LimitExceeded => "LimitExceededException",
+            Self::Throttled => "ThrottlingException",
+            Self::DryRun => "DryRunOperationException",
+            Self::KeyUnavailable => "KeyUnavailableException",
+            Self::DependencyTimeout => "DependencyTimeoutException",
+            Self::Internal => "KMSInternalException",
+        }
+    }
+
     /// Whose turn it is.
     pub fn who(self) -> Who {
         match self {
