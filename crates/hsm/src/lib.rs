@@ -1,1 +1,44 @@
-//! placeholder
+//! The cryptographic boundary: the only crate in which plaintext key material exists.
+//!
+//! What crosses the boundary is plain data (ids, sealed blobs, bytes in, bytes out) and opaque handles ([`Material`], [`AccountKey`],
+//! [`AccessSecret`], [`SigningKey`], [`LogSigner`]). Handles are cheap to clone and cannot be printed or serialized; the types that hold the
+//! secrets behind them are private to this crate, cannot be cloned, live in locked memory and are wiped when dropped.
+//!
+//! What this crate is not: it does no I/O (callers hand in bytes and store bytes), knows no protocol, decides nothing about access.
+//! It asks for the proof of a decision instead: every use of a key takes a [`Permit`](claviger_domain::Permit).
+//!
+//! Start reading at [`Hsm`] in `hierarchy.rs` (root key, seals, account keys), then `xaes.rs` (the one construction that encrypts everything),
+//! `envelope.rs` (what clients get) and `sealed.rs` (what the store gets), then `usage.rs` (Encrypt, Decrypt and their kin).
+//! The specification is design/crypto.md; `memory.rs` and `memory/system.rs` are the only files with `unsafe`.
+
+mod access_secret;
+mod encoding;
+mod envelope;
+mod error;
+mod hierarchy;
+mod hygiene;
+mod kdf;
+mod log_signer;
+mod material;
+mod memory;
+mod record;
+mod seal;
+mod sealed;
+mod self_test;
+mod state;
+mod token;
+mod usage;
+mod xaes;
+
+pub use access_secret::{AccessSecret, SigningKey};
+pub use envelope::Envelope;
+pub use error::HsmError;
+pub use hierarchy::{AccountKey, Hsm};
+pub use hygiene::{HygieneProblem, harden_process};
+pub use log_signer::LogSigner;
+pub use material::Material;
+pub use memory::{MemoryReport, memory_report};
+pub use record::RecordIdentity;
+pub use seal::{PassphraseCost, SealSecret, SealedRoot, generate_file_seal_secret};
+pub use sealed::account_key_version;
+pub use self_test::self_test;

@@ -1,0 +1,122 @@
+//! Access keys' secrets and the signatures that they verify. Source: AWS General Reference, "Create a signed AWS API request" (SigV4).
+//!
+//! A secret is 240 random bits, which base64 writes as the 40 characters that clients know. Only the bits are kept.
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use claviger_domain::AccessKeyId;
+use zeroize::Zeroizing;
+
+use crate::encoding::AssociatedData;
+use crate::error::HsmError;
+use crate::hierarchy::{AccountKey, Hsm};
+use crate::memory::Secret;
+use crate::state::State;
+
+const SECRET_BYTES: usize = 30;
+const SECRET_CHARACTERS: usize = 40;
+
+/// An access key's secret. A handle; the secret stays in locked memory.
+#[derive(Clone)]
+pub struct AccessSecret(Arc<AccessSecretInner>);
+
+struct AccessSecretInner {
+    /// The 30 bytes and two zeroes.
+    secret: Secret,
+    state: Arc<State>,
+}
+
+/// The key that signs one day's requests to one service in one Region. A handle, to be cached.
+///
+/// The HMAC state is kept ready, so that a signature costs two SHA-256 compressions and the message. It is AWS-LC's, in ordinary memory, wiped
+/// when dropped: what it could betray is a day's signatures for one access key, not the access key and no key material.
+#[derive(Clone)]
+pub struct SigningKey(Arc<SigningKeyInner>);
+
+struct SigningKeyInner {
+    key: hmac::Key,
+    state: Arc<State>,
+}
+
+impl Hsm {
+    /// A new secret for an access key: the text to show once, and the secret sealed under the account's key.
+    pub fn create_access_secret(
+        &self,
+        key: &AccountKey,
+        access_key: &AccessKeyId,
+    ) -> Result<(Zeroizing<String>, Vec<u8>), HsmError> {
+        self.state.check()?;
+        let secret = Secret::generate()?;
+        let (bits, _) = secret.expose().split_at(SECRET_BYTES);
+        let mut text = Zeroizing::new(String::with_capacity(SECRET_CHARACTERS));
+        STANDARD.encode_string(bits, &mut text);
+        let mut padded = Zeroizing::new([0; 32]);
+        padded.split_at_mut(SECRET_BYTES).0.copy_from_slice(bits);
+        let sealed = key.seal(self.access_secret_identity(key, access_key), &*padded)?;
+        Ok((text, sealed))
+    }
+
+    /// Opens an access key's secret.
+    pub fn open_access_secret(
+        &self,
+        key: &AccountKey,
+        access_key: &AccessKeyId,
+        sealed: &[u8],
+    ) -> Result<AccessSecret, HsmError> {
+        self.state.check()?;
+        let name = || format!("secret of access key {access_key}, account {}", key.account());
+        let secret =
+            key.open(sealed, name, |blob, secret| blob.open_secret(secret, self.access_secret_identity(key, access_key)))?;
+        Ok(AccessSecret(Arc::new(AccessSecretInner { secret, state: Arc::clone(&self.state) })))
+    }
+
+    fn access_secret_identity(&self, key: &AccountKey, access_key: &AccessKeyId) -> AssociatedData {
+        AssociatedData::new("access secret", self.deployment).number(key.account().number()).text(access_key.as_str())
+    }
+}
+
+impl AccessSecret {
+    /// The key for one credential scope: the date as `yyyymmdd`, the Region, the service.
+    pub fn signing_key(&self, date: &str, region: &str, service: &str) -> Result<SigningKey, HsmError> {
+        self.0.state.check()?;
+        let mut text = Zeroizing::new([0; 4 + SECRET_CHARACTERS]);
+        let (prefix, secret) = text.split_at_mut(4);
+        prefix.copy_from_slice(b"AWS4");
+        let (bits, _) = self.0.secret.expose().split_at(SECRET_BYTES);
+        STANDARD.encode_slice(bits, secret).map_err(|_| HsmError::Primitive("base64"))?;
+        let mut key = hmac::Key::new(hmac::HMAC_SHA256, &*text);
+        for part in [date, region, service, "aws4_request"] {
+            let mut derived = Zeroizing::new([0; 32]);
+            sign_into(&key, part.as_bytes(), &mut derived)?;
+            key = hmac::Key::new(hmac::HMAC_SHA256, &*derived);
+        }
+        Ok(SigningKey(Arc::new(SigningKeyInner { key, state: Arc::clone(&self.0.state) })))
+    }
+}
+
+impl SigningKey {
+    /// Whether these 32 bytes are this key's signature of the string to sign. Compared in constant time. Nothing verifies in the error state.
+    pub fn verify(&self, string_to_sign: &[u8], signature: &[u8]) -> bool {
+        if self.0.state.check().is_err() {
+            return false;
+        }
+        verify_slices_are_equal(hmac::sign(&self.0.key, string_to_sign).as_ref(), signature).is_ok()
+    }
+
+    /// This key's signature of the string to sign.
+    pub fn sign(&self, string_to_sign: &[u8]) -> Result<[u8; 32], HsmError> {
+        self.0.state.check()?;
+        let mut signature = [0; 32];
+        sign_into(&self.0.key, string_to_sign, &mut signature)?;
+        Ok(signature)
+    }
+}
+
+/// HMAC-SHA256 straight into a buffer that the caller wipes where the tag is itself a key.
+fn sign_into(key: &hmac::Key, data: &[u8], out: &mut [u8; 32]) -> Result<(), HsmError> {
+    hmac::sign_to_buffer(key, data, out).map(|_| ()).map_err(|_| HsmError::Primitive("HMAC"))
+}

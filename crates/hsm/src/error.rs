@@ -1,0 +1,83 @@
+//! What can go wrong inside the boundary. No variant carries a secret.
+
+use std::fmt;
+
+use claviger_domain::Refusal;
+
+/// Why the hsm refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HsmError {
+    /// A seal did not open, or could not be made.
+    SealRefused {
+        /// Which one.
+        seal: String,
+        /// Why, and what to do.
+        why: String,
+    },
+    /// Something that was stored does not open: it was changed, moved or replaced outside of Claviger. Names the record.
+    Tampered(String),
+    /// The hsm is in its error state: a self-test or a consistency check failed, and every operation is refused from then on.
+    SelfTestFailed(String),
+    /// A ciphertext does not open: wrong key, wrong context, truncated or forged. Deliberately one error.
+    InvalidCiphertext,
+    /// A token was not made by this deployment for this purpose, or was changed.
+    InvalidToken,
+    /// The permit is for another key or another action. A defect of the caller, never of a client.
+    PermitMismatch,
+    /// A handle does not belong to the thing it was used for. A defect of the caller, never of a client. Says which.
+    WrongKey(String),
+    /// The system gave no memory for a secret. Says why.
+    SecretMemory(String),
+    /// A primitive refused, which it does only when memory or randomness run out. Names the primitive.
+    Primitive(&'static str),
+}
+
+impl fmt::Display for HsmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SealRefused { seal, why } => write!(f, "the seal \"{seal}\" did not open: {why}"),
+            Self::Tampered(record) => write!(
+                f,
+                "the stored {record} does not open: it was changed, moved or replaced outside of Claviger. Nothing was repaired; \
+                 restore the store from a backup, and find out who can write to it"
+            ),
+            Self::SelfTestFailed(what) => write!(
+                f,
+                "the hsm is in its error state, and refuses every operation, because the test of {what} failed. Restart the node; \
+                 if it fails again, do not trust this machine or this build"
+            ),
+            Self::InvalidCiphertext => f.write_str("the ciphertext does not open"),
+            Self::InvalidToken => f.write_str("the token was not made by this deployment for this purpose"),
+            Self::PermitMismatch => {
+                f.write_str("the permit is for another key or another action (a defect in Claviger: please report it)")
+            }
+            Self::WrongKey(what) => write!(f, "{what} (a defect in Claviger: please report it)"),
+            Self::SecretMemory(why) => write!(f, "no memory for a secret: {why}"),
+            Self::Primitive(name) => write!(f, "{name} failed, which it does only when memory or randomness run out"),
+        }
+    }
+}
+
+impl std::error::Error for HsmError {}
+
+impl From<HsmError> for Refusal {
+    /// What a client is told. Names of records and inner reasons go to the audit entry only.
+    fn from(error: HsmError) -> Self {
+        let reason = error.to_string();
+        let refusal = match error {
+            HsmError::InvalidCiphertext => return Self::invalid_ciphertext(),
+            HsmError::InvalidToken => return Self::new(claviger_domain::Kind::InvalidMarker, "The marker is not valid."),
+            HsmError::Tampered(_) => {
+                Self::internal("A stored record failed its integrity check. The operator finds it in the audit log.")
+            }
+            HsmError::SealRefused { .. } => Self::key_unavailable("The deployment's seal did not open."),
+            HsmError::SelfTestFailed(_) => {
+                Self::key_unavailable("A self-test of the cryptographic module failed. It refuses every operation.")
+            }
+            HsmError::PermitMismatch | HsmError::WrongKey(_) | HsmError::SecretMemory(_) | HsmError::Primitive(_) => {
+                Self::internal("The cryptographic module refused. The operator finds the reason in the audit log.")
+            }
+        };
+        refusal.with_reason(reason)
+    }
+}

@@ -1,0 +1,277 @@
+//! Seals: what wraps the root key at rest. Each seal wraps the same root key, so that any one of them opens the deployment.
+//!
+//! From the seal's secret comes a seal key (file: HKDF with SHA-256; passphrase: argon2id), from that a check value, which is stored so that a
+//! wrong secret is told from a damaged store, and a wrapping key. Everything read here comes from untrusted storage.
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::encoding::{AssociatedData, base64_bytes};
+use crate::error::HsmError;
+use crate::kdf;
+use crate::memory::Secret;
+use crate::sealed::{self, Blob};
+
+/// What opens a seal. Neither `Debug` nor `Clone`; wiped when dropped.
+pub enum SealSecret {
+    /// The bytes of a key file: exactly 32. For development: whoever reads the file has the keys.
+    File(Zeroizing<Vec<u8>>),
+    /// A passphrase that a person types, or that a supervisor hands over.
+    Passphrase(Zeroizing<String>),
+}
+
+/// What argon2id costs for a passphrase. Stored with the seal, so that it can be raised later. Source: RFC 9106.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassphraseCost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl PassphraseCost {
+    /// The second recommended choice of RFC 9106 section 4, with one lane: 64 MiB, 3 passes; about 0.1 s.
+    pub const DEFAULT: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
+
+    /// Storage is untrusted: costs beyond this would let whoever can write to it stop a node at start. 1 GiB, 32 passes, 16 lanes.
+    const MAX: Self = Self { memory_kib: 1024 * 1024, passes: 32, lanes: 16 };
+
+    fn is_reasonable(self) -> bool {
+        self.memory_kib <= Self::MAX.memory_kib && self.passes <= Self::MAX.passes && self.lanes <= Self::MAX.lanes
+    }
+}
+
+/// The root key as the store keeps it: wrapped once by each seal. Plain data without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedRoot {
+    /// In the order in which they were added.
+    pub(crate) seals: Vec<Seal>,
+}
+
+impl SealedRoot {
+    /// The seals by name, each with its kind: `file` or `passphrase`.
+    pub fn seals(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.seals.iter().map(|seal| (seal.name.as_str(), seal.kind.name()))
+    }
+
+    /// The seal that shall be opened: the named one, or the only one of the secret's kind. Never a guess.
+    pub(crate) fn choose(&self, name: Option<&str>, secret: &SealSecret) -> Result<&Seal, HsmError> {
+        let fits = |seal: &&Seal| seal.kind.name() == secret.kind_name();
+        if let Some(name) = name {
+            let seal = self
+                .seals
+                .iter()
+                .find(|seal| seal.name == name)
+                .ok_or_else(|| refused(name, format!("there is no seal with this name; there are: {}", self.names())))?;
+            let (kind, given) = (seal.kind.name(), secret.kind_name());
+            return if fits(&seal) {
+                Ok(seal)
+            } else {
+                Err(refused(name, format!("it is of kind {kind}, and a {given} was given")))
+            };
+        }
+        let mut candidates = self.seals.iter().filter(fits);
+        match (candidates.next(), candidates.next()) {
+            (Some(seal), None) => Ok(seal),
+            (None, _) => Err(refused("any", format!("no seal is of kind {}; there are: {}", secret.kind_name(), self.names()))),
+            (Some(_), Some(_)) => {
+                Err(refused("any", format!("several seals are of kind {}; name one of: {}", secret.kind_name(), self.names())))
+            }
+        }
+    }
+
+    fn names(&self) -> String {
+        let mut names: Vec<String> = self.seals.iter().map(|seal| format!("{} ({})", seal.name, seal.kind.name())).collect();
+        names.sort();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+}
+
+/// One seal's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Seal {
+    pub(crate) name: String,
+    kind: SealKind,
+    #[serde(with = "base64_bytes")]
+    check: Vec<u8>,
+    /// Each version of the root key, wrapped; oldest first.
+    roots: Vec<WrappedRoot>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", deny_unknown_fields)]
+enum SealKind {
+    #[serde(rename = "file")]
+    File {},
+    #[serde(rename = "passphrase")]
+    Passphrase {
+        #[serde(with = "base64_bytes")]
+        salt: Vec<u8>,
+        cost: PassphraseCost,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrappedRoot {
+    version: u32,
+    #[serde(with = "base64_bytes")]
+    sealed: Vec<u8>,
+}
+
+/// 32 random bytes to be written to a file, as they are, for a seal of kind `file`.
+pub fn generate_file_seal_secret() -> Result<Zeroizing<Vec<u8>>, HsmError> {
+    let mut bytes = Zeroizing::new(vec![0; crate::memory::SECRET_BYTES]);
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| HsmError::Primitive("the random generator"))?;
+    Ok(bytes)
+}
+
+impl SealSecret {
+    fn kind_name(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Passphrase(_) => "passphrase",
+        }
+    }
+}
+
+impl SealKind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::File {} => "file",
+            Self::Passphrase { .. } => "passphrase",
+        }
+    }
+
+    fn new(secret: &SealSecret, cost: PassphraseCost) -> Result<Self, HsmError> {
+        match secret {
+            SealSecret::File(_) => Ok(Self::File {}),
+            SealSecret::Passphrase(_) => {
+                let mut salt = vec![0; 16];
+                aws_lc_rs::rand::fill(&mut salt).map_err(|_| HsmError::Primitive("the random generator"))?;
+                Ok(Self::Passphrase { salt, cost })
+            }
+        }
+    }
+}
+
+impl Seal {
+    const WRAP_VERSION: u32 = 1;
+
+    /// A new seal around these versions of the root key.
+    pub(crate) fn new<'a>(
+        deployment: Uuid,
+        name: &str,
+        secret: &SealSecret,
+        cost: PassphraseCost,
+        roots: impl Iterator<Item = (u32, &'a Secret)>,
+    ) -> Result<Self, HsmError> {
+        let kind = SealKind::new(secret, cost)?;
+        let keys = SealKeys::derive(deployment, name, &kind, secret)?;
+        let roots = roots.map(|(version, root)| {
+            let sealed = sealed::seal(&keys.wrap, Self::WRAP_VERSION, identity(deployment, name, version), root.expose())?;
+            Ok(WrappedRoot { version, sealed })
+        });
+        Ok(Self { name: name.to_owned(), kind, check: keys.check.to_vec(), roots: roots.collect::<Result<_, HsmError>>()? })
+    }
+
+    /// All versions of the root key, oldest first.
+    pub(crate) fn open(&self, deployment: Uuid, secret: &SealSecret) -> Result<Vec<(u32, Secret)>, HsmError> {
+        let keys = SealKeys::derive(deployment, &self.name, &self.kind, secret)?;
+        if verify_slices_are_equal(&keys.check, &self.check).is_err() {
+            let why = match secret {
+                SealSecret::File(_) => "this is not the key file that the deployment was sealed with",
+                SealSecret::Passphrase(_) => "the passphrase is wrong",
+            };
+            return Err(refused(&self.name, why));
+        }
+        let roots = self.roots.iter().map(|wrapped| {
+            let opened = Blob::parse(&wrapped.sealed)
+                .filter(|blob| blob.key_version == Self::WRAP_VERSION)
+                .and_then(|blob| blob.open_secret(&keys.wrap, identity(deployment, &self.name, wrapped.version)).ok());
+            let name = || HsmError::Tampered(format!("root key, version {}, wrapped by the seal {}", wrapped.version, self.name));
+            Ok((wrapped.version, opened.ok_or_else(name)?))
+        });
+        let roots: Vec<(u32, Secret)> = roots.collect::<Result<_, HsmError>>()?;
+        let ascending = roots.iter().zip(roots.iter().skip(1)).all(|((one, _), (next, _))| one < next);
+        if roots.is_empty() || !ascending {
+            return Err(HsmError::Tampered(format!("list of root keys wrapped by the seal {}", self.name)));
+        }
+        Ok(roots)
+    }
+}
+
+struct SealKeys {
+    wrap: Secret,
+    check: [u8; 32],
+}
+
+impl SealKeys {
+    fn derive(deployment: Uuid, name: &str, kind: &SealKind, secret: &SealSecret) -> Result<Self, HsmError> {
+        let seal_key = match (kind, secret) {
+            (SealKind::File {}, SealSecret::File(bytes)) => file_seal_key(deployment, name, bytes)?,
+            (SealKind::Passphrase { salt, cost }, SealSecret::Passphrase(text)) => passphrase_seal_key(name, salt, *cost, text)?,
+            _ => return Err(refused(name, format!("it is of kind {}, and a {} was given", kind.name(), secret.kind_name()))),
+        };
+        let mut check = [0; 32];
+        kdf::expand_into(seal_key.expose(), &[b"claviger seal check 1", deployment.as_bytes(), name.as_bytes()], &mut check)?;
+        let wrap = kdf::expand(&seal_key, &[b"claviger seal wrap 1", deployment.as_bytes(), name.as_bytes()])?;
+        Ok(Self { wrap, check })
+    }
+}
+
+fn file_seal_key(deployment: Uuid, name: &str, bytes: &[u8]) -> Result<Secret, HsmError> {
+    if bytes.len() != crate::memory::SECRET_BYTES {
+        return Err(refused(name, format!("a key file holds exactly 32 bytes, and this one has {}", bytes.len())));
+    }
+    Secret::from_fill(|out| kdf::extract_and_expand(bytes, deployment.as_bytes(), &[b"claviger seal file 1"], out))
+}
+
+fn passphrase_seal_key(name: &str, salt: &[u8], cost: PassphraseCost, text: &str) -> Result<Secret, HsmError> {
+    if text.is_empty() {
+        return Err(refused(name, "the passphrase is empty"));
+    }
+    if !cost.is_reasonable() {
+        return Err(refused(
+            name,
+            format!("the stored cost of the passphrase is beyond all reason ({cost:?}); restore it from a backup"),
+        ));
+    }
+    Secret::from_fill(|out| argon2id(text.as_bytes(), salt, cost, out))
+        .map_err(|error| refused(name, format!("argon2id cannot run with the stored parameters: {error}")))
+}
+
+/// Argon2id in memory that is wiped afterwards.
+pub(crate) fn argon2id(password: &[u8], salt: &[u8], cost: PassphraseCost, out: &mut [u8; 32]) -> Result<(), HsmError> {
+    let refused = |_| HsmError::Primitive("argon2id");
+    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)).map_err(refused)?;
+    let mut blocks = Vec::new();
+    blocks.try_reserve_exact(params.block_count()).map_err(|_| HsmError::Primitive("memory for argon2id"))?;
+    blocks.resize(params.block_count(), Block::new());
+    let hashed = Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
+        password,
+        salt,
+        out,
+        &mut *blocks,
+    );
+    for block in &mut blocks {
+        zeroize::Zeroize::zeroize(block.as_mut());
+    }
+    hashed.map_err(refused)
+}
+
+fn identity(deployment: Uuid, seal: &str, version: u32) -> AssociatedData {
+    AssociatedData::new("root key", deployment).text(seal).number(version.into())
+}
+
+pub(crate) fn refused(seal: &str, why: impl Into<String>) -> HsmError {
+    HsmError::SealRefused { seal: seal.to_owned(), why: why.into() }
+}

@@ -1,0 +1,30 @@
+//! Tokens: what goes out to a client and comes back, opaque and authenticated. Pagination markers; later grant and import tokens.
+
+use crate::encoding::AssociatedData;
+use crate::error::HsmError;
+use crate::hierarchy::Hsm;
+use crate::sealed::{self, Blob};
+
+impl Hsm {
+    /// Seals a token. Only [`Self::open_token`] with the same purpose, in the same deployment, opens it.
+    pub fn seal_token(&self, purpose: &'static str, plaintext: &[u8]) -> Result<Vec<u8>, HsmError> {
+        self.state.check()?;
+        let root = self.current_root()?;
+        sealed::seal(&root.token, root.version, self.token_identity(purpose), plaintext)
+    }
+
+    /// Opens a token. Whatever is not one of ours is [`HsmError::InvalidToken`].
+    pub fn open_token(&self, purpose: &'static str, sealed: &[u8]) -> Result<Vec<u8>, HsmError> {
+        self.state.check()?;
+        let opened = Blob::parse(sealed).and_then(|blob| {
+            let root = self.root(blob.key_version)?;
+            blob.open(&root.token, self.token_identity(purpose)).ok()
+        });
+        // A token's content is opaque, not secret: it leaves the wiping buffer here.
+        opened.map(|mut plaintext| std::mem::take(&mut *plaintext)).ok_or(HsmError::InvalidToken)
+    }
+
+    fn token_identity(&self, purpose: &'static str) -> AssociatedData {
+        AssociatedData::new("token", self.deployment).text(purpose)
+    }
+}
