@@ -1,6 +1,7 @@
 //! The proof that somebody was allowed to.
 
 use crate::ids::KeyId;
+use crate::policy::Basis;
 
 /// Proof that authorisation said yes to one action. Only [`crate::policy::authorize`] can make one, and the hsm crate does nothing with
 /// a key without one, so that a forgotten check does not compile.
@@ -8,17 +9,17 @@ use crate::ids::KeyId;
 /// It is neither `Clone` nor `Default`, and has no public constructor:
 ///
 /// ```compile_fail
-/// let forged = claviger_domain::Permit { action: "kms:Decrypt", key: None, basis: String::new() };
+/// let forged = claviger_domain::Permit { action: "kms:Decrypt", key: None, basis: Default::default() };
 /// ```
 #[derive(Debug)]
 pub struct Permit {
     action: &'static str,
     key: Option<KeyId>,
-    basis: String,
+    basis: Basis,
 }
 
 impl Permit {
-    pub(crate) fn new(action: &'static str, key: Option<KeyId>, basis: String) -> Self {
+    pub(crate) fn new(action: &'static str, key: Option<KeyId>, basis: Basis) -> Self {
         Self { action, key, basis }
     }
 
@@ -32,8 +33,8 @@ impl Permit {
         self.key == Some(key)
     }
 
-    /// Which policy and statement allowed it, for the audit entry.
-    pub fn basis(&self) -> &str {
+    /// Which policy and statement allowed it, for the audit entry, which writes it with `Display`.
+    pub fn basis(&self) -> &Basis {
         &self.basis
     }
 }

@@ -1,32 +1,107 @@
-//! Policies: parsed once, evaluated on every request. Source: AWS IAM User Guide, "IAM JSON policy elements reference" and
-//! "Policy evaluation logic"; AWS KMS Developer Guide, "Key policies".
+//! Policies: parsed once, evaluated on every request.
+//!
+//! A policy is a JSON document in the language of AWS IAM. A *key policy* belongs to a key and names principals; an *identity policy*
+//! belongs to a user and names resources. [`Policy`] is either, parsed and checked as a whole, so that evaluation has nothing left to
+//! refuse. [`authorize`] weighs both sides and answers with a [`crate::Permit`] or a [`Denial`].
+//!
+//! Source: AWS IAM User Guide, "IAM JSON policy elements reference", "Policy evaluation logic" and "Grammar of the IAM JSON policy
+//! language"; AWS KMS Developer Guide, "Key policies in AWS KMS". Where AWS's prose leaves room, the module that decides says how.
+//!
+//! What this is not: it does not know which condition keys exist or what their values are (that is [`ConditionContext`], made by the
+//! service), nor whether the principals that a policy names exist ([`Policy::named_principals`] lists them for the service to check).
+//!
+//! Start reading at `authorize.rs`, then `document.rs` (the elements), `condition.rs` (operators) and `pattern.rs` (wildcards).
 
-use crate::identity::Identity;
-use crate::ids::{AccountId, KeyId};
-use crate::permit::Permit;
+mod arn_pattern;
+mod authorize;
+mod basis;
+mod condition;
+mod defaults;
+mod document;
+mod json;
+mod moment;
+mod pattern;
+mod principal;
+mod variables;
+
 use std::borrow::Cow;
+use std::fmt;
 
-/// A parsed policy.
+use document::Statement;
+
+pub use authorize::{Demand, Denial, authorize};
+pub use basis::Basis;
+pub use defaults::{default_key_policy, service_managed_key_policy};
+pub use principal::PrincipalName;
+
+/// A parsed policy: a key policy or an identity policy.
 #[derive(Debug)]
-pub struct Policy {}
-
-/// placeholder
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MalformedPolicy {
-    /// What is wrong, safe to show.
-    pub detail: String,
+pub struct Policy {
+    statements: Box<[Statement]>,
 }
 
 impl Policy {
-    /// A key policy
-    pub fn parse_key_policy(_text: &str) -> Result<Self, MalformedPolicy> {
-        Ok(Self {})
+    /// The most bytes that a policy document may have. Source: AWS KMS quotas, "Key policy document size": 32 KB.
+    pub const TEXT_BYTES_MAX: usize = 32 * 1024;
+
+    /// Reads a key policy: each statement names principals, and resources among which `*` stands for the key itself.
+    ///
+    /// # Errors
+    /// What is wrong with the document, with AWS's text where AWS has one. Whether the named principals exist is not checked here.
+    pub fn parse_key_policy(text: &str) -> Result<Self, MalformedPolicy> {
+        document::parse(text, document::PolicyKind::Key)
     }
-    /// An identity policy
-    pub fn parse_identity_policy(_text: &str) -> Result<Self, MalformedPolicy> {
-        Ok(Self {})
+
+    /// Reads an identity policy: no statement names principals, since the policy speaks about whoever it is attached to.
+    ///
+    /// # Errors
+    /// What is wrong with the document, with AWS's text where AWS has one.
+    pub fn parse_identity_policy(text: &str) -> Result<Self, MalformedPolicy> {
+        document::parse(text, document::PolicyKind::Identity)
+    }
+
+    /// Everybody whom the policy names in `Principal` and `NotPrincipal`, in the order of the document, repetitions included. The
+    /// service refuses a key policy that names a principal that does not exist, with [`MalformedPolicy::invalid_principals`].
+    pub fn named_principals(&self) -> impl Iterator<Item = &PrincipalName> {
+        self.statements.iter().flat_map(|statement| statement.principals.names())
     }
 }
+
+/// A document that is not a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MalformedPolicy {
+    /// What is wrong, safe to show: it holds nothing but AWS's texts and pieces of the document.
+    pub detail: String,
+}
+
+impl MalformedPolicy {
+    fn new(detail: impl Into<String>) -> Self {
+        Self { detail: detail.into() }
+    }
+
+    /// AWS's text for a key policy that names somebody who cannot be found.
+    pub fn invalid_principals() -> Self {
+        Self::new("Policy contains a statement with one or more invalid principals.")
+    }
+
+    /// AWS's text for a key policy under which the caller could not put another one.
+    pub fn locks_out() -> Self {
+        Self::new("The new key policy will not allow you to update the key policy in the future.")
+    }
+
+    /// The same complaint with the statement (counted from 1) that it is about.
+    fn in_statement(self, number: usize) -> Self {
+        Self::new(format!("{} (statement {number})", self.detail))
+    }
+}
+
+impl fmt::Display for MalformedPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for MalformedPolicy {}
 
 /// The values of one condition key in a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,39 +110,23 @@ pub enum Values<'a> {
     Absent,
     /// A single value.
     One(Cow<'a, str>),
-    /// A multivalued key; may be empty.
+    /// A multivalued key; may be empty, which policies cannot tell from absent.
     Many(Vec<Cow<'a, str>>),
+}
+
+impl Values<'_> {
+    /// All values, in a form that `for` and the quantifiers of conditions understand.
+    fn as_slice(&self) -> &[Cow<'_, str>] {
+        match self {
+            Self::Absent => &[],
+            Self::One(value) => std::slice::from_ref(value),
+            Self::Many(values) => values,
+        }
+    }
 }
 
 /// Where the evaluator takes the values of condition keys from, asked only for what a condition mentions.
 pub trait ConditionContext {
     /// The values of `key`, which is given as the policy spells it; names of condition keys are compared without regard to case.
     fn values(&self, key: &str) -> Values<'_>;
-}
-
-/// One thing that a request wants to do to one resource.
-#[derive(Debug)]
-pub struct Demand<'a> {
-    /// `kms:Encrypt`.
-    pub action: &'static str,
-    /// The ARN of what it is done to; `*` for actions without a resource.
-    pub resource: &'a str,
-    /// The account that owns the resource.
-    pub owner: AccountId,
-    /// The key it is about and its key policy; none for actions that are not about a key.
-    pub key: Option<(KeyId, &'a Policy)>,
-}
-
-/// Why access was denied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Denial {
-    /// AWS's text for the caller: "User: ARN is not authorized to perform: ACTION on resource: ARN because ...".
-    pub message: String,
-    /// Which statement or lack of one decided, for the audit entry.
-    pub reason: String,
-}
-
-/// Decides.
-pub fn authorize(_identity: &Identity, demand: &Demand<'_>, _context: &dyn ConditionContext) -> Result<Permit, Denial> {
-    Ok(Permit::new(demand.action, demand.key.map(|(id, _)| id), String::new()))
 }

@@ -1,0 +1,113 @@
+//! ARNs with wildcards, in the two ways in which the language reads them.
+
+use super::pattern::{self, Pattern, Piece, Syntax};
+use super::{ConditionContext, MalformedPolicy};
+
+/// A value of the operators `ArnEquals` and `ArnLike`: each of the six parts between colons is compared on its own, so that no wildcard
+/// reaches over a colon, save in the last part, where colons are plain characters. `*` alone stands for any ARN. Source: AWS IAM User
+/// Guide, "ARN condition operators".
+#[derive(Debug)]
+pub(super) enum ArnPattern {
+    /// The parts, known from the policy alone.
+    Fixed(Parts),
+    /// The parts depend on variables: the colons are found after these are replaced.
+    Variable(Pattern),
+}
+
+/// An ARN's parts: `arn`, partition, service, Region, account, resource.
+type Parts = [Vec<Piece>; 6];
+
+impl ArnPattern {
+    /// Reads a value of an ARN operator.
+    ///
+    /// # Errors
+    /// A text that cannot be an ARN, and that would therefore never match.
+    pub(super) fn parse(text: &str, variables: bool) -> Result<Self, MalformedPolicy> {
+        let pattern = Pattern::parse(text, Syntax { wildcards: true, variables })?;
+        if pattern.has_variables() {
+            return Ok(Self::Variable(pattern));
+        }
+        let invalid =
+            || MalformedPolicy::new(format!("Invalid ARN {text:?} in a condition: an ARN has six parts between colons."));
+        split(pattern.pieces()).map(Self::Fixed).ok_or_else(invalid)
+    }
+
+    /// Whether a value of the request is an ARN that fits.
+    pub(super) fn matches(&self, value: &str, context: &dyn ConditionContext) -> bool {
+        match self {
+            Self::Fixed(parts) => parts_match(parts, value),
+            Self::Variable(pattern) => {
+                pattern.resolve(context).and_then(|pieces| split(&pieces)).is_some_and(|parts| parts_match(&parts, value))
+            }
+        }
+    }
+}
+
+fn parts_match(parts: &Parts, value: &str) -> bool {
+    let mut values = value.splitn(parts.len(), ':');
+    parts.iter().all(|part| values.next().is_some_and(|value| pattern::matches(part, value)))
+}
+
+/// Cuts a pattern at its first five colons.
+fn split(pieces: &[Piece]) -> Option<Parts> {
+    let mut parts: Parts = Default::default();
+    if pieces == [Piece::AnyRun] {
+        return Some(parts.map(|_| vec![Piece::AnyRun]));
+    }
+    let mut part = 0;
+    for piece in pieces {
+        let Piece::Text(text) = piece else {
+            parts.get_mut(part)?.push(piece.clone());
+            continue;
+        };
+        let mut rest: &str = text;
+        while part < 5
+            && let Some((before, after)) = rest.split_once(':')
+        {
+            push_text(parts.get_mut(part)?, before);
+            part += 1;
+            rest = after;
+        }
+        push_text(parts.get_mut(part)?, rest);
+    }
+    (part == 5).then_some(parts)
+}
+
+fn push_text(part: &mut Vec<Piece>, text: &str) {
+    if !text.is_empty() {
+        part.push(Piece::Text(text.into()));
+    }
+}
+
+/// A value of `Resource` or `NotResource`: `*`, or an ARN with wildcards. Here a `*` may reach over colons, as AWS says of one that ends
+/// a part of an ARN. Source: AWS IAM User Guide, "IAM JSON policy elements: Resource".
+#[derive(Debug)]
+pub(super) struct ResourcePattern(Pattern);
+
+impl ResourcePattern {
+    /// Reads a resource.
+    ///
+    /// # Errors
+    /// AWS's text for what is neither `*` nor an ARN; ours for a variable before the fifth colon, where AWS allows none.
+    pub(super) fn parse(text: &str, variables: bool) -> Result<Self, MalformedPolicy> {
+        let pattern = Pattern::parse(text, Syntax { wildcards: true, variables })?;
+        let reaches_resource = text == "*" || text.contains('*') || text.split(':').count() >= 6;
+        if text != "*" && !(text.starts_with("arn:") && reaches_resource) {
+            return Err(MalformedPolicy::new(format!("Resource {text} must be in ARN format or \"*\".")));
+        }
+        let mut before = pattern.pieces().iter().take_while(|piece| !matches!(piece, Piece::Variable(_)));
+        let colons: usize =
+            before.by_ref().map(|piece| if let Piece::Text(text) = piece { text.matches(':').count() } else { 0 }).sum();
+        if pattern.has_variables() && colons < 5 {
+            return Err(MalformedPolicy::new(format!(
+                "Resource {text} has a policy variable before the fifth colon of the ARN."
+            )));
+        }
+        Ok(Self(pattern))
+    }
+
+    /// Whether the resource of a request fits. `*`, the resource of actions that have none, fits nothing but `*`.
+    pub(super) fn matches(&self, resource: &str, context: &dyn ConditionContext) -> bool {
+        self.0.matches(resource, context)
+    }
+}

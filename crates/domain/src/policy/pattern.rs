@@ -1,0 +1,308 @@
+//! Texts with wildcards: `*` for any run of characters, `?` for exactly one. Nothing here backtracks without bound: after each `*` the
+//! leftmost place that fits is as good as any other, so that a match never tries the same place twice.
+
+use std::borrow::Cow;
+
+use super::variables::Variable;
+use super::{ConditionContext, MalformedPolicy};
+
+/// A part of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    /// These characters.
+    Text(Box<str>),
+    /// Any run of characters, perhaps empty.
+    AnyRun,
+    /// Exactly one character.
+    AnyOne,
+    /// What a policy variable stands for in this request. Matches nothing until it is replaced.
+    Variable(Variable),
+}
+
+/// A text of a policy, with the wildcards and variables that its element allows.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    pieces: Box<[Piece]>,
+    has_variables: bool,
+}
+
+/// What is special in a text, depending on the element and the version of the language.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Syntax {
+    /// `*` and `?` are wildcards.
+    pub(super) wildcards: bool,
+    /// `${...}` is a variable.
+    pub(super) variables: bool,
+}
+
+impl Pattern {
+    /// Reads a text of a policy.
+    ///
+    /// # Errors
+    /// A variable that cannot be read.
+    pub(super) fn parse(text: &str, syntax: Syntax) -> Result<Self, MalformedPolicy> {
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(next) = rest.chars().next() {
+            let after = rest.get(next.len_utf8()..).unwrap_or_default();
+            let (piece, after) = match next {
+                '*' if syntax.wildcards => (Some(Piece::AnyRun), after),
+                '?' if syntax.wildcards => (Some(Piece::AnyOne), after),
+                '$' if syntax.variables && after.starts_with('{') => Variable::parse(rest)?,
+                _ => (None, after),
+            };
+            match piece {
+                None => literal.push(next),
+                // `${*}` and its like are plain characters.
+                Some(Piece::Text(character)) => literal.push_str(&character),
+                // Two stars in a row say no more than one.
+                Some(Piece::AnyRun) if literal.is_empty() && pieces.last() == Some(&Piece::AnyRun) => {}
+                Some(piece) => {
+                    flush(&mut literal, &mut pieces);
+                    pieces.push(piece);
+                }
+            }
+            rest = after;
+        }
+        flush(&mut literal, &mut pieces);
+        let has_variables = pieces.iter().any(|piece| matches!(piece, Piece::Variable(_)));
+        Ok(Self { pieces: pieces.into(), has_variables })
+    }
+
+    /// The pieces with each variable replaced by its value in this request. `None` where one has no value: such a text equals nothing.
+    pub(super) fn resolve(&self, context: &dyn ConditionContext) -> Option<Cow<'_, [Piece]>> {
+        if !self.has_variables {
+            return Some(Cow::Borrowed(&self.pieces));
+        }
+        let replaced: Option<Vec<Piece>> = self
+            .pieces
+            .iter()
+            .map(|piece| match piece {
+                Piece::Variable(variable) => variable.value(context).map(Piece::Text),
+                other => Some(other.clone()),
+            })
+            .collect();
+        replaced.map(Cow::Owned)
+    }
+
+    /// The pieces as written.
+    pub(super) fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// Whether the text depends on the request.
+    pub(super) fn has_variables(&self) -> bool {
+        self.has_variables
+    }
+
+    /// Whether the whole text fits, case included.
+    pub(super) fn matches(&self, text: &str, context: &dyn ConditionContext) -> bool {
+        self.resolve(context).is_some_and(|pieces| matches(&pieces, text))
+    }
+
+    /// Whether the whole text is the same but for case. For patterns without wildcards.
+    pub(super) fn equals_ignoring_case(&self, text: &str, context: &dyn ConditionContext) -> bool {
+        self.resolve(context).is_some_and(|pieces| {
+            let characters = pieces.iter().flat_map(|piece| match piece {
+                Piece::Text(text) => text.chars(),
+                _ => "".chars(),
+            });
+            characters.flat_map(char::to_lowercase).eq(text.chars().flat_map(char::to_lowercase))
+        })
+    }
+}
+
+fn flush(literal: &mut String, pieces: &mut Vec<Piece>) {
+    if !literal.is_empty() {
+        pieces.push(Piece::Text(std::mem::take(literal).into()));
+    }
+}
+
+/// Whether the whole text fits the pieces, case included.
+pub(super) fn matches(pieces: &[Piece], text: &str) -> bool {
+    let mut segments = pieces.split(|piece| *piece == Piece::AnyRun);
+    let Some(first) = segments.next() else {
+        return text.is_empty();
+    };
+    let Some(rest) = strip_start(first, text) else {
+        return false;
+    };
+    let Some(last) = segments.next_back() else {
+        return rest.is_empty();
+    };
+    let Some(mut rest) = strip_end(last, rest) else {
+        return false;
+    };
+    for segment in segments {
+        match skip_past(segment, rest) {
+            Some(after) => rest = after,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// What is left of the text when it starts with the segment.
+fn strip_start<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
+    segment.iter().try_fold(text, |rest, piece| match piece {
+        Piece::Text(literal) => rest.strip_prefix(&**literal),
+        Piece::AnyOne => {
+            let mut characters = rest.chars();
+            characters.next().map(|_| characters.as_str())
+        }
+        Piece::AnyRun | Piece::Variable(_) => None,
+    })
+}
+
+/// What is left of the text when it ends with the segment.
+fn strip_end<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
+    segment.iter().rev().try_fold(text, |rest, piece| match piece {
+        Piece::Text(literal) => rest.strip_suffix(&**literal),
+        Piece::AnyOne => {
+            let mut characters = rest.chars();
+            characters.next_back().map(|_| characters.as_str())
+        }
+        Piece::AnyRun | Piece::Variable(_) => None,
+    })
+}
+
+/// What follows the leftmost place where the segment fits.
+fn skip_past<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
+    // The common case, in linear time.
+    if let [Piece::Text(literal)] = segment {
+        return text.split_once(&**literal).map(|(_, after)| after);
+    }
+    let mut rest = text;
+    loop {
+        if let [Piece::Text(literal), ..] = segment {
+            rest = rest.get(rest.find(&**literal)?..)?;
+        }
+        if let Some(after) = strip_start(segment, rest) {
+            return Some(after);
+        }
+        let mut characters = rest.chars();
+        characters.next()?;
+        rest = characters.as_str();
+    }
+}
+
+/// A pattern for actions, whose names are compared without regard to case: `kms:*`, `kms:Gen*`, `*`.
+#[derive(Debug)]
+pub(super) struct ActionPattern(Box<[u8]>);
+
+impl ActionPattern {
+    /// Reads `*` or `VENDOR:NAME`, either part with wildcards.
+    ///
+    /// # Errors
+    /// AWS's text for an action without its vendor, and ours for characters that no action has.
+    pub(super) fn parse(text: &str) -> Result<Self, MalformedPolicy> {
+        let named =
+            text.split_once(':').is_some_and(|(vendor, name)| !vendor.is_empty() && !name.is_empty() && !name.contains(':'));
+        if text != "*" && !named {
+            return Err(MalformedPolicy::new("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."));
+        }
+        let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'*' | b'?' | b'-' | b'_' | b'.');
+        if text.len() > 256 || !text.bytes().all(fits) {
+            return Err(MalformedPolicy::new(format!("Invalid action {text:?}: use letters, digits, *, ?, -, _ and .")));
+        }
+        Ok(Self(text.as_bytes().into()))
+    }
+
+    /// Whether the action fits. The pattern is short, so that remembering the last star and starting over from there is cheap.
+    pub(super) fn matches(&self, action: &str) -> bool {
+        let (mut pattern, mut text) = (&*self.0, action.as_bytes());
+        let mut retry: Option<(&[u8], &[u8])> = None;
+        loop {
+            match (pattern, text) {
+                ([], []) => return true,
+                ([b'*', after @ ..], _) => {
+                    retry = Some((after, text));
+                    pattern = after;
+                }
+                ([p, pattern_after @ ..], [t, text_after @ ..]) if *p == b'?' || p.eq_ignore_ascii_case(t) => {
+                    (pattern, text) = (pattern_after, text_after);
+                }
+                _ => match retry {
+                    Some((after, [_, shorter @ ..])) => {
+                        retry = Some((after, shorter));
+                        (pattern, text) = (after, shorter);
+                    }
+                    _ => return false,
+                },
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use super::*;
+    use crate::policy::Values;
+    use proptest::prelude::*;
+
+    struct Nothing;
+
+    impl ConditionContext for Nothing {
+        fn values(&self, _key: &str) -> Values<'_> {
+            Values::Absent
+        }
+    }
+
+    fn like(pattern: &str, text: &str) -> bool {
+        Pattern::parse(pattern, Syntax { wildcards: true, variables: false }).unwrap().matches(text, &Nothing)
+    }
+
+    /// The definition, by trying everything.
+    fn like_by_definition(pattern: &[char], text: &[char]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            ['*', rest @ ..] => (0..=text.len()).any(|skip| like_by_definition(rest, &text[skip..])),
+            ['?', rest @ ..] => !text.is_empty() && like_by_definition(rest, &text[1..]),
+            [c, rest @ ..] => text.first() == Some(c) && like_by_definition(rest, &text[1..]),
+        }
+    }
+
+    #[test]
+    fn wildcards_mean_what_they_say() {
+        for (pattern, text, expected) in [
+            ("", "", true),
+            ("", "a", false),
+            ("*", "", true),
+            ("?", "", false),
+            ("?", "é", true),
+            ("a*", "a", true),
+            ("a*a", "a", false),
+            ("*a*b", "xaxbxb", true),
+            ("a?c*", "abcd", true),
+            ("*.example.com", "example.com", false),
+            ("A", "a", false),
+        ] {
+            assert_eq!(like(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn many_stars_end_in_reasonable_time() {
+        // A matcher that tries every way to share the text among the stars would not come back.
+        assert!(!like(&format!("{}b", "*a".repeat(2000)), &"a".repeat(8000)));
+        assert!(!like(&format!("{}b", "*a?".repeat(1000)), &"a".repeat(8000)));
+        assert!(!ActionPattern::parse(&format!("k:{}b", "*a".repeat(100))).unwrap().matches(&format!("k:{}", "a".repeat(200))));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_definition(pattern in "[aé*?]{0,8}", text in "[aébA]{0,8}") {
+            let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+            prop_assert_eq!(like(&pattern, &text), like_by_definition(&p, &t));
+        }
+
+        #[test]
+        fn actions_agree_with_the_definition(pattern in "k:[aB*?]{1,8}", text in "[kK]:[aAbB]{0,8}") {
+            let lower = |text: &str| text.to_ascii_lowercase().chars().collect::<Vec<_>>();
+            let expected = like_by_definition(&lower(&pattern), &lower(&text));
+            prop_assert_eq!(ActionPattern::parse(&pattern).unwrap().matches(&text), expected);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Whom a key policy names, and whether that means the caller. Source: AWS IAM User Guide, "AWS JSON policy elements: Principal" and
+//! "NotPrincipal".
+
+use super::MalformedPolicy;
+use super::json::Json;
+use crate::identity::{Identity, Principal};
+use crate::ids::{AccountId, UserName};
+
+/// Somebody whom a key policy names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PrincipalName {
+    /// `"*"` or `{"AWS": "*"}`: every principal of every account.
+    Everyone,
+    /// An account, by its id or by the ARN of its root. Allowing it lets its identity policies decide; denying it denies all its users.
+    Account(AccountId),
+    /// `arn:aws:iam::ACCOUNT:user/NAME`.
+    User(AccountId, UserName),
+    /// `arn:aws:iam::ACCOUNT:user/PATH/NAME`: the ARN. Users of this deployment have no paths, so it names nobody.
+    UserWithPath(AccountId, Box<str>),
+    /// `arn:aws:iam::ACCOUNT:role/[PATH/]NAME`: what follows `role/`.
+    Role(AccountId, Box<str>),
+    /// `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`: what follows `assumed-role/`.
+    AssumedRole(AccountId, Box<str>),
+    /// `arn:aws:sts::ACCOUNT:federated-user/NAME`: what follows `federated-user/`.
+    FederatedUser(AccountId, Box<str>),
+    /// A unique id such as `AIDA...` or `AROA...`, which AWS writes in place of the ARN of a principal that was deleted.
+    UniqueId(Box<str>),
+    /// A service: `logs.us-east-1.amazonaws.com`.
+    Service(Box<str>),
+    /// An identity provider.
+    Federated(Box<str>),
+    /// A canonical user id, as S3 knows accounts.
+    CanonicalUser(Box<str>),
+}
+
+impl PrincipalName {
+    /// How this name reaches a caller.
+    fn reach(&self, identity: &Identity) -> Reach {
+        match (self, &identity.principal) {
+            (Self::Everyone, _) => Reach::Caller,
+            (Self::Account(account), principal) if *account == identity.account => {
+                if *principal == Principal::Root {
+                    Reach::Caller
+                } else {
+                    Reach::Account
+                }
+            }
+            (Self::User(account, name), Principal::User(caller)) if *account == identity.account && name == caller => {
+                Reach::Caller
+            }
+            (Self::UniqueId(id), Principal::User(_)) if **id == *identity.unique_id => Reach::Caller,
+            _ => Reach::Nobody,
+        }
+    }
+}
+
+/// How far a statement's principals reach towards a caller, from not at all to by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reach {
+    /// The caller is not meant.
+    Nobody,
+    /// The caller's account is meant.
+    Account,
+    /// The caller itself is meant, by name or because everyone is.
+    Caller,
+}
+
+/// The `Principal` or `NotPrincipal` of a statement.
+#[derive(Debug)]
+pub(super) enum Principals {
+    /// An identity policy's statement: whoever it is attached to.
+    Holder,
+    /// `Principal`.
+    Only(Box<[PrincipalName]>),
+    /// `NotPrincipal`, which goes with `Deny` alone.
+    Except(Box<[PrincipalName]>),
+}
+
+impl Principals {
+    /// Everybody who is named.
+    pub(super) fn names(&self) -> &[PrincipalName] {
+        match self {
+            Self::Holder => &[],
+            Self::Only(names) | Self::Except(names) => names,
+        }
+    }
+
+    /// How far an allowing statement reaches.
+    pub(super) fn reach(&self, identity: &Identity) -> Reach {
+        match self {
+            Self::Holder => Reach::Caller,
+            Self::Only(names) => names.iter().map(|name| name.reach(identity)).max().unwrap_or(Reach::Nobody),
+            Self::Except(_) => Reach::Nobody,
+        }
+    }
+
+    /// Whether a denying statement hits the caller. A denied account denies all its users. Only those are spared by `NotPrincipal` who
+    /// are named together with their account: AWS checks the account first, then the user, and either not being named is a denial.
+    pub(super) fn hit(&self, identity: &Identity) -> bool {
+        match self {
+            Self::Except(names) => {
+                let caller = names.iter().any(|name| name.reach(identity) == Reach::Caller);
+                let account = names.iter().any(|name| match name {
+                    PrincipalName::Everyone => true,
+                    PrincipalName::Account(account) => *account == identity.account,
+                    _ => false,
+                });
+                !(caller && account)
+            }
+            named => named.reach(identity) != Reach::Nobody,
+        }
+    }
+}
+
+/// Reads the value of `Principal` or `NotPrincipal`.
+///
+/// # Errors
+/// AWS's text for invalid principals, followed by which one it is.
+pub(super) fn parse(value: Json) -> Result<Box<[PrincipalName]>, MalformedPolicy> {
+    let kinds = match value {
+        Json::Text(text) if text == "*" => return Ok(Box::new([PrincipalName::Everyone])),
+        Json::Object(kinds) if !kinds.is_empty() => kinds,
+        _ => return Err(invalid("use \"*\" or an object such as {\"AWS\": \"arn:aws:iam::111122223333:root\"}")),
+    };
+    let mut names = Vec::new();
+    for (kind, value) in kinds {
+        let parse_one: fn(&str) -> Option<PrincipalName> = match kind.as_str() {
+            "AWS" => parse_aws,
+            "Service" => |text| is_plain(text).then(|| PrincipalName::Service(text.into())),
+            "Federated" => |text| is_plain(text).then(|| PrincipalName::Federated(text.into())),
+            "CanonicalUser" => |text| is_plain(text).then(|| PrincipalName::CanonicalUser(text.into())),
+            _ => return Err(invalid(&format!("unknown kind {kind:?}; there are AWS, Service, Federated and CanonicalUser"))),
+        };
+        let before = names.len();
+        for text in texts(value)? {
+            names.push(parse_one(&text).ok_or_else(|| invalid(&format!("{text:?} is not a principal of kind {kind}")))?);
+        }
+        if names.len() == before {
+            return Err(invalid(&format!("{kind} names nobody")));
+        }
+    }
+    Ok(names.into())
+}
+
+fn invalid(what: &str) -> MalformedPolicy {
+    MalformedPolicy::new(format!("{} {what}", MalformedPolicy::invalid_principals().detail))
+}
+
+fn texts(value: Json) -> Result<Vec<String>, MalformedPolicy> {
+    let items = match value {
+        Json::List(items) => items,
+        single => vec![single],
+    };
+    items
+        .into_iter()
+        .map(|item| match item {
+            Json::Text(text) => Ok(text),
+            _ => Err(invalid("a principal is a text")),
+        })
+        .collect()
+}
+
+/// Names of services and providers: something visible without wildcards, which AWS does not allow inside a principal.
+fn is_plain(text: &str) -> bool {
+    (1..=2048).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'*' && b != b'?')
+}
+
+fn parse_aws(text: &str) -> Option<PrincipalName> {
+    if text == "*" {
+        return Some(PrincipalName::Everyone);
+    }
+    if let Ok(account) = text.parse() {
+        return Some(PrincipalName::Account(account));
+    }
+    if !is_plain(text) {
+        return None;
+    }
+    if let Some(rest) = text.strip_prefix("arn:aws:iam::") {
+        return parse_iam(text, rest);
+    }
+    if let Some(rest) = text.strip_prefix("arn:aws:sts::") {
+        let (account, resource) = split_account(rest)?;
+        if let Some(session) = resource.strip_prefix("assumed-role/") {
+            let (role, name) = session.split_once('/')?;
+            let whole = !role.is_empty() && !name.is_empty() && !name.contains('/');
+            return whole.then(|| PrincipalName::AssumedRole(account, session.into()));
+        }
+        let name = resource.strip_prefix("federated-user/")?;
+        return is_path_and_name(name).then(|| PrincipalName::FederatedUser(account, name.into()));
+    }
+    let is_id = (16..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    (is_id && (text.starts_with("AIDA") || text.starts_with("AROA"))).then(|| PrincipalName::UniqueId(text.into()))
+}
+
+fn parse_iam(arn: &str, rest: &str) -> Option<PrincipalName> {
+    let (account, resource) = split_account(rest)?;
+    if resource == "root" {
+        return Some(PrincipalName::Account(account));
+    }
+    if let Some(name) = resource.strip_prefix("user/") {
+        if name.contains('/') {
+            return is_path_and_name(name).then(|| PrincipalName::UserWithPath(account, arn.into()));
+        }
+        return name.parse().ok().map(|name| PrincipalName::User(account, name));
+    }
+    let role = resource.strip_prefix("role/")?;
+    is_path_and_name(role).then(|| PrincipalName::Role(account, role.into()))
+}
+
+fn split_account(text: &str) -> Option<(AccountId, &str)> {
+    let (account, resource) = text.split_once(':')?;
+    Some((account.parse().ok()?, resource))
+}
+
+/// `[path/...]name`, no part of which is empty.
+fn is_path_and_name(text: &str) -> bool {
+    text.split('/').all(|part| !part.is_empty())
+}
