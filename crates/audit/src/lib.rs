@@ -14,10 +14,14 @@
 pub mod bundle;
 mod canonical;
 pub mod entry;
+pub mod export;
 pub mod log;
 pub mod merkle;
 pub mod note;
+mod report;
 pub mod source;
+mod tiles;
+pub mod verify;
 
 pub use bundle::Bundle;
 pub use entry::{Entry, Event};
