@@ -1,0 +1,183 @@
+//! Records: sealed bytes, the clear columns beside them, and the changes that a commit makes to them.
+
+use std::fmt;
+
+use bytes::Bytes;
+use claviger_domain::{AccountId, Timestamp};
+
+/// What a record is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RecordKind {
+    /// An account's own key, wrapped by the root key.
+    AccountKey,
+    /// An account.
+    Account,
+    /// A user with its policies.
+    User,
+    /// A user's or an account root's credential.
+    AccessKey,
+    /// A key with its material.
+    Key,
+    /// An alias.
+    Alias,
+    /// When something was last used: a projection of the audit log.
+    LastUse,
+    /// A server process and what it last said about itself.
+    Node,
+    /// A setting of the deployment or of an account.
+    Setting,
+}
+
+impl RecordKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::AccountKey,
+        Self::Account,
+        Self::User,
+        Self::AccessKey,
+        Self::Key,
+        Self::Alias,
+        Self::LastUse,
+        Self::Node,
+        Self::Setting,
+    ];
+
+    /// The name that is stored. Never change one: it is part of what records are sealed with.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountKey => "account-key",
+            Self::Account => "account",
+            Self::User => "user",
+            Self::AccessKey => "access-key",
+            Self::Key => "key",
+            Self::Alias => "alias",
+            Self::LastUse => "last-use",
+            Self::Node => "node",
+            Self::Setting => "setting",
+        }
+    }
+
+    /// The kind with this stored name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether such records can be made again from the audit log. Their changes are not audited (the log would then grow by
+    /// being read) and do not move epochs: nobody decides anything by them.
+    pub const fn derived(self) -> bool {
+        matches!(self, Self::LastUse)
+    }
+}
+
+impl fmt::Display for RecordKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What identifies a record.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordKey {
+    /// The account that the record belongs to.
+    pub account: AccountId,
+    /// What it is about.
+    pub kind: RecordKind,
+    /// Its id within account and kind: `us-east-1/1234abcd-...` for a key.
+    pub id: String,
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} of account {}", self.kind, self.id, self.account)
+    }
+}
+
+/// A record as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What identifies it.
+    pub key: RecordKey,
+    /// Goes up with every change.
+    pub version: u64,
+    /// The version of the account key that sealed it, so that re-wrapping can tell what is left to do.
+    pub account_key_version: u32,
+    /// What lists filter on: the Region of a key or an alias; empty for records that have none.
+    pub scope: String,
+    /// What the record hangs on: an alias's key, an access key's user; empty for records that hang on nothing.
+    pub owner: String,
+    /// When background work must look at it: a deletion, a rotation.
+    pub due: Option<Timestamp>,
+    /// The content, sealed by the record's owner. Opaque to the store.
+    pub sealed: Bytes,
+}
+
+/// In which state a record must be for a commit to be carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// There is no such record.
+    Absent,
+    /// It has this version.
+    Version(u64),
+}
+
+/// One thing that a commit does. All expectations of a commit are about the store as it was before that commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Writes a record, with a version above the expected one.
+    Put {
+        /// The record as it will be.
+        record: Record,
+        /// What must be there now.
+        expect: Expect,
+    },
+    /// Removes a record that has this version.
+    Delete {
+        /// Which record.
+        key: RecordKey,
+        /// The version that it must have.
+        version: u64,
+    },
+    /// Writes nothing; the commit fails unless the record has this version.
+    Check {
+        /// Which record.
+        key: RecordKey,
+        /// The version that it must have.
+        version: u64,
+    },
+}
+
+impl Change {
+    /// The record that this is about.
+    pub fn key(&self) -> &RecordKey {
+        match self {
+            Self::Put { record, .. } => &record.key,
+            Self::Delete { key, .. } | Self::Check { key, .. } => key,
+        }
+    }
+
+    /// What must be there before.
+    pub fn expect(&self) -> Expect {
+        match self {
+            Self::Put { expect, .. } => *expect,
+            Self::Delete { version, .. } | Self::Check { version, .. } => Expect::Version(*version),
+        }
+    }
+
+    /// Whether it changes anything.
+    pub fn writes(&self) -> bool {
+        !matches!(self, Self::Check { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_read_as_they_are_written() {
+        for kind in RecordKind::ALL {
+            assert_eq!(RecordKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(RecordKind::parse("keys"), None);
+    }
+}

@@ -1,0 +1,92 @@
+//! The one thread that writes: it takes what waits, carries it out in one transaction, and answers everybody.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use crate::sqlite::batch::{self, Done};
+use crate::sqlite::checkpoint::Checkpoints;
+use crate::sqlite::queue::{Queue, Work};
+use crate::{Committed, Sequencer, StoreError};
+
+/// About what a change adds to the write-ahead log beside its content: the pages of the table and of its indexes.
+const CHANGE_COST_BYTES: usize = 32 << 10;
+
+/// Starts the thread. It ends when the queue is closed and empty.
+pub(super) fn start(connection: Connection, path: &Path, queue: Arc<Queue>) -> Result<JoinHandle<()>, StoreError> {
+    metrics::describe_histogram!("claviger_store_commit_seconds", metrics::Unit::Seconds, "Time of one durable group commit.");
+    metrics::describe_histogram!("claviger_store_group_entries", "Audit entries written by one group commit.");
+    let checkpoints = Checkpoints::start(path)?;
+    let writer = Writer { connection, sequencer: None, checkpoints, queue };
+    std::thread::Builder::new()
+        .name("store-writer".into())
+        .spawn(move || writer.run())
+        .map_err(|error| StoreError::Unavailable(format!("its writer thread cannot be started: {error}")))
+}
+
+struct Writer {
+    connection: Connection,
+    sequencer: Option<Box<dyn Sequencer>>,
+    checkpoints: Checkpoints,
+    queue: Arc<Queue>,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let _farewell = Farewell(Arc::clone(&self.queue));
+        let mut work = Vec::new();
+        while self.queue.take(&mut work, &mut self.sequencer) {
+            self.carry_out(&mut work);
+            self.checkpoints.finish(&self.connection);
+        }
+        self.checkpoints.stop(self.connection);
+    }
+
+    /// Nobody gets an answer before the transaction is durable: even a conflict may be one with a change that is not yet.
+    fn carry_out(&mut self, work: &mut Vec<Work>) {
+        let begun = Instant::now();
+        let written = work.iter().map(|work| work.bytes() + work.changes() * CHANGE_COST_BYTES).sum();
+        let outcome = batch::carry_out(&self.connection, &mut self.sequencer, work);
+        metrics::histogram!("claviger_store_commit_seconds").record(begun.elapsed());
+        match outcome {
+            Ok(done) => {
+                #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 entries")]
+                metrics::histogram!("claviger_store_group_entries").record(done.entries as f64);
+                self.checkpoints.count(written);
+                answer_all(work, done);
+            }
+            Err(error) => {
+                tracing::error!(%error, commits = work.len(), "a transaction of the store failed and was rolled back");
+                work.drain(..).for_each(|work| answer(work, Err(error.clone())));
+            }
+        }
+    }
+}
+
+fn answer_all(work: &mut Vec<Work>, done: Done) {
+    for (work, result) in work.drain(..).zip(done.into_answers()) {
+        answer(work, result);
+    }
+}
+
+/// A caller that has gone away is nothing to the writer, so that the failure to send is not looked at.
+fn answer(work: Work, result: Result<Committed, StoreError>) {
+    match work {
+        Work::Commit { answer, .. } => drop(answer.send(result)),
+        Work::SetFact { answer, .. } => drop(answer.send(result.map(|_| ()))),
+        #[cfg(any(test, feature = "contract"))]
+        Work::LimitPages { answer, .. } => drop(answer.send(result.map(|_| ()))),
+    }
+}
+
+/// Makes sure that nobody waits for a writer that is gone, for whatever reason it went.
+struct Farewell(Arc<Queue>);
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.0.abandon("its writer has stopped after an internal error; restart the server (what was acknowledged is safe)");
+    }
+}

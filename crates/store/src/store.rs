@@ -1,0 +1,100 @@
+//! The port that every engine implements.
+
+use std::pin::Pin;
+
+use claviger_domain::{AccountId, Timestamp};
+
+use crate::{Bundle, Change, Entry, Epochs, LogHead, Record, RecordKey, RecordKind, Sequencer, Shard, StoreError};
+
+/// What the store answers with, later.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// What is written together: all of it or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// Changes to records; each record at most once, checks aside.
+    pub changes: Vec<Change>,
+    /// Audit entries, in the order in which they are to stand in the log.
+    pub entries: Vec<Entry>,
+}
+
+/// What came of a commit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The shards that the commit changed, each with its new epoch. Commits that were written together share epochs.
+    pub epochs: Vec<(Shard, u64)>,
+    /// The log index of the commit's first entry; the others follow it.
+    pub first_index: Option<u64>,
+}
+
+/// One page of a list. Everything given must match.
+#[derive(Debug, Clone, Copy)]
+pub struct List<'a> {
+    /// Whose records.
+    pub account: AccountId,
+    /// Which kind.
+    pub kind: RecordKind,
+    /// Only records with this scope.
+    pub scope: Option<&'a str>,
+    /// Only records with this owner.
+    pub owner: Option<&'a str>,
+    /// Only ids behind this one: the last of the page before.
+    pub after: Option<&'a str>,
+    /// At most so many records.
+    pub limit: usize,
+}
+
+/// Durable records and audit bundles.
+///
+/// Reads see every commit that was answered before they were asked for. Every method may answer [`StoreError::Unavailable`],
+/// and every read [`StoreError::Corrupt`] where a row cannot be understood.
+pub trait Store: Send + Sync {
+    /// The record with this key.
+    fn get(&self, key: &RecordKey) -> StoreFuture<'_, Option<Record>>;
+
+    /// The record with this id, whichever account it belongs to, for kinds whose ids are unique in the deployment (access
+    /// keys). Two records with that id are an error ([`StoreError::Corrupt`]), not a choice.
+    fn find(&self, kind: RecordKind, id: &str) -> StoreFuture<'_, Option<Record>>;
+
+    /// One page of an account's records of a kind, in the order of the bytes of their ids.
+    fn list(&self, list: List<'_>) -> StoreFuture<'_, Vec<Record>>;
+
+    /// One page of every record there is, in an order that the store chooses and keeps: for verification and re-wrapping.
+    fn scan(&self, after: Option<&RecordKey>, limit: usize) -> StoreFuture<'_, Vec<Record>>;
+
+    /// Records that are due at `until` or before, the longest due first.
+    fn due(&self, kind: RecordKind, until: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>>;
+
+    /// How many records of a kind there are, in one account or in all.
+    fn count(&self, kind: RecordKind, account: Option<AccountId>) -> StoreFuture<'_, u64>;
+
+    /// Writes all of this, durably, or nothing of it. The only way to change records and to add audit entries.
+    ///
+    /// A future that is dropped once it has been polled may still have been carried out.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] with the first record that was not as expected; [`StoreError::Invalid`] for a commit that
+    /// contradicts itself. In both cases other commits go on undisturbed, and no audit entry was written.
+    fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed>;
+
+    /// The epoch of every shard.
+    fn epochs(&self) -> StoreFuture<'_, Epochs>;
+
+    /// A small clear fact about the deployment (its id, the wrapped root key), by name.
+    fn fact(&self, name: &str) -> StoreFuture<'_, Option<String>>;
+
+    /// Writes a fact, durably, over an older one of that name.
+    fn set_fact(&self, name: &str, value: &str) -> StoreFuture<'_, ()>;
+
+    /// The end of a node's log, if it has one.
+    fn log_head(&self, node: &str) -> StoreFuture<'_, Option<LogHead>>;
+
+    /// The nodes that have a log, in the order of the bytes of their names.
+    fn log_nodes(&self) -> StoreFuture<'_, Vec<String>>;
+
+    /// The bundle that contains the entry `from` and those behind it, in order. Empty when the log ends before `from`.
+    fn bundles(&self, node: &str, from: u64, limit: usize) -> StoreFuture<'_, Vec<Bundle>>;
+
+    /// Gives audit entries a log to go to. Until then commits with entries are refused. A second one takes the place of the first.
+    fn attach_log(&self, sequencer: Box<dyn Sequencer>);
+}
