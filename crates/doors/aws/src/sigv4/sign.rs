@@ -10,13 +10,16 @@ use super::canonical::{ALGORITHM, HexHash, Signable, TERMINATOR, check_signed_he
 use super::{AMZ_DATE, AMZ_SECURITY_TOKEN, Failure, time};
 
 /// Headers that proxies and HTTP libraries change or add after signing; no AWS client signs them.
-const NEVER_SIGNED: [&str; 10] = [
+const NEVER_SIGNED: [&str; 13] = [
     "authorization",
     "connection",
     "content-length",
     "expect",
     "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
     "te",
+    "trailer",
     "transfer-encoding",
     "upgrade",
     "user-agent",
