@@ -1,0 +1,121 @@
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+use super::*;
+
+const SMALLEST: &str = r#"
+node = "one"
+data = "data"
+listen = ["127.0.0.1:9911"]
+regions = "any"
+[seal.development_file]
+path = "seal"
+"#;
+
+fn parse(text: &str) -> Result<Config, Problem> {
+    Config::parse(text, Path::new("/etc/claviger/claviger.toml"))
+}
+
+fn problem(text: &str) -> String {
+    parse(text).unwrap_err().to_string()
+}
+
+#[test]
+fn the_smallest_file_has_the_documented_defaults() {
+    let config = parse(SMALLEST).unwrap();
+    assert_eq!(config.data, Path::new("/etc/claviger/data"));
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.limits.body_bytes, 524_288);
+    assert_eq!(config.seal.iter().collect::<Vec<_>>(), [&Seal::DevelopmentFile("/etc/claviger/seal".into())]);
+    assert!(config.regions.serves(&"eu-west-1".parse().unwrap()));
+}
+
+#[test]
+fn the_example_file_is_valid_and_shows_every_default() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/claviger.example.toml");
+    let config = Config::load(&path).unwrap();
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.log, Log::default());
+    assert!(config.tls.is_some() && config.observability.is_some());
+}
+
+#[test]
+fn an_unknown_field_is_named_with_its_line() {
+    let text = problem(&format!("lisen = 1\n{SMALLEST}"));
+    assert!(text.starts_with("/etc/claviger/claviger.toml, line 1: unknown field `lisen`"), "{text}");
+    let text = problem(&format!("{SMALLEST}\n[limits]\nconections = 5\n"));
+    assert!(text.contains("line 10: unknown field `conections`"), "{text}");
+    for table in ["[tls]\ncertificate = \"a\"\nkey = \"b\"\nca = \"c\"", "[log]\ncolour = 1", "[observability]\nport = 1"] {
+        assert!(problem(&format!("{SMALLEST}\n{table}\n")).contains("unknown field"), "{table}");
+    }
+}
+
+#[test]
+fn a_missing_field_is_named() {
+    let text = problem(&SMALLEST.replace("node = \"one\"\n", ""));
+    assert!(text.contains("missing field `node`"), "{text}");
+    assert!(text.contains("claviger.example.toml"), "{text}");
+}
+
+#[test]
+fn wrong_values_say_what_would_be_right() {
+    for (from, to, expected) in [
+        ("\"one\"", "\"One!\"", "line 2: a node name has 1 to 63"),
+        ("\"any\"", "\"all\"", "line 5: invalid value: string \"all\", expected \"any\", or a list of Regions"),
+        ("\"any\"", "[]", "expected \"any\", or a list of Regions"),
+        ("\"any\"", "[\"EU\"]", "this is not a Region"),
+        ("127.0.0.1:9911", "127.0.0.1", "line 4: invalid socket address"),
+        ("[\"127.0.0.1:9911\"]", "[]", "`listen` is empty"),
+        ("path = \"seal\"", "path = 5", "line 7: invalid type: integer"),
+    ] {
+        let text = problem(&SMALLEST.replace(from, to));
+        assert!(text.contains(expected), "{to}: {text}");
+    }
+}
+
+#[test]
+fn plain_http_beyond_loopback_has_to_be_asked_for() {
+    let open = SMALLEST.replace("127.0.0.1:9911", "0.0.0.0:9911");
+    assert!(problem(&open).contains("there is no [tls]"));
+    assert!(parse(&format!("insecure_plain_http = true\n{open}")).is_ok());
+    let tls = "\n[tls]\ncertificate = \"c.pem\"\nkey = \"/k.pem\"\n";
+    let config = parse(&format!("{open}{tls}")).unwrap();
+    assert_eq!(config.tls.unwrap(), Tls { certificate: "/etc/claviger/c.pem".into(), key: "/k.pem".into() });
+    assert!(problem(&format!("insecure_plain_http = true\n{open}{tls}")).contains("both [tls]"));
+}
+
+#[test]
+fn a_passphrase_has_one_source() {
+    let seal = |lines: &str| SMALLEST.replace("[seal.development_file]\npath = \"seal\"", &format!("[seal.passphrase]\n{lines}"));
+    for (lines, expected) in [
+        ("file = \"p\"", PassphraseSource::File("/etc/claviger/p".into())),
+        ("environment = \"P\"", PassphraseSource::Environment("P".into())),
+        ("systemd_credential = \"p\"", PassphraseSource::SystemdCredential("p".into())),
+        ("prompt = true", PassphraseSource::Prompt),
+    ] {
+        assert_eq!(parse(&seal(lines)).unwrap().seal.iter().next().unwrap(), &Seal::Passphrase(expected));
+    }
+    for lines in ["", "prompt = false", "file = \"p\"\nprompt = true"] {
+        let text = problem(&seal(lines));
+        assert!(text.contains("exactly one of"), "{lines}: {text}");
+    }
+    assert!(problem(&SMALLEST.replace("[seal.development_file]\npath = \"seal\"", "[seal]")).contains("a seal is needed"));
+}
+
+#[test]
+fn limits_have_bounds() {
+    for (line, expected) in [
+        ("connections = 0", "may be 1 to 1000000"),
+        ("body_bytes = 1", "may be 65536 to"),
+        ("request_seconds = 0", "it has to be 1 to 86400"),
+        ("idle_seconds = -1", "line 10"),
+    ] {
+        let text = problem(&format!("{SMALLEST}\n[limits]\n{line}\n"));
+        assert!(text.contains(expected), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_missing_file_says_where_to_start() {
+    let text = Config::load(Path::new("/nowhere/claviger.toml")).unwrap_err().to_string();
+    assert!(text.contains("/nowhere/claviger.toml") && text.contains("claviger.example.toml"), "{text}");
+}

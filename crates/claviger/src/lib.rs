@@ -1,0 +1,13 @@
+//! The one binary of Claviger: its server and its command line.
+//!
+//! It is the only crate that knows all the others, and it adds no rule of its own to what they do: it reads the configuration,
+//! opens store and HSM, puts the doors behind an HTTP server, and talks to such a server from the command line.
+//!
+//! Start reading at [`cli::run`], which is all that `main` calls. [`server`] is the HTTP server, [`config`] the file it is
+//! configured with, [`observability`] its second listener, [`client`] what the administrative commands talk to it with, and
+//! [`file_encryption`] the format of `claviger encrypt`.
+
+pub mod config;
+pub mod observability;
+pub mod problem;
+pub mod server;
