@@ -10,7 +10,8 @@ use crate::RecordKey;
 pub enum StoreError {
     /// The record is not in the version that the commit expected: somebody else was faster. Nothing of the commit was done.
     Conflict(RecordKey),
-    /// The commit contradicts itself (changes one record twice, say). Nothing of it was done; trying again cannot help.
+    /// The commit contradicts itself (changes one record twice, say). Nothing of it was done; trying again cannot help: it is a
+    /// mistake in the program that asked.
     Invalid(String),
     /// Another process serves this store.
     InUse {
@@ -42,7 +43,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict(key) => write!(f, "the record {key} has been changed by somebody else in the meantime"),
-            Self::Invalid(what) => write!(f, "this commit contradicts itself: {what}"),
+            Self::Invalid(what) => write!(f, "the store was asked for what cannot be: {what}"),
             Self::InUse { path, process } => {
                 match process {
                     Some(id) => write!(f, "the store {} is in use by process {id}", path.display())?,

@@ -82,7 +82,7 @@ pub struct RecordKey {
     pub account: AccountId,
     /// What it is about.
     pub kind: RecordKind,
-    /// Its id within account and kind: `us-east-1/1234abcd-...` for a key.
+    /// Its id within account and kind: `us-east-1/1234abcd-...` for a key. Never empty, no zero byte.
     pub id: String,
 }
 

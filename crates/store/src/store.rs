@@ -36,7 +36,7 @@ pub struct List<'a> {
     pub kind: RecordKind,
     /// Only records with this scope.
     pub scope: Option<&'a str>,
-    /// Only records with this owner.
+    /// Only records with this owner, which is not empty.
     pub owner: Option<&'a str>,
     /// Only ids behind this one: the last of the page before.
     pub after: Option<&'a str>,
@@ -57,6 +57,9 @@ pub trait Store: Send + Sync {
     fn find(&self, kind: RecordKind, id: &str) -> StoreFuture<'_, Option<Record>>;
 
     /// One page of an account's records of a kind, in the order of the bytes of their ids.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for an empty owner.
     fn list(&self, list: List<'_>) -> StoreFuture<'_, Vec<Record>>;
 
     /// One page of every record there is, in an order that the store chooses and keeps: for verification and re-wrapping.
