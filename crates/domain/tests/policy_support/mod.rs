@@ -1,0 +1,80 @@
+//! What the policy tests share: callers, and a request's condition keys.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may panic")]
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use claviger_domain::identity::User;
+use claviger_domain::policy::{ConditionContext, Policy, Values};
+use claviger_domain::{AccountId, Identity, Timestamp};
+
+/// The account that owns the key of these tests.
+pub(crate) const OWNER: &str = "111111111111";
+/// Another account.
+pub(crate) const OTHER: &str = "222222222222";
+/// The key's id.
+pub(crate) const KEY: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
+/// The key's ARN.
+pub(crate) const KEY_ARN: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+/// The condition keys of a request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Keys(pub(crate) Vec<(String, Held)>);
+
+/// What a condition key holds.
+#[derive(Debug, Clone)]
+pub(crate) enum Held {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Keys {
+    /// Single-valued keys.
+    pub(crate) fn of(pairs: &[(&str, &str)]) -> Self {
+        Self(pairs.iter().map(|(key, value)| ((*key).to_owned(), Held::One((*value).to_owned()))).collect())
+    }
+
+    /// The same with a multivalued key.
+    pub(crate) fn with_many(mut self, key: &str, values: &[&str]) -> Self {
+        self.0.push((key.to_owned(), Held::Many(values.iter().map(|value| (*value).to_owned()).collect())));
+        self
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Held> {
+        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, held)| held)
+    }
+}
+
+impl ConditionContext for Keys {
+    fn values(&self, key: &str) -> Values<'_> {
+        match self.get(key) {
+            None => Values::Absent,
+            Some(Held::One(value)) => Values::One(Cow::Borrowed(value)),
+            Some(Held::Many(values)) => Values::Many(values.iter().map(|value| Cow::Borrowed(value.as_str())).collect()),
+        }
+    }
+}
+
+pub(crate) fn account(text: &str) -> AccountId {
+    text.parse().unwrap()
+}
+
+/// A user whose identity policies are these.
+pub(crate) fn user(account_id: &str, name: &str, policies: &[&str]) -> Identity {
+    let user = User {
+        account: account(account_id),
+        name: name.parse().unwrap(),
+        unique_id: format!("AIDA{}00000000", name.to_ascii_uppercase()),
+        created: Timestamp(0),
+        policies: BTreeMap::new(),
+    };
+    let policies = policies.iter().map(|text| Arc::new(Policy::parse_identity_policy(text).expect(text))).collect();
+    Identity::user(&user, policies)
+}
+
+pub(crate) fn root(account_id: &str) -> Identity {
+    Identity::root(account(account_id))
+}
