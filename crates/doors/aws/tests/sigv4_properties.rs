@@ -102,7 +102,7 @@ proptest! {
         removed.headers.remove(at);
         prop_assert!(!removed.verifies(), "{:?}", sent.headers[at]);
 
-        let mut repeated = sent.clone();
+        let mut repeated = sent;
         let header = repeated.headers[at].clone();
         let is_authorization = header.0 == "authorization";
         repeated.headers.push(header);

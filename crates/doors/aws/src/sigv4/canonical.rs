@@ -51,8 +51,7 @@ pub(super) struct Signable<'r> {
     pub(super) method: &'r Method,
     pub(super) uri: &'r Uri,
     pub(super) headers: &'r HeaderMap,
-    /// Sorted names, separated by semicolons; [`check_signed_headers`] has passed it.
-    pub(super) signed_headers: &'r str,
+    pub(super) signed_headers: &'r SignedHeaders<'r>,
     pub(super) payload: &'r HexHash,
 }
 
@@ -66,11 +65,11 @@ impl Signable<'_> {
         out.push(b'\n');
         push_query(&mut out, self.uri.query().unwrap_or_default())?;
         out.push(b'\n');
-        for name in self.signed_headers.split(';') {
+        for name in self.signed_headers.names() {
             self.push_header(&mut out, name)?;
         }
         out.push(b'\n');
-        out.extend_from_slice(self.signed_headers.as_bytes());
+        out.extend_from_slice(self.signed_headers.list.as_bytes());
         out.push(b'\n');
         out.extend_from_slice(self.payload.as_bytes());
         if out.len() > CANONICAL_BYTES_MAX { Err(TOO_LONG) } else { Ok(out) }
@@ -111,17 +110,38 @@ impl Signable<'_> {
     }
 }
 
-/// Checks that a list of signed headers is in its one canonical form. Whether the headers exist is seen later.
-pub(super) fn check_signed_headers(list: &str) -> Result<(), Failure> {
-    let mut previous = "";
-    for (index, name) in list.split(';').enumerate() {
-        let upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
-        if index >= SIGNED_HEADERS_MAX || upper || name <= previous {
-            return Err(Failure::MalformedSignedHeaders);
+/// The names of the headers that are signed, in their one form: in lower case, sorted, each once.
+pub(super) struct SignedHeaders<'r> {
+    list: &'r str,
+    names: [&'r str; SIGNED_HEADERS_MAX],
+    count: usize,
+}
+
+impl<'r> SignedHeaders<'r> {
+    /// Reads names that are separated by semicolons. Whether the request has such headers is seen later.
+    pub(super) fn parse(list: &'r str) -> Result<Self, Failure> {
+        let mut names = [""; SIGNED_HEADERS_MAX];
+        let mut count = 0;
+        let mut previous = "";
+        for name in list.split(';') {
+            let place = names.get_mut(count).ok_or(Failure::MalformedSignedHeaders)?;
+            if name.bytes().any(|byte| byte.is_ascii_uppercase()) || name <= previous {
+                return Err(Failure::MalformedSignedHeaders);
+            }
+            *place = name;
+            previous = name;
+            count += 1;
         }
-        previous = name;
+        Ok(Self { list, names, count })
     }
-    Ok(())
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &'r str> {
+        self.names.iter().take(self.count).copied()
+    }
+
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.names().any(|signed| signed == name)
+    }
 }
 
 const TOO_LONG: Failure = Failure::Unreadable("The signed parts of the request are too long: at most 128 KiB are accepted.");
@@ -130,6 +150,10 @@ const TOO_LONG: Failure = Failure::Unreadable("The signed parts of the request a
 fn push_path(out: &mut Vec<u8>, path: &str) -> Result<(), Failure> {
     if path.len() > CANONICAL_BYTES_MAX {
         return Err(TOO_LONG);
+    }
+    if path == "/" {
+        out.push(b'/');
+        return Ok(());
     }
     let mut segments = Vec::new();
     for segment in path.split('/') {
@@ -208,7 +232,7 @@ fn push_trimmed(out: &mut Vec<u8>, value: &[u8]) -> Result<(), Failure> {
     let text = std::str::from_utf8(value)
         .map_err(|_| Failure::Unreadable("A signed header has a value that is not UTF-8. Sign and send text only."))?;
     let value = text.as_bytes().trim_ascii();
-    if !value.windows(2).any(|pair| pair == b"  ") {
+    if !value.contains(&b' ') {
         out.extend_from_slice(value);
         return Ok(());
     }
@@ -315,10 +339,12 @@ mod tests {
 
     #[test]
     fn signed_headers_have_one_form() {
-        assert_eq!(check_signed_headers("content-type;host;x-amz-date"), Ok(()));
+        let parsed = SignedHeaders::parse("content-type;host;x-amz-date").unwrap();
+        assert_eq!(parsed.names().collect::<Vec<_>>(), ["content-type", "host", "x-amz-date"]);
+        assert!(parsed.contains("host") && !parsed.contains("content"));
         let many: Vec<String> = (0..=SIGNED_HEADERS_MAX).map(|number| format!("h{number:03}")).collect();
         for wrong in ["", "host;", ";host", "host;content-type", "host;host", "Host", &many.join(";")] {
-            assert_eq!(check_signed_headers(wrong), Err(Failure::MalformedSignedHeaders), "{wrong}");
+            assert_eq!(SignedHeaders::parse(wrong).err(), Some(Failure::MalformedSignedHeaders), "{wrong}");
         }
     }
 }

@@ -33,12 +33,13 @@ impl<'r> Authorization<'r> {
         if !text.starts_with("AWS4-") {
             return Err(Failure::MissingToken);
         }
-        let (algorithm, parameters) = text.split_once([' ', '\t']).unwrap_or((text, ""));
+        let (algorithm, parameters) = text.split_once(' ').unwrap_or((text, ""));
         if algorithm != ALGORITHM {
             return Err(Failure::UnsupportedAlgorithm(excerpt(algorithm)));
         }
         let (mut credential, mut signed_headers, mut signature) = ("", "", "");
-        for parameter in parameters.split([',', ' ', '\t']).filter(|parameter| !parameter.is_empty()) {
+        let parameters = parameters.split(',').flat_map(|part| part.split(' ')).map(str::trim_ascii);
+        for parameter in parameters.filter(|parameter| !parameter.is_empty()) {
             let Some((name, content)) = parameter.split_once('=') else {
                 return Err(Failure::NotKeyValue { authorization_hash: hash(value) });
             };

@@ -30,12 +30,12 @@ use std::fmt;
 use claviger_domain::Timestamp;
 use http::header::{AUTHORIZATION, DATE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::failure::Failure;
 pub use self::sign::{Signer, SigningKey};
 
-use self::canonical::{HexHash, Signable, check_signed_headers};
+use self::canonical::{HexHash, Signable, SignedHeaders};
 use self::header::{Authorization, Credential};
 
 /// How far the client's clock may be off, in minutes, either way.
@@ -111,20 +111,15 @@ pub fn parse_claim<'r>(parts: &'r Parts, body: &[u8], now: Timestamp) -> Result<
     };
     let date = headers.get(AMZ_DATE).or_else(|| headers.get(DATE));
     let authorization = Authorization::parse(authorization, date.is_some())?;
-    check_signed_headers(authorization.signed_headers)?;
-    check_coverage(headers, authorization.signed_headers)?;
+    let signed_headers = SignedHeaders::parse(authorization.signed_headers)?;
+    check_coverage(headers, &signed_headers)?;
     let (signed_at, signed_at_basic) = date.and_then(read_date).ok_or_else(|| malformed_date(date))?;
     check_clock(signed_at, now)?;
     let credential = Credential::parse(authorization.credential, &signed_at_basic)?;
     let payload = HexHash::of(body);
     check_payload_header(headers, &payload)?;
-    let signable = Signable {
-        method: &parts.method,
-        uri: &parts.uri,
-        headers,
-        signed_headers: authorization.signed_headers,
-        payload: &payload,
-    };
+    let signable =
+        Signable { method: &parts.method, uri: &parts.uri, headers, signed_headers: &signed_headers, payload: &payload };
     let string_to_sign = signable.string_to_sign(&signed_at_basic, credential.scope)?;
     Ok(Claim {
         access_key: credential.access_key,
@@ -138,9 +133,9 @@ pub fn parse_claim<'r>(parts: &'r Parts, body: &[u8], now: Timestamp) -> Result<
     })
 }
 
-const AMZ_DATE: &str = "x-amz-date";
-const AMZ_CONTENT_SHA256: &str = "x-amz-content-sha256";
-const AMZ_SECURITY_TOKEN: &str = "x-amz-security-token";
+const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+const AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 fn is_presigned(query: &str) -> bool {
     query.split('&').any(|pair| {
@@ -150,13 +145,12 @@ fn is_presigned(query: &str) -> bool {
 }
 
 /// Host and all of Amazon's own headers must be signed; X-Amz-Target among them names the operation.
-fn check_coverage(headers: &HeaderMap, signed_headers: &str) -> Result<(), Failure> {
-    let is_signed = |name: &str| signed_headers.split(';').any(|signed| signed == name);
-    if !is_signed("host") {
+fn check_coverage(headers: &HeaderMap, signed_headers: &SignedHeaders<'_>) -> Result<(), Failure> {
+    if !signed_headers.contains("host") {
         return Err(Failure::HostNotSigned);
     }
-    for name in headers.keys().map(http::HeaderName::as_str) {
-        if name.starts_with("x-amz-") && !is_signed(name) {
+    for name in headers.keys().map(HeaderName::as_str) {
+        if name.starts_with("x-amz-") && !signed_headers.contains(name) {
             return Err(Failure::NotSigned(excerpt(name)));
         }
     }

@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use zeroize::Zeroizing;
 
-use super::canonical::{ALGORITHM, HexHash, Signable, TERMINATOR, check_signed_headers};
+use super::canonical::{ALGORITHM, HexHash, Signable, SignedHeaders, TERMINATOR};
 use super::{AMZ_DATE, AMZ_SECURITY_TOKEN, Failure, time};
 
 /// Headers that proxies and HTTP libraries change or add after signing; no AWS client signs them.
@@ -111,20 +111,20 @@ impl Signer<'_> {
         now: Timestamp,
     ) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
         let signed_at = time::basic(now);
-        let mut added = vec![(HeaderName::from_static(AMZ_DATE), header_value(&signed_at)?)];
+        let mut added = vec![(AMZ_DATE, header_value(&signed_at)?)];
         if let Some(token) = self.session_token {
-            added.push((HeaderName::from_static(AMZ_SECURITY_TOKEN), header_value(token)?));
+            added.push((AMZ_SECURITY_TOKEN, header_value(token)?));
         }
         let mut headers = headers.clone();
         headers.extend(added.iter().cloned());
-        let signed_headers = signed_headers(&headers);
-        check_signed_headers(&signed_headers)?;
+        let list = signed_headers(&headers);
+        let signed_headers = SignedHeaders::parse(&list)?;
         let payload = HexHash::of(body);
         let signable = Signable { method, uri, headers: &headers, signed_headers: &signed_headers, payload: &payload };
         let scope = format!("{}/{}/{}/{TERMINATOR}", now.basic_date(), self.region, self.service);
         let signature = key.sign(&signable.string_to_sign(&signed_at, &scope)?);
         let authorization =
-            format!("{ALGORITHM} Credential={}/{scope}, SignedHeaders={signed_headers}, Signature={signature}", self.access_key);
+            format!("{ALGORITHM} Credential={}/{scope}, SignedHeaders={list}, Signature={signature}", self.access_key);
         added.push((AUTHORIZATION, header_value(&authorization)?));
         Ok(added)
     }
