@@ -8,6 +8,7 @@
 //! [`file_encryption`] the format of `claviger encrypt`.
 
 pub mod config;
+pub mod file_encryption;
 pub mod observability;
 pub mod problem;
 pub mod server;

@@ -1,0 +1,119 @@
+//! A file that appears under its name only when it is complete.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// A file in the making, beside the name that it will have. Removed when dropped before [`NewFile::finish`].
+#[derive(Debug)]
+pub struct NewFile {
+    file: File,
+    temporary: PathBuf,
+    name: PathBuf,
+    finished: bool,
+}
+
+impl NewFile {
+    /// Begins a file that only its owner can read or write (0600).
+    ///
+    /// # Errors
+    /// `name` exists and may not be replaced, or its directory does not take new files.
+    pub fn create(name: &Path, replace: bool) -> io::Result<Self> {
+        if !replace && name.symlink_metadata().is_ok() {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+        }
+        let file_name = name.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::IsADirectory))?;
+        let mut temporary_name = OsString::from(".");
+        temporary_name.push(file_name);
+        temporary_name.push(format!(".{}.partial", uuid::Uuid::new_v4().simple()));
+        let temporary = name.with_file_name(temporary_name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        Ok(Self { file, temporary, name: name.to_owned(), finished: false })
+    }
+
+    /// Makes the file durable and gives it its name.
+    ///
+    /// # Errors
+    /// The disk is full or broken. The file is then removed.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.name)?;
+        self.finished = true;
+        // The new name is durable once its directory is.
+        let directory = match self.name.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        File::open(directory)?.sync_all()
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.finished
+            && let Err(error) = fs::remove_file(&self.temporary)
+        {
+            tracing::error!(%error, file = %self.temporary.display(), "cannot remove an incomplete file: please remove it");
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may panic")]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_name_appears_with_the_whole_content_and_nobody_else_can_read_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = directory.path().join("x");
+        let mut file = NewFile::create(&name, false).unwrap();
+        file.write_all(b"content").unwrap();
+        assert!(!name.exists());
+        file.finish().unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"content");
+        assert_eq!(fs::metadata(&name).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(names(directory.path()), ["x"]);
+    }
+
+    #[test]
+    fn an_unfinished_file_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = NewFile::create(&directory.path().join("x"), false).unwrap();
+        file.write_all(b"half").unwrap();
+        assert_eq!(names(directory.path()).len(), 1);
+        drop(file);
+        assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn what_exists_is_replaced_only_when_asked_and_only_at_the_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let name = directory.path().join("x");
+        fs::write(&name, "old").unwrap();
+        assert_eq!(NewFile::create(&name, false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        drop(NewFile::create(&name, true).unwrap());
+        assert_eq!(fs::read(&name).unwrap(), b"old");
+        NewFile::create(&name, true).unwrap().finish().unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"");
+    }
+}
