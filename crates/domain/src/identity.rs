@@ -116,6 +116,8 @@ pub struct AccessKey {
     pub active: bool,
     /// When it was made.
     pub created: Timestamp,
+    /// The version of the account key that the secret is sealed under.
+    pub account_key_version: u32,
     /// The secret half, sealed under the account key.
     #[serde(with = "base64_bytes")]
     pub sealed_secret: Vec<u8>,

@@ -62,6 +62,20 @@ names! {
 }
 
 names! {
+    /// How a key encrypts.
+    EncryptionAlgorithm, "an encryption algorithm" {
+        /// KC-XAES-256-GCM under a symmetric key (design/crypto.md).
+        SymmetricDefault = "SYMMETRIC_DEFAULT",
+        /// RSAES-OAEP with SHA-1 (RFC 8017, section 7.1).
+        RsaesOaepSha1 = "RSAES_OAEP_SHA_1",
+        /// RSAES-OAEP with SHA-256 (RFC 8017, section 7.1).
+        RsaesOaepSha256 = "RSAES_OAEP_SHA_256",
+        /// SM2 public key encryption (GB/T 32918.4).
+        Sm2pke = "SM2PKE",
+    }
+}
+
+names! {
     /// Where a key's material came from.
     Origin, "an origin" {
         /// Made in this deployment's hsm.
@@ -124,6 +138,8 @@ pub struct MaterialVersion {
     pub created: Timestamp,
     /// Why it was made; none for the first version.
     pub rotation: Option<RotationType>,
+    /// The version of the account key that it is sealed under.
+    pub account_key_version: u32,
     /// The material, sealed under the account key.
     #[serde(with = "base64_bytes")]
     pub sealed: Vec<u8>,

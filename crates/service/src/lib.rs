@@ -1,1 +1,39 @@
-//! placeholder
+//! The verbs of Claviger, and the one pipeline they all run through.
+//!
+//! [`Service::perform`] is the only way in: it resolves what an operation is about, authorises it, executes it, and commits its changes
+//! together with its audit entry. A door makes a [`Caller`](claviger_domain::Caller) through [`Service::authenticate`] and hands over an
+//! [`Operation`]; it never reaches the hsm or the store.
+//!
+//! Start reading at [`operation::Operation`] (what an operation declares), then `pipeline.rs` (the way of a request), then any file in
+//! [`operations`]: one operation, one type, one file.
+//!
+//! What this crate is not: it speaks no protocol, and it holds no plaintext key material.
+
+mod accounts;
+mod audit_trail;
+pub mod authenticate;
+mod background;
+mod cache;
+pub mod clock;
+mod conditions;
+pub mod deployment;
+mod event_parameters;
+mod freshness;
+mod last_use;
+mod marker;
+mod node_log;
+pub mod operation;
+pub mod operations;
+mod pipeline;
+mod records;
+mod resolve;
+mod sequencer;
+pub mod service;
+mod snapshot;
+pub mod verify_store;
+
+pub use authenticate::SignatureClaim;
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use deployment::{InitialCredential, Initialized, initialize};
+pub use operation::Operation;
+pub use service::{Readiness, Service, Settings};

@@ -23,7 +23,7 @@ pub(crate) const MIGRATIONS: &[&str] = &["
     );
     CREATE INDEX records_by_account ON records (kind, account, id);
     CREATE INDEX records_by_scope ON records (kind, account, scope, id);
-    CREATE INDEX records_by_owner ON records (kind, account, owner, id) WHERE owner <> '';
+    CREATE INDEX records_by_owner ON records (kind, owner, account, id);
     CREATE INDEX records_by_due ON records (kind, due, id, account) WHERE due IS NOT NULL;
     CREATE TABLE shards (
         shard BIGINT NOT NULL PRIMARY KEY,
@@ -66,9 +66,9 @@ pub(crate) const LIST: &str = select_records!("WHERE kind = $1 AND account = $2 
 pub(crate) const LIST_SCOPE: &str =
     select_records!("WHERE kind = $1 AND account = $2 AND id > $3 AND scope = $4 ORDER BY id LIMIT $5");
 pub(crate) const LIST_OWNER: &str =
-    select_records!("WHERE kind = $1 AND account = $2 AND id > $3 AND owner = $4 AND owner <> '' ORDER BY id LIMIT $5");
+    select_records!("WHERE kind = $1 AND account = $2 AND id > $3 AND owner = $4 ORDER BY id LIMIT $5");
 pub(crate) const LIST_OWNER_SCOPE: &str = select_records!(
-    "WHERE kind = $1 AND account = $2 AND id > $3 AND owner = $4 AND owner <> '' AND scope = $5 ORDER BY id LIMIT $6"
+    "WHERE kind = $1 AND account = $2 AND id > $3 AND owner = $4 AND scope = $5 ORDER BY id LIMIT $6"
 );
 pub(crate) const SCAN_FIRST: &str = select_records!("ORDER BY kind, id, account LIMIT $1");
 pub(crate) const SCAN: &str = select_records!("WHERE (kind, id, account) > ($1, $2, $3) ORDER BY kind, id, account LIMIT $4");
@@ -76,6 +76,7 @@ pub(crate) const DUE: &str =
     select_records!("WHERE kind = $1 AND due IS NOT NULL AND due <= $2 ORDER BY due, id, account LIMIT $3");
 pub(crate) const COUNT: &str = "SELECT COUNT(*) FROM records WHERE kind = $1";
 pub(crate) const COUNT_ACCOUNT: &str = "SELECT COUNT(*) FROM records WHERE kind = $1 AND account = $2";
+pub(crate) const COUNT_BY_OWNER: &str = "SELECT owner, COUNT(*) FROM records WHERE kind = $1 GROUP BY owner ORDER BY owner";
 
 pub(crate) const VERSION: &str = "SELECT version FROM records WHERE kind = $1 AND id = $2 AND account = $3";
 pub(crate) const INSERT: &str = "
@@ -112,27 +113,74 @@ pub(crate) const BUNDLES: &str = "
     ORDER BY first LIMIT $3";
 
 #[cfg(test)]
-pub(crate) const QUERIES: &[(&str, &str)] = &[
-    ("get", GET),
-    ("find", FIND),
-    ("list", LIST),
-    ("list of a scope", LIST_SCOPE),
-    ("list of an owner", LIST_OWNER),
-    ("list of an owner and a scope", LIST_OWNER_SCOPE),
-    ("scan", SCAN),
-    ("due", DUE),
-    ("count", COUNT),
-    ("count in an account", COUNT_ACCOUNT),
-    ("version", VERSION),
-    ("insert", INSERT),
-    ("update", UPDATE),
-    ("delete", DELETE),
-    ("bump epoch", BUMP_EPOCH),
-    ("fact", FACT),
-    ("set fact", SET_FACT),
-    ("head", HEAD),
-    ("move head", MOVE_HEAD),
-    ("first head", FIRST_HEAD),
-    ("add bundle", ADD_BUNDLE),
-    ("bundles", BUNDLES),
-];
+#[allow(clippy::unwrap_used, reason = "tests may panic")]
+mod tests {
+    use super::*;
+
+    /// Every statement that takes parameters.
+    const QUERIES: &[(&str, &str)] = &[
+        ("get", GET),
+        ("find", FIND),
+        ("list", LIST),
+        ("list of a scope", LIST_SCOPE),
+        ("list of an owner", LIST_OWNER),
+        ("list of an owner and a scope", LIST_OWNER_SCOPE),
+        ("scan", SCAN),
+        ("due", DUE),
+        ("count", COUNT),
+        ("count in an account", COUNT_ACCOUNT),
+        ("count by owner", COUNT_BY_OWNER),
+        ("version", VERSION),
+        ("insert", INSERT),
+        ("update", UPDATE),
+        ("delete", DELETE),
+        ("bump epoch", BUMP_EPOCH),
+        ("fact", FACT),
+        ("set fact", SET_FACT),
+        ("head", HEAD),
+        ("move head", MOVE_HEAD),
+        ("first head", FIRST_HEAD),
+        ("add bundle", ADD_BUNDLE),
+        ("bundles", BUNDLES),
+    ];
+
+    /// Statements that may read a whole index, because they answer with something about all of it.
+    const WHOLE: &[&str] = &["scan", "count", "count by owner", "count in an account"];
+
+    fn model() -> rusqlite::Connection {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        for migration in MIGRATIONS {
+            connection.execute_batch(migration).unwrap();
+        }
+        connection
+    }
+
+    #[test]
+    fn placeholders_first_appear_in_their_order() {
+        for (name, sql) in QUERIES {
+            let mut met = Vec::new();
+            for number in sql.split('$').skip(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>()) {
+                let number: usize = number.parse().unwrap();
+                if !met.contains(&number) {
+                    met.push(number);
+                }
+            }
+            assert_eq!(met, (1..=met.len()).collect::<Vec<_>>(), "{name}");
+        }
+    }
+
+    #[test]
+    fn no_statement_reads_a_whole_table_or_sorts() {
+        let model = model();
+        for (name, sql) in QUERIES {
+            let mut plan = model.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let nulls = vec![rusqlite::types::Null; plan.parameter_count()];
+            let steps = plan.query_map(rusqlite::params_from_iter(nulls), |row| row.get::<_, String>(3)).unwrap();
+            for step in steps.map(Result::unwrap) {
+                assert!(!step.contains("TEMP B-TREE"), "{name}: {step}");
+                assert!(!step.starts_with("SCAN records") || WHOLE.contains(name) && step.contains("INDEX"), "{name}: {step}");
+                assert!(!step.starts_with("SCAN audit_bundles"), "{name}: {step}");
+            }
+        }
+    }
+}

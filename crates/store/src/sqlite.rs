@@ -59,8 +59,11 @@ impl SqliteStore {
     /// [`StoreError::Exists`], [`StoreError::Missing`], [`StoreError::InUse`], [`StoreError::NotAStore`],
     /// [`StoreError::NewerSchema`], [`StoreError::Corrupt`] when its tables are not ours, [`StoreError::Unavailable`].
     pub fn open(path: &Path, mode: OpenMode) -> Result<Self, StoreError> {
-        if mode == OpenMode::Existing && !path.exists() {
-            return Err(StoreError::Missing(path.to_path_buf()));
+        // Before anything is made beside a file that may be somebody else's.
+        match mode {
+            OpenMode::CreateNew if path.exists() => return Err(StoreError::Exists(path.to_path_buf())),
+            OpenMode::CreateNew => {}
+            OpenMode::Existing => file::recognise(path)?,
         }
         let lock = Lock::take(path)?;
         if mode == OpenMode::CreateNew {
@@ -171,10 +174,6 @@ impl Store for SqliteStore {
         let List { account, kind, limit, .. } = list;
         let (scope, owner) = (list.scope.map(str::to_owned), list.owner.map(str::to_owned));
         let after = list.after.unwrap_or_default().to_owned();
-        if owner.as_deref() == Some("") {
-            // Records without an owner are in no index, so that most records cost none.
-            return Box::pin(async { Err(StoreError::Invalid("a list by owner needs an owner".into())) });
-        }
         self.read(move |connection| {
             let (kind, account, limit) = (kind.as_str(), rows::account_column(account), rows::limit(limit));
             match (&owner, &scope) {
@@ -213,6 +212,18 @@ impl Store for SqliteStore {
                     .query_row(params![kind.as_str(), rows::account_column(account)], |row| row.get(0))?,
             };
             rows::unsigned(count, "a count")
+        })
+    }
+
+    fn count_by_owner(&self, kind: RecordKind) -> StoreFuture<'_, Vec<(String, u64)>> {
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(sql::COUNT_BY_OWNER)?;
+            let mut rows = statement.query([kind.as_str()])?;
+            let mut counts = Vec::new();
+            while let Some(row) = rows.next()? {
+                counts.push((row.get(0)?, rows::unsigned(row.get(1)?, "a count")?));
+            }
+            Ok(counts)
         })
     }
 

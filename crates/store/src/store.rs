@@ -36,7 +36,7 @@ pub struct List<'a> {
     pub kind: RecordKind,
     /// Only records with this scope.
     pub scope: Option<&'a str>,
-    /// Only records with this owner, which is not empty.
+    /// Only records with this owner; the empty one means those without.
     pub owner: Option<&'a str>,
     /// Only ids behind this one: the last of the page before.
     pub after: Option<&'a str>,
@@ -57,9 +57,6 @@ pub trait Store: Send + Sync {
     fn find(&self, kind: RecordKind, id: &str) -> StoreFuture<'_, Option<Record>>;
 
     /// One page of an account's records of a kind, in the order of the bytes of their ids.
-    ///
-    /// # Errors
-    /// [`StoreError::Invalid`] for an empty owner.
     fn list(&self, list: List<'_>) -> StoreFuture<'_, Vec<Record>>;
 
     /// One page of every record there is, in an order that the store chooses and keeps: for verification and re-wrapping.
@@ -70,6 +67,10 @@ pub trait Store: Send + Sync {
 
     /// How many records of a kind there are, in one account or in all.
     fn count(&self, kind: RecordKind, account: Option<AccountId>) -> StoreFuture<'_, u64>;
+
+    /// How many records of a kind each owner has, in all accounts together, in the order of the bytes of the owners. Reads an index
+    /// from end to end: for gauges, not for requests.
+    fn count_by_owner(&self, kind: RecordKind) -> StoreFuture<'_, Vec<(String, u64)>>;
 
     /// Writes all of this, durably, or nothing of it. The only way to change records and to add audit entries.
     ///

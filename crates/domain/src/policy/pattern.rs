@@ -1,5 +1,7 @@
-//! Texts with wildcards: `*` for any run of characters, `?` for exactly one. Nothing here backtracks without bound: after each `*` the
-//! leftmost place that fits is as good as any other, so that a match never tries the same place twice.
+//! Texts with wildcards: `*` for any run of characters, `?` for exactly one.
+//!
+//! A match never tries the ways to share a text among several `*`: after each `*` the leftmost place that fits is as good as any other.
+//! It costs at most the length of the text times that of the pattern, and the sum of both where no `?` follows a `*`.
 
 use std::borrow::Cow;
 

@@ -1,0 +1,259 @@
+//! From a request and its outcome to its audit entry.
+
+use claviger_audit::Event as AuditEvent;
+use claviger_audit::entry::{
+    ChangeDigest, Decision as Verdict, Effect as VerdictEffect, EventError, EventIdentity, EventType, Json, KeyMaterial,
+    ReEncryptMaterial, Resource,
+};
+use claviger_domain::caller::Request;
+use claviger_domain::{AccountId, Caller, Kind, Permit, Refusal, Region, Timestamp};
+use claviger_store::{Change, Entry};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::operation::{Ask, Event, Operation, Used};
+
+/// What authorisation said, for the entry.
+#[derive(Clone, Copy)]
+pub(crate) enum Decision<'a> {
+    /// It was never asked, or nobody has to allow the operation.
+    None,
+    /// Allowed, by these policies and statements.
+    Allowed(&'a str),
+    /// Denied, for this reason.
+    Denied(&'a str),
+}
+
+/// On what ground something was allowed; owned, since the permits go to the operation.
+pub(crate) struct Basis(Option<String>);
+
+impl Decision<'_> {
+    /// The decision that these permits came from.
+    pub(crate) fn of(permits: &[Permit]) -> Basis {
+        let mut bases = permits.iter().map(|permit| permit.basis().to_string());
+        let Some(first) = bases.next() else { return Basis(None) };
+        let mut text = first;
+        for basis in bases {
+            text.push_str("; ");
+            text.push_str(&basis);
+        }
+        Basis(Some(text))
+    }
+}
+
+impl Basis {
+    pub(crate) fn as_decision(&self) -> Decision<'_> {
+        self.0.as_deref().map_or(Decision::None, Decision::Allowed)
+    }
+}
+
+impl<'a> From<Decision<'a>> for Verdict<'a> {
+    fn from(decision: Decision<'a>) -> Self {
+        match decision {
+            Decision::None => Self { effect: VerdictEffect::None, basis: None },
+            Decision::Allowed(basis) => Self { effect: VerdictEffect::Allow, basis: Some(basis) },
+            Decision::Denied(reason) => Self { effect: VerdictEffect::Deny, basis: Some(reason) },
+        }
+    }
+}
+
+/// How an operation ended.
+pub(crate) enum Outcome<'a> {
+    /// It was done.
+    Success {
+        /// The changes that are committed with the entry.
+        changes: &'a [Change],
+        /// The material that was used.
+        used: Option<Used>,
+        /// What was answered.
+        elements: Option<Value>,
+    },
+    /// It was not.
+    Refusal(&'a Refusal),
+}
+
+/// The entry of an operation that went through the pipeline, and the event's id.
+pub(crate) fn event_of<O: Operation>(
+    node: &str,
+    caller: &Caller,
+    operation: &O,
+    asks: &[Ask<'_>],
+    decision: Decision<'_>,
+    outcome: &Outcome<'_>,
+) -> Result<(Uuid, Entry), Refusal> {
+    let id = Uuid::new_v4();
+    let parameters = operation.parameters();
+    let resources: Vec<Resource<'_>> = asks.iter().filter_map(resource_of).collect();
+    let mut event = blank(node, &caller.request, O::EVENT, caller.identity.account);
+    event.id = id;
+    event.identity = EventIdentity::of(&caller.identity, &caller.access_key);
+    event.resources = &resources;
+    event.request_parameters = Some(&parameters);
+    event.decision = decision.into();
+    let (digests, material);
+    match outcome {
+        Outcome::Success { changes, used, elements } => {
+            digests = digests_of(changes);
+            material = used.as_ref().map(Material::of);
+            event.changes = &digests;
+            event.additional = material.as_ref().map(Material::as_json);
+            event.response_elements = elements.as_ref().map(|elements| elements as &dyn Json);
+        }
+        Outcome::Refusal(refusal) => event.error = Some(error_of(refusal)),
+    }
+    Ok((id, encode(&event)?))
+}
+
+/// The member `additionalEventData`.
+enum Material<'a> {
+    One(KeyMaterial<'a>),
+    FromTo(ReEncryptMaterial<'a>),
+}
+
+impl<'a> Material<'a> {
+    fn of(used: &'a Used) -> Self {
+        match used {
+            Used::One(id) => Self::One(KeyMaterial { id }),
+            Used::FromTo(source, destination) => Self::FromTo(ReEncryptMaterial { destination, source }),
+        }
+    }
+
+    fn as_json(&self) -> &dyn Json {
+        match self {
+            Self::One(material) => material,
+            Self::FromTo(material) => material,
+        }
+    }
+}
+
+/// The entry of a request that never became an operation.
+pub(crate) fn refusal_event(
+    node: &str,
+    request: &Request,
+    caller: Option<&Caller>,
+    claimed_access_key: Option<&str>,
+    event: Event,
+    refusal: &Refusal,
+) -> Result<Entry, Refusal> {
+    let account = caller.map_or(AccountId::DEPLOYMENT, |caller| caller.identity.account);
+    let mut entry = blank(node, request, event, account);
+    entry.identity = match caller {
+        Some(caller) => EventIdentity::of(&caller.identity, &caller.access_key),
+        None => EventIdentity::unknown(claimed_access_key),
+    };
+    entry.error = Some(error_of(refusal));
+    encode(&entry)
+}
+
+/// What the service did by itself.
+pub(crate) struct ServiceAct<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) account: AccountId,
+    pub(crate) region: &'a Region,
+    pub(crate) resource: &'a str,
+    pub(crate) at: Timestamp,
+    pub(crate) details: Value,
+    pub(crate) changes: &'a [Change],
+    /// The request in whose course it was done, if there was one.
+    pub(crate) request_id: Option<Uuid>,
+}
+
+/// The entry of an act of the service itself: a rotation, a deletion at its time.
+pub(crate) fn service_event(node: &str, act: &ServiceAct<'_>) -> Result<Entry, Refusal> {
+    let digests = digests_of(act.changes);
+    let resources = [Resource::key(act.resource, act.account)];
+    encode(&AuditEvent {
+        id: Uuid::new_v4(),
+        request_id: act.request_id,
+        at: act.at,
+        source: "kms.amazonaws.com",
+        name: act.name,
+        event_type: EventType::ServiceEvent,
+        read_only: false,
+        region: act.region.as_str(),
+        source_ip: None,
+        user_agent: None,
+        tls: None,
+        identity: EventIdentity::service(act.account),
+        recipient_account: act.account,
+        resources: &resources,
+        request_parameters: None,
+        response_elements: None,
+        additional: None,
+        service_event_details: Some(&act.details),
+        error: None,
+        door: "none",
+        node,
+        decision: Decision::None.into(),
+        changes: &digests,
+        secure_transport: false,
+    })
+}
+
+fn blank<'a>(node: &'a str, request: &'a Request, event: Event, account: AccountId) -> AuditEvent<'a> {
+    AuditEvent {
+        id: Uuid::new_v4(),
+        request_id: Some(request.id),
+        at: request.at,
+        source: event.source,
+        name: event.name,
+        event_type: EventType::ApiCall,
+        read_only: event.read_only,
+        region: request.region.as_str(),
+        source_ip: Some(request.source_ip),
+        user_agent: Some(&request.user_agent),
+        tls: None,
+        identity: EventIdentity::default(),
+        recipient_account: account,
+        resources: &[],
+        request_parameters: None,
+        response_elements: None,
+        additional: None,
+        service_event_details: None,
+        error: None,
+        door: request.door,
+        node,
+        decision: Decision::None.into(),
+        changes: &[],
+        secure_transport: request.secure_transport,
+    }
+}
+
+fn encode(event: &AuditEvent<'_>) -> Result<Entry, Refusal> {
+    let entry = event.encode().map_err(|error| {
+        tracing::error!(%error, "an audit entry could not be made");
+        Refusal::internal("The audit entry could not be made, so the request was not done.")
+    })?;
+    Ok(Entry { bytes: entry.bytes().clone(), leaf: entry.leaf().0 })
+}
+
+fn resource_of<'a>(ask: &'a Ask<'_>) -> Option<Resource<'a>> {
+    match ask.key {
+        Some(_) => Some(Resource::key(&ask.resource, ask.owner)),
+        None if ask.resource.contains(":alias/") => Some(Resource::alias(&ask.resource, ask.owner)),
+        None => None,
+    }
+}
+
+fn digests_of(changes: &[Change]) -> Vec<ChangeDigest<'_>> {
+    let digest = |change| match change {
+        &Change::Put { ref record, .. } => Some(ChangeDigest {
+            kind: record.key.kind.as_str(),
+            account: record.key.account,
+            id: &record.key.id,
+            version: record.version,
+            sha256: Some(ChangeDigest::of_sealed(&record.sealed)),
+        }),
+        Change::Delete { key, version } => {
+            Some(ChangeDigest { kind: key.kind.as_str(), account: key.account, id: &key.id, version: *version, sha256: None })
+        }
+        Change::Check { .. } => None,
+    };
+    changes.iter().filter_map(digest).collect()
+}
+
+fn error_of(refusal: &Refusal) -> EventError<'_> {
+    // CloudTrail writes this one without its ending.
+    let code = if refusal.kind == Kind::AccessDenied { "AccessDenied" } else { refusal.kind.name() };
+    EventError { code, message: (!refusal.detail.is_empty()).then_some(refusal.detail.as_str()) }
+}

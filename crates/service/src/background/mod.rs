@@ -1,0 +1,90 @@
+//! What the service does by itself: confirms its lease, rotates and deletes keys when their time comes, writes out last uses.
+
+mod deletion;
+mod gauges;
+mod rotation;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_domain::Refusal;
+use claviger_domain::key::{Key, KeyState};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::records::Versioned;
+use crate::service::Service;
+
+/// How often the epochs of all shards are read. Source: design, "Lease".
+const POLL_EVERY: Duration = Duration::from_millis(200);
+/// How often the store is asked for keys whose time has come.
+const DUE_EVERY: Duration = Duration::from_secs(1);
+/// How often last uses are written out.
+const FLUSH_EVERY: Duration = Duration::from_secs(30);
+/// How often keys are counted for the metrics.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
+/// How many keys are handled before the store is asked again.
+const DUE_COUNT: usize = 100;
+
+impl Service {
+    /// Runs until the task is dropped. Failures are logged and tried again; they never end it.
+    pub async fn run_background(self: Arc<Self>) {
+        let mut poll = every(POLL_EVERY);
+        let mut due = every(DUE_EVERY);
+        let mut flush = every(FLUSH_EVERY);
+        let mut count = every(COUNT_EVERY);
+        loop {
+            let (work, done) = tokio::select! {
+                _ = poll.tick() => ("confirming the lease", self.poll_epochs().await),
+                _ = due.tick() => ("rotating and deleting keys", self.run_due_work().await.map(drop)),
+                _ = flush.tick() => ("writing out last uses", self.flush_last_uses().await),
+                _ = count.tick() => ("counting keys", self.record_gauges().await),
+            };
+            if let Err(refusal) = done {
+                tracing::error!(work, %refusal, "background work failed and will be tried again");
+            }
+        }
+    }
+
+    /// Rotates and deletes the keys whose time has come, and says how many there were. Public so that tests can step through time.
+    ///
+    /// # Errors
+    /// When the store fails. A key that cannot be handled is logged and does not keep others from their turn.
+    pub async fn run_due_work(&self) -> Result<usize, Refusal> {
+        let now = self.clock.now();
+        let mut handled = 0;
+        loop {
+            let keys = self.records.due::<Key>(now, DUE_COUNT).await?;
+            let count = keys.len();
+            let mut failed = 0;
+            for Versioned { value, version } in keys {
+                let arn = value.arn();
+                let done = match value.state {
+                    KeyState::PendingDeletion { .. } => self.delete_due_key(&value, version, now).await,
+                    KeyState::Enabled | KeyState::Disabled => self.rotate_due_key(value, version, now).await,
+                };
+                if let Err(refusal) = done {
+                    failed += 1;
+                    tracing::error!(key = %arn, %refusal, "a key whose time had come could not be handled; it will be tried again");
+                }
+            }
+            handled += count - failed;
+            if count < DUE_COUNT || failed > 0 {
+                return Ok(handled);
+            }
+        }
+    }
+
+    /// Writes out what is only in memory. Call it before the process ends.
+    ///
+    /// # Errors
+    /// When the store fails; the next start then reads the missing part from the audit log.
+    pub async fn shut_down(&self) -> Result<(), Refusal> {
+        self.flush_last_uses().await
+    }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}

@@ -1,0 +1,48 @@
+//! Automatic rotation: new material encrypts from now on, the old versions keep opening what they sealed.
+
+use claviger_domain::key::{Key, MaterialVersion, RotationType};
+use claviger_domain::{Refusal, Timestamp};
+use claviger_store::Commit;
+use serde_json::json;
+
+use crate::audit_trail::{ServiceAct, service_event};
+use crate::records::store_refusal;
+use crate::service::Service;
+
+impl Service {
+    pub(super) async fn rotate_due_key(&self, mut key: Key, version: u64, now: Timestamp) -> Result<(), Refusal> {
+        let Some(schedule) = &mut key.rotation else { return Ok(()) };
+        // Counted from the date that was announced; from now when that has long passed, so that a long stop makes one rotation, not many.
+        let following = schedule.next.plus_days(schedule.period_days);
+        schedule.next = if following > now { following } else { now.plus_days(schedule.period_days) };
+        self.add_material(&mut key, Some(RotationType::Automatic), now).await?;
+        let changes = vec![self.records.update(&key, version).await?];
+        let arn = key.arn().to_string();
+        let act = ServiceAct {
+            name: "RotateKey",
+            account: key.account,
+            region: &key.region,
+            resource: &arn,
+            at: now,
+            details: json!({"keyId": key.id.to_string(), "rotationType": RotationType::Automatic.as_str()}),
+            changes: &changes,
+            request_id: None,
+        };
+        let entry = service_event(&self.node, &act)?;
+        self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)
+    }
+
+    /// Makes new material for a key; it encrypts once the key is stored.
+    pub(crate) async fn add_material(
+        &self,
+        key: &mut Key,
+        rotation: Option<RotationType>,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let versions = self.records.existing_account(key.account).await?;
+        let account_key = versions.current()?;
+        let (id, sealed) = self.records.hsm.generate_material(account_key, key.id)?;
+        key.materials.push(MaterialVersion { id, created: now, rotation, account_key_version: account_key.version(), sealed });
+        Ok(())
+    }
+}

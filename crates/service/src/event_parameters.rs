@@ -1,0 +1,80 @@
+//! The request parameters that audit entries carry. Source: AWS KMS Developer Guide, "Logging AWS KMS API calls with AWS CloudTrail".
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use claviger_domain::EncryptionContext;
+use serde::Serialize;
+
+/// What a request asked for, as far as the audit log may know it: never a secret, a plaintext or a ciphertext. One type for all
+/// operations, with the members in the order of their names, which makes the entry's JSON canonical.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the members are those of the requests")]
+pub struct Parameters<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias_name: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub bypass_policy_lockout_safety_check: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'a str>,
+    #[serde(skip_serializing_if = "no_context")]
+    pub destination_encryption_context: Option<&'a EncryptionContext>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_key_id: Option<String>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption_algorithm: Option<&'static str>,
+    #[serde(skip_serializing_if = "no_context")]
+    pub encryption_context: Option<&'a EncryptionContext>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_spec: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_usage: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number_of_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_window_in_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation_period_in_days: Option<u32>,
+    #[serde(skip_serializing_if = "no_context")]
+    pub source_encryption_context: Option<&'a EncryptionContext>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag_keys: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tags: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<Cow<'a, str>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn no_context(context: &Option<&EncryptionContext>) -> bool {
+    context.is_none_or(EncryptionContext::is_empty)
+}

@@ -1,0 +1,120 @@
+//! Whether what is cached is still true. Source: design, "Lease".
+//!
+//! The store bumps the epoch of a shard with each change in it. This node knows an epoch for each shard and up to when that knowledge was
+//! confirmed. A cached snapshot serves while its shard has seen no change by *others* since it was loaded, and while the knowledge is
+//! younger than the lease. Changes made by this node evict what they changed, and leave the rest of the shard alone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use claviger_store::{Epochs, Shard};
+
+/// The epochs that this node knows.
+pub(crate) struct Freshness {
+    known: [AtomicU64; SHARDS],
+    /// Snapshots loaded at an earlier epoch than this have missed somebody else's change.
+    floor: [AtomicU64; SHARDS],
+    started: Instant,
+    /// Milliseconds after `started` at which the last successful poll began, plus one; zero before the first.
+    confirmed_ms: AtomicU64,
+    lease: Duration,
+}
+
+const SHARDS: usize = 64;
+
+impl Freshness {
+    /// Knowledge as of `epochs`, read from the store by a poll that began at `polled_at`.
+    pub(crate) fn new(epochs: &Epochs, polled_at: Instant, lease: Duration) -> Self {
+        let freshness = Self {
+            known: std::array::from_fn(|_| AtomicU64::new(0)),
+            floor: std::array::from_fn(|_| AtomicU64::new(0)),
+            started: polled_at,
+            confirmed_ms: AtomicU64::new(0),
+            lease,
+        };
+        freshness.polled(epochs, polled_at);
+        freshness
+    }
+
+    /// Takes in what a poll found that *began* at `began`: a change committed after that moment may be missing from it.
+    pub(crate) fn polled(&self, epochs: &Epochs, began: Instant) {
+        for ((known, floor), &epoch) in self.known.iter().zip(&self.floor).zip(epochs) {
+            if known.fetch_max(epoch, Ordering::AcqRel) < epoch {
+                floor.fetch_max(epoch, Ordering::AcqRel);
+            }
+        }
+        let ms = u64::try_from(began.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX - 1);
+        self.confirmed_ms.fetch_max(ms + 1, Ordering::AcqRel);
+    }
+
+    /// Takes in the epochs that one of this node's own commits made. Where others changed the shard in between, its snapshots are stale.
+    pub(crate) fn committed(&self, epochs: &[(Shard, u64)]) {
+        for &(shard, epoch) in epochs {
+            let (Some(known), Some(floor)) = (self.known.get(shard.number()), self.floor.get(shard.number())) else { continue };
+            let before = known.fetch_max(epoch, Ordering::AcqRel);
+            if before + 1 < epoch {
+                floor.fetch_max(epoch, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// The epoch to note before reading a record of this shard from the store.
+    pub(crate) fn known(&self, shard: Shard) -> u64 {
+        self.known.get(shard.number()).map_or(0, |known| known.load(Ordering::Acquire))
+    }
+
+    /// Whether a snapshot loaded at `epoch` has seen all changes by others that this node knows of.
+    pub(crate) fn holds(&self, shard: Shard, epoch: u64) -> bool {
+        self.floor.get(shard.number()).is_some_and(|floor| epoch >= floor.load(Ordering::Acquire))
+    }
+
+    /// How long ago the knowledge was confirmed.
+    pub(crate) fn age(&self) -> Duration {
+        let confirmed = Duration::from_millis(self.confirmed_ms.load(Ordering::Acquire).saturating_sub(1));
+        self.started.elapsed().saturating_sub(confirmed)
+    }
+
+    /// Whether the knowledge is younger than the lease.
+    pub(crate) fn within_lease(&self) -> bool {
+        self.age() < self.lease
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard() -> Shard {
+        Shard::from_number(3).unwrap()
+    }
+
+    fn epochs(value: u64) -> Epochs {
+        let mut epochs = [0; SHARDS];
+        epochs[3] = value;
+        epochs
+    }
+
+    #[test]
+    fn own_changes_leave_the_shard_fresh_and_others_do_not() {
+        let freshness = Freshness::new(&epochs(5), Instant::now(), Duration::from_secs(1));
+        assert!(freshness.holds(shard(), 5));
+        freshness.committed(&[(shard(), 6)]);
+        assert!(freshness.holds(shard(), 5), "our own change evicts only what it changed");
+        freshness.committed(&[(shard(), 9)]);
+        assert!(!freshness.holds(shard(), 6), "two changes by others came before ours");
+        assert!(freshness.holds(shard(), 9));
+        freshness.polled(&epochs(10), Instant::now());
+        assert!(!freshness.holds(shard(), 9));
+        freshness.polled(&epochs(8), Instant::now());
+        assert_eq!(freshness.known(shard()), 10, "a late answer does not turn the clock back");
+    }
+
+    #[test]
+    fn knowledge_ages_from_the_beginning_of_the_poll() {
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
+        let freshness = Freshness::new(&epochs(0), long_ago, Duration::from_secs(1));
+        assert!(!freshness.within_lease());
+        freshness.polled(&epochs(0), Instant::now());
+        assert!(freshness.within_lease());
+    }
+}

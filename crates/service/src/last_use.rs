@@ -1,0 +1,265 @@
+//! When each key and each access key was last used: a projection of the audit log, kept in memory and written out now and then. What a
+//! crash loses of it is read again from the log at the next start.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use claviger_audit::bundle::Bundle;
+use claviger_domain::key::LastUse;
+use claviger_domain::{AccessKeyId, AccountId, Caller, KeyArn, KeyId, KeyReference, Refusal, Region, Timestamp};
+use claviger_store::Commit;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::operation::{Ask, Operation};
+use crate::records::{LastUseRecord, Stored as _, Versioned, key_record_id, store_refusal};
+use crate::service::Service;
+
+/// The uses that are not written out yet.
+pub(crate) struct LastUses {
+    parts: Vec<Mutex<HashMap<Subject, Use>>>,
+    /// The name of the store's fact that says where in the log the written-out projection ends.
+    fact: String,
+    /// The log's size at the last flush: by now every use before it has been noted.
+    seen_until: Mutex<u64>,
+}
+
+/// What was used.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Subject {
+    Key(AccountId, Region, KeyId),
+    AccessKey(AccountId, AccessKeyId),
+}
+
+#[derive(Clone, PartialEq)]
+struct Use {
+    operation: Cow<'static, str>,
+    at: Timestamp,
+    event: Uuid,
+    request: Uuid,
+}
+
+const PARTS: usize = 64;
+/// How many records one commit writes.
+const FLUSH_COUNT: usize = 500;
+/// How many bundles one read of the log's tail takes.
+const BUNDLE_COUNT: usize = 256;
+
+impl LastUses {
+    pub(crate) fn new(node: &str) -> Self {
+        let parts = (0..PARTS).map(|_| Mutex::new(HashMap::new())).collect();
+        Self { parts, fact: format!("last-use-until:{node}"), seen_until: Mutex::new(0) }
+    }
+
+    fn note(&self, subject: Subject, new: Use) {
+        let Some(part) = self.parts.get(subject.part()) else { return };
+        let mut part = part.lock();
+        if part.get(&subject).is_none_or(|known| known.at <= new.at) {
+            part.insert(subject, new);
+        }
+    }
+
+    fn get(&self, subject: &Subject) -> Option<LastUse> {
+        self.parts.get(subject.part())?.lock().get(subject).map(Use::to_last_use)
+    }
+
+    /// A copy of everything that is not written out.
+    fn unwritten(&self) -> Vec<(Subject, Use)> {
+        let copy = |part: &Mutex<HashMap<Subject, Use>>| {
+            part.lock().iter().map(|(subject, last)| (subject.clone(), last.clone())).collect()
+        };
+        self.parts.iter().flat_map(|part| -> Vec<_> { copy(part) }).collect()
+    }
+
+    /// Forgets what was written out, unless it was used again meanwhile.
+    fn written(&self, uses: &[(Subject, Use)]) {
+        for (subject, last) in uses {
+            if let Some(part) = self.parts.get(subject.part()) {
+                let mut part = part.lock();
+                if part.get(subject) == Some(last) {
+                    part.remove(subject);
+                }
+            }
+        }
+    }
+}
+
+impl Subject {
+    fn part(&self) -> usize {
+        let byte = match self {
+            Self::Key(_, _, key) => key.uuid().as_bytes().last().copied(),
+            Self::AccessKey(_, id) => id.as_str().bytes().last(),
+        };
+        usize::from(byte.unwrap_or(0)) % PARTS
+    }
+
+    fn account(&self) -> AccountId {
+        match self {
+            Self::Key(account, ..) | Self::AccessKey(account, _) => *account,
+        }
+    }
+
+    fn record_id(&self) -> String {
+        match self {
+            Self::Key(_, region, key) => key_record_id(region, *key),
+            Self::AccessKey(_, id) => id.to_string(),
+        }
+    }
+}
+
+impl Use {
+    fn to_last_use(&self) -> LastUse {
+        LastUse {
+            operation: self.operation.clone().into_owned(),
+            at: self.at,
+            event_id: self.event.to_string(),
+            request_id: self.request.to_string(),
+        }
+    }
+}
+
+impl Service {
+    /// Notes a request that succeeded, for its access key and for the keys it used.
+    pub(crate) fn note_use<O: Operation>(&self, caller: &Caller, asks: &[Ask<'_>], event: Uuid) {
+        let last = Use { operation: Cow::Borrowed(O::EVENT.name), at: caller.request.at, event, request: caller.request.id };
+        if O::USES_KEYS {
+            for snapshot in asks.iter().filter_map(|ask| ask.key) {
+                let subject = Subject::Key(snapshot.key.account, snapshot.key.region.clone(), snapshot.key.id);
+                self.last_uses.note(subject, last.clone());
+            }
+        }
+        self.last_uses.note(Subject::AccessKey(caller.identity.account, caller.access_key.clone()), last);
+    }
+
+    /// The last use of a key.
+    pub(crate) async fn last_use_of_key(
+        &self,
+        account: AccountId,
+        region: &Region,
+        key: KeyId,
+    ) -> Result<Option<LastUse>, Refusal> {
+        self.last_use(&Subject::Key(account, region.clone(), key)).await
+    }
+
+    /// The last use of an access key.
+    pub(crate) async fn last_use_of_access_key(&self, account: AccountId, id: &AccessKeyId) -> Result<Option<LastUse>, Refusal> {
+        self.last_use(&Subject::AccessKey(account, id.clone())).await
+    }
+
+    async fn last_use(&self, subject: &Subject) -> Result<Option<LastUse>, Refusal> {
+        if let Some(last) = self.last_uses.get(subject) {
+            return Ok(Some(last));
+        }
+        let record = self.records.get::<LastUseRecord>(subject.account(), &subject.record_id()).await?;
+        Ok(record.map(|record| record.value.last))
+    }
+
+    /// Writes out what is in memory, and up to where in the log that reaches.
+    pub(crate) async fn flush_last_uses(&self) -> Result<(), Refusal> {
+        let head = self.records.store.log_head(&self.node).await.map_err(store_refusal)?;
+        let size = head.map_or(0, |head| head.size);
+        let until = std::mem::replace(&mut *self.last_uses.seen_until.lock(), size);
+        let unwritten = self.last_uses.unwritten();
+        for uses in unwritten.chunks(FLUSH_COUNT) {
+            let mut commit = Commit::default();
+            for (subject, last) in uses {
+                commit.changes.push(self.write_out(subject, last).await?);
+            }
+            self.commit(commit).await.map_err(store_refusal)?;
+            self.last_uses.written(uses);
+        }
+        self.records.store.set_fact(&self.last_uses.fact, &until.to_string()).await.map_err(store_refusal)
+    }
+
+    async fn write_out(&self, subject: &Subject, last: &Use) -> Result<claviger_store::Change, Refusal> {
+        let record = LastUseRecord { account: subject.account(), subject: subject.record_id(), last: last.to_last_use() };
+        match self.records.get::<LastUseRecord>(record.account, &record.id()).await? {
+            Some(Versioned { version, .. }) => self.records.update(&record, version).await,
+            None => self.records.create(&record).await,
+        }
+    }
+
+    /// Reads from the log what was used after the last flush of the process before this one.
+    pub(crate) async fn recover_last_uses(&self) -> Result<(), Refusal> {
+        let written = self.records.store.fact(&self.last_uses.fact).await.map_err(store_refusal)?;
+        let mut next: u64 = written.and_then(|text| text.parse().ok()).unwrap_or(0);
+        loop {
+            let bundles = self.records.store.bundles(&self.node, next, BUNDLE_COUNT).await.map_err(store_refusal)?;
+            let Some(last) = bundles.last() else { break };
+            next = last.first + u64::from(last.count);
+            for bundle in &bundles {
+                let parsed = Bundle::parse(&bundle.data).map_err(|damage| {
+                    tracing::error!(
+                        first = bundle.first,
+                        ?damage,
+                        "a bundle of the audit log cannot be read; run 'claviger audit verify'"
+                    );
+                    Refusal::internal("The audit log is damaged. Run 'claviger audit verify'.")
+                })?;
+                for entry in parsed.entries() {
+                    self.recover_from(entry.bytes);
+                }
+            }
+        }
+        *self.last_uses.seen_until.lock() = next;
+        Ok(())
+    }
+
+    fn recover_from(&self, entry: &[u8]) {
+        let Ok(LoggedUse { error_code: None, event_name, event_id, request_id, claviger, resources, user_identity }) =
+            serde_json::from_slice(entry)
+        else {
+            return;
+        };
+        let (Some(event), Some(request)) = (event_id, request_id) else { return };
+        let last = Use { operation: Cow::Owned(event_name), at: claviger.time_ms, event, request };
+        if let (Some(account), Some(access_key)) = (user_identity.account_id, user_identity.access_key_id) {
+            self.last_uses.note(Subject::AccessKey(account, access_key), last.clone());
+        }
+        if !crate::operations::kms::USING_KEYS.contains(&last.operation.as_ref()) {
+            return;
+        }
+        for resource in resources {
+            if let Ok(KeyReference::Arn(KeyArn { region, account, key })) = KeyReference::parse(&resource.arn) {
+                self.last_uses.note(Subject::Key(account, region, key), last.clone());
+            }
+        }
+    }
+}
+
+/// What of an entry tells of a use.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedUse {
+    #[serde(rename = "errorCode")]
+    error_code: Option<serde::de::IgnoredAny>,
+    event_name: String,
+    #[serde(rename = "eventID")]
+    event_id: Option<Uuid>,
+    #[serde(rename = "requestID")]
+    request_id: Option<Uuid>,
+    claviger: LoggedTime,
+    #[serde(default)]
+    resources: Vec<LoggedResource>,
+    user_identity: LoggedIdentity,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedTime {
+    time_ms: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct LoggedResource {
+    #[serde(rename = "ARN")]
+    arn: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedIdentity {
+    account_id: Option<AccountId>,
+    access_key_id: Option<AccessKeyId>,
+}

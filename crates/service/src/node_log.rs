@@ -1,0 +1,88 @@
+//! A node's own audit log: taken up where its last checkpoint left it, or begun with a new signing key.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use claviger_audit::{Log, Origin, VerifierKey};
+use claviger_domain::{AccountId, Refusal, Region, Timestamp};
+use claviger_store::{Change, Commit};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::audit_trail::{ServiceAct, service_event};
+use crate::records::{Node, Records, store_refusal};
+use crate::sequencer::LogSequencer;
+
+/// Attaches the node's log to the store, so that commits can carry entries, and returns the key that verifies it.
+///
+/// # Errors
+/// When the stored log does not fit its signed checkpoint, or the node's record was changed from outside.
+pub(crate) async fn attach(records: &Records, deployment: Uuid, name: &str, now: Timestamp) -> Result<VerifierKey, Refusal> {
+    let origin = Origin::new(deployment, name).map_err(|error| Refusal::invalid(error.to_string()))?;
+    match records.get::<Node>(AccountId::DEPLOYMENT, name).await? {
+        Some(found) => take_up(records, origin, &found.value).await,
+        None => begin(records, origin, name, now).await,
+    }
+}
+
+async fn take_up(records: &Records, origin: Origin, node: &Node) -> Result<VerifierKey, Refusal> {
+    let sealed = STANDARD.decode(&node.sealed_log_signer).map_err(|_| Refusal::internal("The node's record cannot be read."))?;
+    let versions = records.existing_account(AccountId::DEPLOYMENT).await?;
+    let account_key = versions
+        .version(node.account_key_version)
+        .ok_or_else(|| Refusal::internal("The account key of the node's signer is missing."))?;
+    let signer = records.hsm.open_log_signer(account_key, &node.name, &sealed)?;
+    let verifier_key = VerifierKey::new(origin.clone(), signer.public_key());
+    let log = match records.store.log_head(&node.name).await.map_err(store_refusal)? {
+        Some(head) => Log::resume(&verifier_key, head.size, &head.frontier, &head.checkpoint).map_err(|error| {
+            Refusal::internal(format!(
+                "The audit log of node {} does not fit its signed checkpoint: {error}. Nothing is served. Run 'claviger audit verify'.",
+                node.name
+            ))
+        })?,
+        None => Log::empty(origin),
+    };
+    records.store.attach_log(Box::new(LogSequencer::new(node.name.clone(), log, signer)));
+    Ok(verifier_key)
+}
+
+/// Stores a new signing key, attaches the empty log, and makes the node's record the first thing that the log tells of.
+async fn begin(records: &Records, origin: Origin, name: &str, now: Timestamp) -> Result<VerifierKey, Refusal> {
+    let versions = records.existing_account(AccountId::DEPLOYMENT).await?;
+    let account_key = versions.current()?;
+    let (sealed, public_key) = records.hsm.create_log_signer(account_key, name)?;
+    let node = Node {
+        name: name.to_owned(),
+        created: now,
+        account_key_version: account_key.version(),
+        sealed_log_signer: STANDARD.encode(sealed),
+        verifier_key: VerifierKey::new(origin.clone(), public_key).to_string(),
+    };
+    let changes = vec![records.create(&node).await?];
+    records.store.commit(Commit { changes: changes.clone(), entries: Vec::new() }).await.map_err(store_refusal)?;
+    let verifier_key = take_up(records, origin, &node).await?;
+    let details = json!({"verifierKey": node.verifier_key});
+    write_service_event(records, name, now, "BeginLog", details, &changes, Vec::new()).await?;
+    Ok(verifier_key)
+}
+
+/// Commits `changes` with an entry of the deployment's own account that also tells of `earlier` changes, which were committed before there
+/// was a log to put them into.
+pub(crate) async fn write_service_event(
+    records: &Records,
+    node: &str,
+    now: Timestamp,
+    name: &'static str,
+    details: serde_json::Value,
+    earlier: &[Change],
+    changes: Vec<Change>,
+) -> Result<(), Refusal> {
+    let region: Region = "global".parse().map_err(|_| Refusal::internal("The name 'global' is not a Region."))?;
+    let all: Vec<Change> = earlier.iter().chain(&changes).cloned().collect();
+    let account = AccountId::DEPLOYMENT;
+    let resource = format!("arn:claviger::{account}:node/{node}");
+    let act =
+        ServiceAct { name, account, region: &region, resource: &resource, at: now, details, changes: &all, request_id: None };
+    let entry = service_event(node, &act)?;
+    records.store.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)?;
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! What an operation declares, so that the pipeline can run it.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::marker::PhantomData;
+
+use claviger_domain::policy::Values;
+use claviger_domain::{AccountId, AliasName, Caller, MaterialId, Permit, Refusal};
+use claviger_store::Change;
+
+use crate::event_parameters::Parameters;
+use crate::resolve::KeyTarget;
+use crate::service::Service;
+use crate::snapshot::KeySnapshot;
+
+/// How an operation appears in the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// The service that CloudTrail would name: `kms.amazonaws.com`.
+    pub source: &'static str,
+    /// The operation's name: `Encrypt`.
+    pub name: &'static str,
+    /// Whether it changes nothing that the store keeps.
+    pub read_only: bool,
+}
+
+impl Event {
+    /// An operation of AWS KMS that changes records.
+    pub const fn kms(name: &'static str) -> Self {
+        Self { source: "kms.amazonaws.com", name, read_only: false }
+    }
+
+    /// An operation of AWS KMS that changes no record.
+    pub const fn kms_read(name: &'static str) -> Self {
+        Self { source: "kms.amazonaws.com", name, read_only: true }
+    }
+
+    /// An operation of AWS STS.
+    pub const fn sts(name: &'static str) -> Self {
+        Self { source: "sts.amazonaws.com", name, read_only: true }
+    }
+
+    /// An operation of Claviger's own administration.
+    pub const fn admin(name: &'static str, read_only: bool) -> Self {
+        Self { source: "claviger", name, read_only }
+    }
+}
+
+/// One thing that a principal can ask for.
+pub trait Operation: Send + Sync + Sized {
+    /// Its name in the audit log.
+    const EVENT: Event;
+
+    /// Whether it uses keys for cryptography, which `GetKeyLastUsage` reports.
+    const USES_KEYS: bool = false;
+
+    /// What it is about, once resolved.
+    type Target: Send + Sync;
+
+    /// What it answers.
+    type Output: Send;
+
+    /// Finds what the request is about. Nothing is authorised yet: a resolver only reads.
+    fn resolve(&self, service: &Service, caller: &Caller) -> impl Future<Output = Result<Self::Target, Refusal>> + Send;
+
+    /// What has to be allowed before it is executed: every one of these. Empty only for operations that everybody may call.
+    fn demands<'a>(&'a self, caller: &'a Caller, target: &'a Self::Target) -> Vec<Ask<'a>>;
+
+    /// The values of condition keys that only this operation has, their names in lower case. General ones are answered by the pipeline.
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a Self::Target, _key: &str) -> Values<'a> {
+        Values::Absent
+    }
+
+    /// Does it. The permits are in the order of the demands.
+    fn execute(
+        &self,
+        service: &Service,
+        caller: &Caller,
+        target: &Self::Target,
+        allowed: Allowed<Self>,
+    ) -> impl Future<Output = Result<Effect<Self::Output>, Refusal>> + Send;
+
+    /// The request's parameters for the audit entry. Never a secret, a plaintext or a ciphertext.
+    fn parameters(&self) -> Parameters<'_>;
+
+    /// The answer's elements for the audit entry, where CloudTrail has them.
+    fn response_elements(_output: &Self::Output) -> Option<serde_json::Value> {
+        None
+    }
+}
+
+/// One action on one resource that has to be allowed.
+pub struct Ask<'a> {
+    pub(crate) action: &'static str,
+    pub(crate) resource: Cow<'a, str>,
+    pub(crate) owner: AccountId,
+    pub(crate) key: Option<&'a KeySnapshot>,
+    pub(crate) alias: Option<&'a AliasName>,
+}
+
+impl<'a> Ask<'a> {
+    /// An action on a key.
+    pub(crate) fn key(action: &'static str, target: &'a KeyTarget) -> Self {
+        let snapshot = target.snapshot.as_ref();
+        Self {
+            action,
+            resource: Cow::Borrowed(&snapshot.arn),
+            owner: snapshot.key.account,
+            key: Some(snapshot),
+            alias: target.alias.as_ref(),
+        }
+    }
+
+    /// An action on something of an account that is not a key: identity policies decide.
+    pub(crate) fn resource(action: &'static str, resource: String, owner: AccountId) -> Self {
+        Self { action, resource: Cow::Owned(resource), owner, key: None, alias: None }
+    }
+
+    /// An action without a resource, in the caller's account.
+    pub(crate) fn anything(action: &'static str, caller: &Caller) -> Self {
+        Self { action, resource: Cow::Borrowed("*"), owner: caller.identity.account, key: None, alias: None }
+    }
+}
+
+/// Proof that the pipeline authorised everything that operation `O` asked for. Only the pipeline can make one, so that an operation cannot
+/// be executed around it.
+pub struct Allowed<O> {
+    permits: Vec<Permit>,
+    operation: PhantomData<fn() -> O>,
+}
+
+impl<O> Allowed<O> {
+    pub(crate) fn new(permits: Vec<Permit>) -> Self {
+        Self { permits, operation: PhantomData }
+    }
+
+    /// The permit for the first demand.
+    pub(crate) fn first(&self) -> Result<&Permit, Refusal> {
+        self.at(0)
+    }
+
+    /// The permit for the second demand.
+    pub(crate) fn second(&self) -> Result<&Permit, Refusal> {
+        self.at(1)
+    }
+
+    fn at(&self, index: usize) -> Result<&Permit, Refusal> {
+        self.permits.get(index).ok_or_else(|| Refusal::internal("An operation used a permit that it had not asked for."))
+    }
+
+    pub(crate) fn permits(&self) -> &[Permit] {
+        &self.permits
+    }
+}
+
+/// What executing an operation came to: its answer, and the changes that make it true.
+pub struct Effect<T> {
+    pub(crate) output: T,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) used: Option<Used>,
+}
+
+/// The material that an operation used, for its audit entry.
+#[derive(Clone, Copy)]
+pub(crate) enum Used {
+    /// One version of one key's material.
+    One(MaterialId),
+    /// What ReEncrypt decrypted and what it encrypted with.
+    FromTo(MaterialId, MaterialId),
+}
+
+impl<T> Effect<T> {
+    /// An answer that changes nothing.
+    pub(crate) fn answer(output: T) -> Self {
+        Self { output, changes: Vec::new(), used: None }
+    }
+
+    /// An answer that is true once these changes are durable.
+    pub(crate) fn change(output: T, changes: Vec<Change>) -> Self {
+        Self { output, changes, used: None }
+    }
+
+    /// The same, naming in the audit entry the material that was used.
+    pub(crate) fn with_material(mut self, material: MaterialId) -> Self {
+        self.used = Some(Used::One(material));
+        self
+    }
+
+    /// The same, for material that decrypted and material that encrypted.
+    pub(crate) fn with_materials(mut self, from: MaterialId, to: MaterialId) -> Self {
+        self.used = Some(Used::FromTo(from, to));
+        self
+    }
+}

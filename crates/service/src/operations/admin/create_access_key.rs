@@ -1,0 +1,85 @@
+//! CreateAccessKey: a credential for a user or for an account's root. The secret is shown once and never again.
+
+use claviger_domain::identity::AccessKey;
+use claviger_domain::{AccountId, Caller, Principal, Refusal, Timestamp, UserName};
+use claviger_store::{List, RecordKind};
+
+use super::about_an_account;
+use crate::deployment::{InitialCredential, create_access_key};
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::service::Service;
+
+/// The request.
+pub struct CreateAccessKey {
+    /// The account; the caller's when absent.
+    pub account: Option<AccountId>,
+    /// The user; the account's root when absent.
+    pub user: Option<UserName>,
+}
+
+/// The answer.
+pub struct CreatedAccessKey {
+    /// The credential with its secret.
+    pub credential: InitialCredential,
+    /// Whose it is.
+    pub user: Option<UserName>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// How many access keys one principal may have. Source: AWS IAM quotas.
+const COUNT_MAX: usize = 2;
+
+impl Operation for CreateAccessKey {
+    const EVENT: Event = Event::admin("CreateAccessKey", false);
+    type Output = CreatedAccessKey;
+    about_an_account!("claviger:CreateAccessKey");
+
+    async fn execute(
+        &self,
+        service: &Service,
+        caller: &Caller,
+        account: &AccountId,
+        _: Allowed<Self>,
+    ) -> Result<Effect<CreatedAccessKey>, Refusal> {
+        let (records, now) = (&service.records, caller.request.at);
+        let mut changes = Vec::new();
+        let owner = match &self.user {
+            Some(name) => {
+                let user = service.existing_user(*account, name).await?;
+                // Writing the user makes two requests at the same time meet here, so that together they keep to the limit.
+                changes.push(records.update(&user.value, user.version).await?);
+                Principal::User(name.clone())
+            }
+            None => Principal::Root,
+        };
+        let of_owner = List {
+            account: *account,
+            kind: RecordKind::AccessKey,
+            scope: None,
+            owner: Some(self.user.as_ref().map_or("", UserName::as_str)),
+            after: None,
+            limit: COUNT_MAX,
+        };
+        if records.list::<AccessKey>(of_owner).await?.len() >= COUNT_MAX {
+            return Err(Refusal::limit_exceeded(format!("There are {COUNT_MAX} access keys already. Delete one first.")));
+        }
+        let versions = records.existing_account(*account).await?;
+        let (credential, change) = create_access_key(records, versions.current()?, *account, owner, now)?;
+        changes.push(change);
+        Ok(Effect::change(CreatedAccessKey { credential, user: self.user.clone(), created: now }, changes))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            account_id: self.account.map(|id| id.to_string()),
+            user_name: self.user.as_ref().map(|name| name.as_str().into()),
+            ..Parameters::default()
+        }
+    }
+
+    fn response_elements(created: &CreatedAccessKey) -> Option<serde_json::Value> {
+        Some(serde_json::json!({"accessKeyId": created.credential.access_key.as_str()}))
+    }
+}

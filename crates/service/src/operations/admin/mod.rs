@@ -1,0 +1,120 @@
+//! Claviger's own administration: accounts, users, access keys and identity policies.
+//!
+//! The administrator (root of the account `000000000000`) administers every account; an account's root administers its own users, and so do
+//! users whose identity policies allow the action.
+
+mod create_access_key;
+mod create_account;
+mod create_user;
+mod delete_access_key;
+mod delete_user;
+mod delete_user_policy;
+mod get_status;
+mod get_user_policy;
+mod list_access_keys;
+mod list_accounts;
+mod list_user_policies;
+mod list_users;
+mod put_user_policy;
+mod update_access_key;
+
+pub use create_access_key::{CreateAccessKey, CreatedAccessKey};
+pub use create_account::CreateAccount;
+pub use create_user::CreateUser;
+pub use delete_access_key::DeleteAccessKey;
+pub use delete_user::DeleteUser;
+pub use delete_user_policy::DeleteUserPolicy;
+pub use get_status::{GetStatus, Status};
+pub use get_user_policy::GetUserPolicy;
+pub use list_access_keys::{ListAccessKeys, ListedAccessKey};
+pub use list_accounts::ListAccounts;
+pub use list_user_policies::ListUserPolicies;
+pub use list_users::ListUsers;
+pub use put_user_policy::PutUserPolicy;
+pub use update_access_key::UpdateAccessKey;
+
+use claviger_domain::identity::{AccessKey, User};
+use claviger_domain::{AccessKeyId, AccountId, Caller, Refusal, UserName};
+
+use crate::operation::Ask;
+use crate::records::Versioned;
+use crate::service::Service;
+
+/// Declares that an operation administers the account that its field `account` names, by default the caller's.
+macro_rules! about_an_account {
+    ($action:literal) => {
+        type Target = claviger_domain::AccountId;
+
+        async fn resolve(
+            &self,
+            service: &$crate::Service,
+            caller: &claviger_domain::Caller,
+        ) -> Result<Self::Target, claviger_domain::Refusal> {
+            $crate::operations::admin::administered_account(service, caller, self.account).await
+        }
+
+        fn demands<'a>(
+            &'a self,
+            caller: &'a claviger_domain::Caller,
+            target: &'a Self::Target,
+        ) -> Vec<$crate::operation::Ask<'a>> {
+            vec![$crate::operations::admin::ask_to_administer($action, caller, *target)]
+        }
+    };
+}
+
+/// Declares that an operation administers the deployment as a whole.
+macro_rules! about_the_deployment {
+    ($action:literal) => {
+        type Target = ();
+
+        async fn resolve(
+            &self,
+            _service: &$crate::Service,
+            _caller: &claviger_domain::Caller,
+        ) -> Result<(), claviger_domain::Refusal> {
+            Ok(())
+        }
+
+        fn demands<'a>(&'a self, _caller: &'a claviger_domain::Caller, (): &'a ()) -> Vec<$crate::operation::Ask<'a>> {
+            vec![$crate::operation::Ask::resource($action, "*".to_owned(), claviger_domain::AccountId::DEPLOYMENT)]
+        }
+    };
+}
+
+pub(crate) use {about_an_account, about_the_deployment};
+
+/// The account that a request administers. To callers of other accounts one that does not exist looks like one that does.
+pub(crate) async fn administered_account(
+    service: &Service,
+    caller: &Caller,
+    named: Option<AccountId>,
+) -> Result<AccountId, Refusal> {
+    let account = named.unwrap_or(caller.identity.account);
+    if caller.identity.account == AccountId::DEPLOYMENT {
+        service.records.existing_account(account).await?;
+    }
+    Ok(account)
+}
+
+/// The demand for an action on an account's users. The administrator's own account decides what the administrator may do elsewhere.
+pub(crate) fn ask_to_administer<'a>(action: &'static str, caller: &Caller, account: AccountId) -> Ask<'a> {
+    let owner = if caller.identity.account == AccountId::DEPLOYMENT { AccountId::DEPLOYMENT } else { account };
+    Ask::resource(action, format!("arn:aws:iam::{account}:*"), owner)
+}
+
+impl Service {
+    pub(crate) async fn existing_user(&self, account: AccountId, name: &UserName) -> Result<Versioned<User>, Refusal> {
+        let user = self.records.get::<User>(account, name.as_str()).await?;
+        user.ok_or_else(|| Refusal::not_found(format!("Account {account} has no user named {name}.")))
+    }
+
+    pub(crate) async fn existing_access_key(
+        &self,
+        account: AccountId,
+        id: &AccessKeyId,
+    ) -> Result<Versioned<AccessKey>, Refusal> {
+        let key = self.records.get::<AccessKey>(account, id.as_str()).await?;
+        key.ok_or_else(|| Refusal::not_found(format!("Account {account} has no access key {id}.")))
+    }
+}

@@ -1,0 +1,45 @@
+//! UpdateAccessKey: switches a credential off and on.
+
+use claviger_domain::{AccessKeyId, AccountId, Caller, Refusal};
+
+use super::about_an_account;
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::service::Service;
+
+/// The request.
+pub struct UpdateAccessKey {
+    /// The account; the caller's when absent.
+    pub account: Option<AccountId>,
+    /// The credential.
+    pub id: AccessKeyId,
+    /// Whether it may be used.
+    pub active: bool,
+}
+
+impl Operation for UpdateAccessKey {
+    const EVENT: Event = Event::admin("UpdateAccessKey", false);
+    type Output = ();
+    about_an_account!("claviger:UpdateAccessKey");
+
+    async fn execute(
+        &self,
+        service: &Service,
+        _caller: &Caller,
+        account: &AccountId,
+        _: Allowed<Self>,
+    ) -> Result<Effect<()>, Refusal> {
+        let mut key = service.existing_access_key(*account, &self.id).await?;
+        key.value.active = self.active;
+        Ok(Effect::change((), vec![service.records.update(&key.value, key.version).await?]))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            access_key_id: Some(self.id.as_str().into()),
+            account_id: self.account.map(|id| id.to_string()),
+            status: Some(if self.active { "Active" } else { "Inactive" }),
+            ..Parameters::default()
+        }
+    }
+}

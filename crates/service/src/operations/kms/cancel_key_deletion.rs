@@ -1,0 +1,42 @@
+//! CancelKeyDeletion: the key is disabled afterwards. Source: AWS KMS API Reference, "CancelKeyDeletion".
+
+use claviger_domain::key::KeyState;
+use claviger_domain::{Caller, KeyReference, Refusal};
+
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::operations::about_one_key;
+use crate::resolve::KeyTarget;
+use crate::service::Service;
+
+/// The request.
+pub struct CancelKeyDeletion {
+    /// The key; not by alias.
+    pub key: KeyReference,
+}
+
+impl Operation for CancelKeyDeletion {
+    const EVENT: Event = Event::kms("CancelKeyDeletion");
+    type Output = String;
+    about_one_key!("kms:CancelKeyDeletion");
+
+    async fn execute(
+        &self,
+        service: &Service,
+        _caller: &Caller,
+        target: &KeyTarget,
+        _: Allowed<Self>,
+    ) -> Result<Effect<String>, Refusal> {
+        let snapshot = &target.snapshot;
+        let KeyState::PendingDeletion { .. } = snapshot.key.state else {
+            return Err(Refusal::invalid_state(format!("{} is not pending deletion.", snapshot.arn)));
+        };
+        let mut key = snapshot.key.clone();
+        key.state = KeyState::Disabled;
+        Ok(Effect::change(snapshot.arn.clone(), vec![service.records.update(&key, snapshot.version).await?]))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters { key_id: Some(self.key.to_string()), ..Parameters::default() }
+    }
+}

@@ -1,0 +1,127 @@
+//! CreateKey: a key with its first material. Source: AWS KMS API Reference, "CreateKey".
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use claviger_domain::key::{Key, KeySpec, KeyState, KeyUsage, Manager, Origin};
+use claviger_domain::policy::{Values, default_key_policy};
+use claviger_domain::{AccountId, Caller, KeyArn, KeyId, Refusal};
+use serde_json::json;
+
+use super::policy_check::PolicyCheck;
+use super::tags::{check_tags, request_tag};
+use crate::conditions::text;
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::service::Service;
+
+/// The request.
+pub struct CreateKey {
+    /// What kind of material.
+    pub spec: KeySpec,
+    /// What it may be used for.
+    pub usage: KeyUsage,
+    /// Where the material comes from.
+    pub origin: Origin,
+    /// Free text, at most 8,192 characters.
+    pub description: String,
+    /// The key policy; AWS's default one when absent.
+    pub policy: Option<String>,
+    /// Whether a policy that locks the caller out is accepted.
+    pub bypass_lockout_check: bool,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Operation for CreateKey {
+    const EVENT: Event = Event::kms("CreateKey");
+    type Target = ();
+    type Output = Key;
+
+    async fn resolve(&self, _service: &Service, _caller: &Caller) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn demands<'a>(&'a self, caller: &'a Caller, (): &'a ()) -> Vec<Ask<'a>> {
+        let mut demands = vec![Ask::anything("kms:CreateKey", caller)];
+        if !self.tags.is_empty() {
+            demands.push(Ask::anything("kms:TagResource", caller));
+        }
+        demands
+    }
+
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, (): &'a (), key: &str) -> Values<'a> {
+        match key {
+            "kms:keyspec" | "kms:customermasterkeyspec" => text(self.spec.as_str()),
+            "kms:keyusage" | "kms:customermasterkeyusage" => text(self.usage.as_str()),
+            "kms:keyorigin" => text(self.origin.as_str()),
+            "kms:multiregion" => text("false"),
+            "kms:bypasspolicylockoutsafetycheck" => text(if self.bypass_lockout_check { "true" } else { "false" }),
+            "aws:tagkeys" if !self.tags.is_empty() => {
+                Values::Many(self.tags.keys().map(|key| Cow::Borrowed(key.as_str())).collect())
+            }
+            _ => request_tag(&self.tags, key),
+        }
+    }
+
+    async fn execute(&self, service: &Service, caller: &Caller, (): &(), _: Allowed<Self>) -> Result<Effect<Key>, Refusal> {
+        let account = caller.identity.account;
+        if account == AccountId::DEPLOYMENT {
+            return Err(Refusal::unsupported("The deployment's own account holds no keys. Create an account for them first."));
+        }
+        check_tags(&self.tags)?;
+        let id = KeyId::single_region(uuid::Uuid::new_v4());
+        let region = caller.request.region.clone();
+        let policy = self.policy.clone().unwrap_or_else(|| default_key_policy(account));
+        let arn = KeyArn { region: region.clone(), account, key: id };
+        let check = PolicyCheck { policy: &policy, arn: &arn, bypass_lockout_check: self.bypass_lockout_check };
+        check.run(service, caller).await?;
+        let mut key = Key {
+            id,
+            region,
+            account,
+            spec: self.spec,
+            usage: self.usage,
+            origin: self.origin,
+            manager: Manager::Customer,
+            state: KeyState::Enabled,
+            description: self.description.clone(),
+            created: caller.request.at,
+            policy,
+            tags: self.tags.clone(),
+            aliases: BTreeSet::new(),
+            rotation: None,
+            materials: Vec::new(),
+        };
+        service.add_material(&mut key, None, caller.request.at).await?;
+        let change = service.records.create(&key).await?;
+        Ok(Effect::change(key, vec![change]))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            bypass_policy_lockout_safety_check: self.bypass_lockout_check,
+            description: Some(&self.description),
+            key_spec: Some(self.spec.as_str()),
+            key_usage: Some(self.usage.as_str()),
+            origin: Some(self.origin.as_str()),
+            policy: self.policy.as_deref(),
+            tags: (!self.tags.is_empty()).then_some(&self.tags),
+            ..Parameters::default()
+        }
+    }
+
+    fn response_elements(key: &Key) -> Option<serde_json::Value> {
+        Some(json!({"keyMetadata": {
+            "arn": key.arn().to_string(),
+            "aWSAccountId": key.account.to_string(),
+            "creationDate": key.created.to_rfc3339(),
+            "enabled": true,
+            "keyId": key.id.to_string(),
+            "keySpec": key.spec.as_str(),
+            "keyState": key.state.as_str(),
+            "keyUsage": key.usage.as_str(),
+            "origin": key.origin.as_str(),
+        }}))
+    }
+}

@@ -1,0 +1,91 @@
+//! Decrypt: what Encrypt, ReEncrypt or GenerateDataKey made. Source: AWS KMS API Reference, "Decrypt".
+
+use claviger_domain::key::EncryptionAlgorithm;
+use claviger_domain::policy::Values;
+use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Refusal};
+use zeroize::Zeroizing;
+
+use super::ciphertext::envelope_of;
+use super::encryption_conditions::encryption_condition;
+use super::state::stop_if_dry;
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::resolve::KeyTarget;
+use crate::service::Service;
+
+/// The request.
+pub struct Decrypt {
+    /// The key; may be left out, since the ciphertext names it.
+    pub key: Option<KeyReference>,
+    /// The ciphertext. Empty only in a dry run that ignores it.
+    pub ciphertext: Vec<u8>,
+    /// What the ciphertext is bound to.
+    pub context: EncryptionContext,
+    /// How it was encrypted.
+    pub algorithm: EncryptionAlgorithm,
+    /// Whether to stop once everything has been checked.
+    pub dry_run: bool,
+    /// Whether a dry run checks the authorization only, and not the ciphertext. The key must then be named.
+    pub ignore_ciphertext: bool,
+}
+
+/// The answer.
+pub struct Decrypted {
+    /// What was encrypted.
+    pub plaintext: Zeroizing<Vec<u8>>,
+    /// The key's ARN.
+    pub key_arn: String,
+    /// How it was encrypted.
+    pub algorithm: EncryptionAlgorithm,
+    /// The material that it was encrypted with.
+    pub material: MaterialId,
+}
+
+impl Operation for Decrypt {
+    const EVENT: Event = Event::kms_read("Decrypt");
+    const USES_KEYS: bool = true;
+    type Target = KeyTarget;
+    type Output = Decrypted;
+
+    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<KeyTarget, Refusal> {
+        service.resolve_ciphertext_key(caller, self.key.as_ref(), &self.ciphertext).await
+    }
+
+    fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a KeyTarget) -> Vec<Ask<'a>> {
+        vec![Ask::key("kms:Decrypt", target)]
+    }
+
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
+        encryption_condition(key, &self.context, self.algorithm)
+    }
+
+    async fn execute(
+        &self,
+        service: &Service,
+        _caller: &Caller,
+        target: &KeyTarget,
+        allowed: Allowed<Self>,
+    ) -> Result<Effect<Decrypted>, Refusal> {
+        let snapshot = &target.snapshot;
+        snapshot.must_be_enabled()?;
+        snapshot.must_offer(self.algorithm)?;
+        stop_if_dry(self.dry_run && self.ignore_ciphertext)?;
+        let envelope = envelope_of(&self.ciphertext, target)?;
+        let material = snapshot.material(&envelope.material(), service.hsm())?.ok_or_else(Refusal::invalid_ciphertext)?;
+        let plaintext = service.hsm().decrypt(allowed.first()?, material, &self.context, &envelope)?;
+        stop_if_dry(self.dry_run)?;
+        let output = Decrypted { plaintext, key_arn: snapshot.arn.clone(), algorithm: self.algorithm, material: material.id() };
+        let used = output.material;
+        Ok(Effect::answer(output).with_material(used))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            key_id: self.key.as_ref().map(ToString::to_string),
+            encryption_algorithm: Some(self.algorithm.as_str()),
+            encryption_context: Some(&self.context),
+            dry_run: self.dry_run,
+            ..Parameters::default()
+        }
+    }
+}

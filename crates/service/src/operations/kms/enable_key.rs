@@ -1,0 +1,40 @@
+//! EnableKey: fine for a key that is enabled already. Source: AWS KMS API Reference, "EnableKey".
+
+use claviger_domain::key::KeyState;
+use claviger_domain::{Caller, KeyReference, Refusal};
+
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::operations::about_one_key;
+use crate::resolve::KeyTarget;
+use crate::service::Service;
+
+/// The request.
+pub struct EnableKey {
+    /// The key; not by alias.
+    pub key: KeyReference,
+}
+
+impl Operation for EnableKey {
+    const EVENT: Event = Event::kms("EnableKey");
+    type Output = ();
+    about_one_key!("kms:EnableKey");
+
+    async fn execute(
+        &self,
+        service: &Service,
+        _caller: &Caller,
+        target: &KeyTarget,
+        _: Allowed<Self>,
+    ) -> Result<Effect<()>, Refusal> {
+        let snapshot = &target.snapshot;
+        snapshot.must_not_be_pending_deletion()?;
+        let mut key = snapshot.key.clone();
+        key.state = KeyState::Enabled;
+        Ok(Effect::change((), vec![service.records.update(&key, snapshot.version).await?]))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters { key_id: Some(self.key.to_string()), ..Parameters::default() }
+    }
+}

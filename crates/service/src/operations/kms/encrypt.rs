@@ -1,0 +1,76 @@
+//! Encrypt: up to 4,096 bytes under a key. Source: AWS KMS API Reference, "Encrypt".
+
+use claviger_domain::key::EncryptionAlgorithm;
+use claviger_domain::policy::Values;
+use claviger_domain::{Caller, EncryptionContext, KeyReference, Refusal};
+use zeroize::Zeroizing;
+
+use super::encryption_conditions::encryption_condition;
+use super::state::stop_if_dry;
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::operations::about_one_key;
+use crate::resolve::KeyTarget;
+use crate::service::Service;
+
+/// The request.
+pub struct Encrypt {
+    /// The key.
+    pub key: KeyReference,
+    /// What to encrypt, 1 to 4,096 bytes.
+    pub plaintext: Zeroizing<Vec<u8>>,
+    /// What the ciphertext is bound to.
+    pub context: EncryptionContext,
+    /// How to encrypt.
+    pub algorithm: EncryptionAlgorithm,
+    /// Whether to stop once everything has been checked.
+    pub dry_run: bool,
+}
+
+/// The answer.
+pub struct Encrypted {
+    /// The ciphertext envelope.
+    pub ciphertext: Vec<u8>,
+    /// The key's ARN.
+    pub key_arn: String,
+    /// How it was encrypted.
+    pub algorithm: EncryptionAlgorithm,
+}
+
+impl Operation for Encrypt {
+    const EVENT: Event = Event::kms_read("Encrypt");
+    const USES_KEYS: bool = true;
+    type Output = Encrypted;
+    about_one_key!("kms:Encrypt");
+
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
+        encryption_condition(key, &self.context, self.algorithm)
+    }
+
+    async fn execute(
+        &self,
+        service: &Service,
+        _caller: &Caller,
+        target: &KeyTarget,
+        allowed: Allowed<Self>,
+    ) -> Result<Effect<Encrypted>, Refusal> {
+        let snapshot = &target.snapshot;
+        snapshot.must_be_enabled()?;
+        snapshot.must_offer(self.algorithm)?;
+        stop_if_dry(self.dry_run)?;
+        let material = snapshot.current_material(service.hsm())?;
+        let ciphertext = service.hsm().encrypt(allowed.first()?, material, &self.context, &self.plaintext)?;
+        let output = Encrypted { ciphertext, key_arn: snapshot.arn.clone(), algorithm: self.algorithm };
+        Ok(Effect::answer(output).with_material(material.id()))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            key_id: Some(self.key.to_string()),
+            encryption_algorithm: Some(self.algorithm.as_str()),
+            encryption_context: Some(&self.context),
+            dry_run: self.dry_run,
+            ..Parameters::default()
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! GenerateDataKeyWithoutPlaintext: a fresh key that nobody sees until it is decrypted. Source: AWS KMS API Reference.
+
+use claviger_domain::policy::Values;
+use claviger_domain::{Caller, MaterialId, Refusal};
+
+use super::GenerateDataKey;
+use super::state::stop_if_dry;
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::resolve::KeyTarget;
+use crate::service::Service;
+
+/// The request: that of GenerateDataKey.
+pub struct GenerateDataKeyWithoutPlaintext(pub GenerateDataKey);
+
+/// The answer.
+pub struct SealedDataKey {
+    /// The data key, sealed: Decrypt opens it.
+    pub ciphertext: Vec<u8>,
+    /// The ARN of the key that sealed it.
+    pub key_arn: String,
+    /// The material that sealed it.
+    pub material: MaterialId,
+}
+
+impl Operation for GenerateDataKeyWithoutPlaintext {
+    const EVENT: Event = Event::kms_read("GenerateDataKeyWithoutPlaintext");
+    const USES_KEYS: bool = true;
+    type Target = KeyTarget;
+    type Output = SealedDataKey;
+
+    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<KeyTarget, Refusal> {
+        self.0.resolve(service, caller).await
+    }
+
+    fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a KeyTarget) -> Vec<Ask<'a>> {
+        vec![Ask::key("kms:GenerateDataKeyWithoutPlaintext", target)]
+    }
+
+    fn condition<'a>(&'a self, ask: &Ask<'_>, target: &'a KeyTarget, key: &str) -> Values<'a> {
+        self.0.condition(ask, target, key)
+    }
+
+    async fn execute(
+        &self,
+        service: &Service,
+        _caller: &Caller,
+        target: &KeyTarget,
+        allowed: Allowed<Self>,
+    ) -> Result<Effect<SealedDataKey>, Refusal> {
+        let snapshot = &target.snapshot;
+        snapshot.must_be_enabled()?;
+        stop_if_dry(self.0.dry_run)?;
+        let material = snapshot.current_material(service.hsm())?;
+        let ciphertext =
+            service.hsm().generate_data_key_without_plaintext(allowed.first()?, material, &self.0.context, self.0.length)?;
+        let output = SealedDataKey { ciphertext, key_arn: snapshot.arn.clone(), material: material.id() };
+        Ok(Effect::answer(output).with_material(material.id()))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        self.0.parameters()
+    }
+}

@@ -1,0 +1,65 @@
+//! RotateKeyOnDemand: new material at once; the automatic schedule stays. Source: AWS KMS API Reference, "RotateKeyOnDemand".
+
+use claviger_domain::key::RotationType;
+use claviger_domain::{Caller, KeyReference, Refusal};
+use serde_json::json;
+
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::operations::about_one_key;
+use crate::resolve::KeyTarget;
+use crate::service::Service;
+
+/// The request.
+pub struct RotateKeyOnDemand {
+    /// The key; not by alias.
+    pub key: KeyReference,
+}
+
+/// How many rotations on demand a key may have. Source: AWS KMS quotas.
+const ON_DEMAND_MAX: usize = 25;
+/// How long after an automatic rotation none on demand is made. Source: AWS KMS API Reference, "ConflictException".
+const AFTER_AUTOMATIC_MS: i64 = 20 * 60 * 1000;
+
+impl Operation for RotateKeyOnDemand {
+    const EVENT: Event = Event::kms("RotateKeyOnDemand");
+    type Output = String;
+    about_one_key!("kms:RotateKeyOnDemand");
+
+    async fn execute(
+        &self,
+        service: &Service,
+        caller: &Caller,
+        target: &KeyTarget,
+        _: Allowed<Self>,
+    ) -> Result<Effect<String>, Refusal> {
+        let (snapshot, now) = (&target.snapshot, caller.request.at);
+        snapshot.must_be_enabled()?;
+        if snapshot.key.on_demand_rotations() >= ON_DEMAND_MAX {
+            return Err(Refusal::limit_exceeded(format!(
+                "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for \
+                 this key: {}",
+                snapshot.arn
+            )));
+        }
+        let automatic = |created: claviger_domain::Timestamp| created.plus_ms(AFTER_AUTOMATIC_MS) > now;
+        let newest = snapshot.key.current_material();
+        if newest.is_some_and(|material| material.rotation == Some(RotationType::Automatic) && automatic(material.created)) {
+            return Err(Refusal::conflict(format!(
+                "{} was rotated automatically a moment ago. Try again in 20 minutes.",
+                snapshot.arn
+            )));
+        }
+        let mut key = snapshot.key.clone();
+        service.add_material(&mut key, Some(RotationType::OnDemand), now).await?;
+        Ok(Effect::change(snapshot.arn.clone(), vec![service.records.update(&key, snapshot.version).await?]))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters { key_id: Some(self.key.to_string()), ..Parameters::default() }
+    }
+
+    fn response_elements(arn: &String) -> Option<serde_json::Value> {
+        Some(json!({"keyId": arn}))
+    }
+}

@@ -1,0 +1,70 @@
+//! ScheduleKeyDeletion: the key is unusable at once, and destroyed when the window has passed. Source: AWS KMS API Reference,
+//! "ScheduleKeyDeletion".
+
+use claviger_domain::key::KeyState;
+use claviger_domain::policy::Values;
+use claviger_domain::{Caller, KeyReference, Refusal, Timestamp};
+use serde_json::json;
+
+use crate::conditions::owned;
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::operations::about_one_key;
+use crate::resolve::KeyTarget;
+use crate::service::Service;
+
+/// The request.
+pub struct ScheduleKeyDeletion {
+    /// The key; not by alias.
+    pub key: KeyReference,
+    /// Days until it is destroyed, 7 to 30.
+    pub window_days: u32,
+}
+
+/// The answer.
+pub struct ScheduledDeletion {
+    /// The key's ARN.
+    pub key_arn: String,
+    /// When it will be destroyed.
+    pub at: Timestamp,
+    /// Days until then.
+    pub window_days: u32,
+}
+
+impl Operation for ScheduleKeyDeletion {
+    const EVENT: Event = Event::kms("ScheduleKeyDeletion");
+    type Output = ScheduledDeletion;
+    about_one_key!("kms:ScheduleKeyDeletion");
+
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
+        match key {
+            "kms:schedulekeydeletionpendingwindowindays" => owned(self.window_days.to_string()),
+            _ => Values::Absent,
+        }
+    }
+
+    async fn execute(
+        &self,
+        service: &Service,
+        caller: &Caller,
+        target: &KeyTarget,
+        _: Allowed<Self>,
+    ) -> Result<Effect<ScheduledDeletion>, Refusal> {
+        let snapshot = &target.snapshot;
+        snapshot.must_not_be_pending_deletion()?;
+        let at = caller.request.at.plus_days(self.window_days);
+        let mut key = snapshot.key.clone();
+        key.state = KeyState::PendingDeletion { at };
+        let change = service.records.update(&key, snapshot.version).await?;
+        let output = ScheduledDeletion { key_arn: snapshot.arn.clone(), at, window_days: self.window_days };
+        Ok(Effect::change(output, vec![change]))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters { key_id: Some(self.key.to_string()), pending_window_in_days: Some(self.window_days), ..Parameters::default() }
+    }
+
+    fn response_elements(output: &ScheduledDeletion) -> Option<serde_json::Value> {
+        Some(json!({"deletionDate": output.at.to_rfc3339(), "keyId": output.key_arn, "keyState": "PendingDeletion"}))
+    }
+}

@@ -1,0 +1,49 @@
+//! Everything that a principal can ask for: one operation, one type, one file.
+
+pub mod admin;
+pub mod kms;
+pub mod sts;
+
+/// Declares that an operation is about the one key that its field `key` names, and needs one action on it.
+macro_rules! about_one_key {
+    ($action:literal) => {
+        type Target = $crate::resolve::KeyTarget;
+
+        async fn resolve(
+            &self,
+            service: &$crate::Service,
+            caller: &claviger_domain::Caller,
+        ) -> Result<Self::Target, claviger_domain::Refusal> {
+            service.resolve_key(caller, &self.key).await
+        }
+
+        fn demands<'a>(
+            &'a self,
+            _caller: &'a claviger_domain::Caller,
+            target: &'a Self::Target,
+        ) -> Vec<$crate::operation::Ask<'a>> {
+            vec![$crate::operation::Ask::key($action, target)]
+        }
+    };
+}
+
+/// Declares that an operation is about nothing in particular, and needs one action in the caller's account.
+macro_rules! about_the_account {
+    ($action:literal) => {
+        type Target = ();
+
+        async fn resolve(
+            &self,
+            _service: &$crate::Service,
+            _caller: &claviger_domain::Caller,
+        ) -> Result<(), claviger_domain::Refusal> {
+            Ok(())
+        }
+
+        fn demands<'a>(&'a self, caller: &'a claviger_domain::Caller, _target: &'a ()) -> Vec<$crate::operation::Ask<'a>> {
+            vec![$crate::operation::Ask::anything($action, caller)]
+        }
+    };
+}
+
+pub(crate) use {about_one_key, about_the_account};

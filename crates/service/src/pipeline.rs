@@ -1,0 +1,172 @@
+//! The way of a request: resolve, authorise, execute, commit with its audit entry, answer.
+
+use claviger_domain::policy::{Demand, authorize};
+use claviger_domain::{Caller, Kind, Permit, Refusal};
+use claviger_store::{Change, Commit, RecordKey, Shard, StoreError};
+
+use crate::audit_trail::{Decision, Outcome, event_of, refusal_event};
+use crate::conditions::Conditions;
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::records::store_refusal;
+use crate::resolve::cache_id;
+use crate::service::Service;
+
+/// How often an operation is tried again when others change the same records at the same time.
+const ATTEMPTS_MAX: usize = 32;
+
+/// How one attempt ended.
+enum Attempt<T> {
+    /// With an answer or a refusal that is in the audit log.
+    Settled(Result<T, Refusal>),
+    /// Another change came first: nothing was written, everything is to be looked at again.
+    Overtaken(RecordKey),
+}
+
+impl Service {
+    /// Runs an operation. The only way into the core.
+    ///
+    /// # Errors
+    /// Whatever the operation refuses. The refusal, like the success, is durable in the audit log before this returns.
+    pub async fn perform<O: Operation>(&self, caller: &Caller, operation: &O) -> Result<O::Output, Refusal> {
+        let mut turn = None;
+        for _ in 0..ATTEMPTS_MAX {
+            match self.attempt(caller, operation).await {
+                Attempt::Settled(result) => return result,
+                // From now on this request waits in line with the others that met at this record.
+                Attempt::Overtaken(record) => {
+                    drop(turn.take());
+                    turn = self.turn(&record).await;
+                }
+            }
+        }
+        let refusal = Refusal::conflict("Too many others change this at the same time. Try again.");
+        let entry = refusal_event(&self.node, &caller.request, Some(caller), None, O::EVENT, &refusal)?;
+        self.commit(Commit { changes: Vec::new(), entries: vec![entry] }).await.map_err(store_refusal)?;
+        Err(refusal)
+    }
+
+    /// Writes the refusal of a request that never became an operation: a wrong signature, a body that cannot be read.
+    ///
+    /// # Errors
+    /// When the entry cannot be written: the caller must then hear of that instead.
+    pub async fn record_refusal(
+        &self,
+        request: &claviger_domain::caller::Request,
+        caller: Option<&Caller>,
+        claimed_access_key: Option<&str>,
+        event: Event,
+        refusal: &Refusal,
+    ) -> Result<(), Refusal> {
+        let entry = refusal_event(&self.node, request, caller, claimed_access_key, event, refusal)?;
+        self.commit(Commit { changes: Vec::new(), entries: vec![entry] }).await.map_err(store_refusal)
+    }
+
+    async fn attempt<O: Operation>(&self, caller: &Caller, operation: &O) -> Attempt<O::Output> {
+        let target = match self.confirm_freshness().await {
+            Ok(()) => operation.resolve(self, caller).await,
+            Err(refusal) => Err(refusal),
+        };
+        let target = match target {
+            Ok(target) => target,
+            Err(refusal) => return self.settle_refusal::<O>(caller, operation, &[], Decision::None, refusal).await,
+        };
+        let asks = operation.demands(caller, &target);
+        let allowed = match self.authorize(caller, operation, &target, &asks) {
+            Ok(permits) => Allowed::<O>::new(permits),
+            Err(refusal) => {
+                let reason = refusal.reason.clone().unwrap_or_default();
+                return self.settle_refusal::<O>(caller, operation, &asks, Decision::Denied(&reason), refusal).await;
+            }
+        };
+        let basis = Decision::of(allowed.permits());
+        match operation.execute(self, caller, &target, allowed).await {
+            Ok(effect) => self.settle_success(caller, operation, &asks, basis, effect).await,
+            Err(refusal) => self.settle_refusal::<O>(caller, operation, &asks, basis.as_decision(), refusal).await,
+        }
+    }
+
+    fn authorize<O: Operation>(
+        &self,
+        caller: &Caller,
+        operation: &O,
+        target: &O::Target,
+        asks: &[Ask<'_>],
+    ) -> Result<Vec<Permit>, Refusal> {
+        let mut permits = Vec::with_capacity(asks.len());
+        for ask in asks {
+            let demand = Demand {
+                action: ask.action,
+                resource: &ask.resource,
+                owner: ask.owner,
+                key: ask.key.map(|snapshot| (snapshot.id(), snapshot.policy.as_ref())),
+            };
+            let conditions = Conditions { caller, operation, target, ask };
+            match authorize(&caller.identity, &demand, &conditions) {
+                Ok(permit) => permits.push(permit),
+                Err(denial) => return Err(Refusal::new(Kind::AccessDenied, denial.message).with_reason(denial.reason)),
+            }
+        }
+        Ok(permits)
+    }
+
+    async fn settle_success<O: Operation>(
+        &self,
+        caller: &Caller,
+        operation: &O,
+        asks: &[Ask<'_>],
+        basis: crate::audit_trail::Basis,
+        effect: Effect<O::Output>,
+    ) -> Attempt<O::Output> {
+        let outcome =
+            Outcome::Success { changes: &effect.changes, used: effect.used, elements: O::response_elements(&effect.output) };
+        let (event_id, entry) = match event_of(&self.node, caller, operation, asks, basis.as_decision(), &outcome) {
+            Ok(made) => made,
+            Err(refusal) => return Attempt::Settled(Err(refusal)),
+        };
+        match self.commit(Commit { changes: effect.changes, entries: vec![entry] }).await {
+            Ok(()) => {
+                self.note_use::<O>(caller, asks, event_id);
+                Attempt::Settled(Ok(effect.output))
+            }
+            Err(StoreError::Conflict(record)) => Attempt::Overtaken(record),
+            Err(error) => Attempt::Settled(Err(store_refusal(error))),
+        }
+    }
+
+    async fn settle_refusal<O: Operation>(
+        &self,
+        caller: &Caller,
+        operation: &O,
+        asks: &[Ask<'_>],
+        decision: Decision<'_>,
+        refusal: Refusal,
+    ) -> Attempt<O::Output> {
+        let (_, entry) = match event_of(&self.node, caller, operation, asks, decision, &Outcome::Refusal(&refusal)) {
+            Ok(made) => made,
+            Err(unwritable) => return Attempt::Settled(Err(unwritable)),
+        };
+        match self.commit(Commit { changes: Vec::new(), entries: vec![entry] }).await {
+            Ok(()) => Attempt::Settled(Err(refusal)),
+            Err(error) => Attempt::Settled(Err(store_refusal(error))),
+        }
+    }
+
+    /// Commits, and makes this node's caches know of it before anybody is told.
+    pub(crate) async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        let changed: Vec<RecordKey> = commit.changes.iter().filter_map(changed_record).cloned().collect();
+        let committed = self.records.store.commit(commit).await?;
+        self.freshness.committed(&committed.epochs);
+        for record in &changed {
+            self.caches.evict(Shard::of(record), record.kind, &cache_id(record.account, &record.id));
+        }
+        Ok(())
+    }
+}
+
+fn changed_record(change: &Change) -> Option<&RecordKey> {
+    match change {
+        Change::Put { record, .. } => Some(&record.key),
+        Change::Delete { key, .. } => Some(key),
+        Change::Check { .. } => None,
+    }
+}

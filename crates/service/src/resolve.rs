@@ -1,0 +1,205 @@
+//! From what a request names to what it is about: aliases, ARNs and ids become key snapshots, fresh within the lease.
+
+use std::sync::Arc;
+
+use claviger_domain::identity::{AccessKey, User};
+use claviger_domain::key::{Alias, Key};
+use claviger_domain::{
+    AccountId, AliasArn, AliasName, Caller, Identity, KeyArn, KeyId, KeyReference, Principal, Refusal, Region,
+};
+use claviger_store::{RecordKey, RecordKind, Shard};
+
+use crate::cache::Cache;
+use crate::records::{Versioned, alias_record_id, key_record_id};
+use crate::service::Service;
+use crate::snapshot::{Credential, KeySnapshot};
+
+/// A key that a request is about, and the alias that the request called it by.
+#[derive(Clone)]
+pub struct KeyTarget {
+    pub(crate) snapshot: Arc<KeySnapshot>,
+    pub(crate) alias: Option<AliasName>,
+}
+
+impl Service {
+    /// The key that a request names, in any of the four ways.
+    pub(crate) async fn resolve_key(&self, caller: &Caller, reference: &KeyReference) -> Result<KeyTarget, Refusal> {
+        match reference {
+            KeyReference::Id(id) => self.resolve_own(caller, *id).await,
+            KeyReference::Arn(arn) => self.resolve_arn(caller, arn).await,
+            KeyReference::Alias(alias) => {
+                let arn =
+                    AliasArn { region: caller.request.region.clone(), account: caller.identity.account, alias: alias.clone() };
+                self.resolve_alias(caller, &arn).await
+            }
+            KeyReference::AliasArn(arn) => self.resolve_alias(caller, arn).await,
+        }
+    }
+
+    async fn resolve_own(&self, caller: &Caller, id: KeyId) -> Result<KeyTarget, Refusal> {
+        let (account, region) = (caller.identity.account, &caller.request.region);
+        match self.key(account, region, id).await? {
+            Some(snapshot) => Ok(KeyTarget { snapshot, alias: None }),
+            None => Err(key_not_found(&KeyArn { region: region.clone(), account, key: id })),
+        }
+    }
+
+    async fn resolve_arn(&self, caller: &Caller, arn: &KeyArn) -> Result<KeyTarget, Refusal> {
+        check_region(caller, &arn.region)?;
+        match self.key(arn.account, &arn.region, arn.key).await? {
+            Some(snapshot) => Ok(KeyTarget { snapshot, alias: None }),
+            None => Err(self.missing(caller, arn.account, key_not_found(arn))),
+        }
+    }
+
+    async fn resolve_alias(&self, caller: &Caller, arn: &AliasArn) -> Result<KeyTarget, Refusal> {
+        check_region(caller, &arn.region)?;
+        let own = arn.account == caller.identity.account;
+        let mut alias = self.alias(arn.account, &arn.region, &arn.alias).await?;
+        if alias.is_none() && own && arn.alias.is_reserved() {
+            alias = self.create_service_managed_key(caller, &arn.alias).await?;
+        }
+        let Some(alias) = alias else { return Err(self.missing(caller, arn.account, alias_not_found(arn))) };
+        match self.key(arn.account, &arn.region, alias.target).await? {
+            Some(snapshot) => Ok(KeyTarget { snapshot, alias: Some(arn.alias.clone()) }),
+            None => Err(self.missing(caller, arn.account, alias_not_found(arn))),
+        }
+    }
+
+    /// Another account's caller must not learn what exists there: what is missing looks like what is forbidden.
+    fn missing(&self, caller: &Caller, owner: AccountId, refusal: Refusal) -> Refusal {
+        if owner == caller.identity.account {
+            return refusal;
+        }
+        let detail = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not \
+                      allowed to access.";
+        Refusal::new(claviger_domain::Kind::AccessDenied, detail)
+            .with_reason("the named resource of the other account does not exist")
+    }
+
+    /// A key by its id, from the cache or the store.
+    pub(crate) async fn key(&self, account: AccountId, region: &Region, id: KeyId) -> Result<Option<Arc<KeySnapshot>>, Refusal> {
+        let slot = match self.look(&self.caches.keys, account, RecordKind::Key, key_record_id(region, id)) {
+            Look::Cached(snapshot) => return Ok(Some(snapshot)),
+            Look::Missing(slot) => slot,
+        };
+        let Some(Versioned { value, version }) = self.records.get::<Key>(account, &slot.record.id).await? else {
+            return Ok(None);
+        };
+        let policy = self.policies.key_policy(&value.policy)?;
+        let account_key = self.records.existing_account(account).await?;
+        let snapshot = Arc::new(KeySnapshot::new(value, version, policy, account_key));
+        Ok(Some(self.keep(&self.caches.keys, &slot, snapshot)))
+    }
+
+    /// An alias by its name, from the cache or the store.
+    pub(crate) async fn alias(
+        &self,
+        account: AccountId,
+        region: &Region,
+        name: &AliasName,
+    ) -> Result<Option<Arc<Alias>>, Refusal> {
+        let slot = match self.look(&self.caches.aliases, account, RecordKind::Alias, alias_record_id(region, name)) {
+            Look::Cached(alias) => return Ok(Some(alias)),
+            Look::Missing(slot) => slot,
+        };
+        let Some(found) = self.records.get::<Alias>(account, &slot.record.id).await? else { return Ok(None) };
+        Ok(Some(self.keep(&self.caches.aliases, &slot, Arc::new(found.value))))
+    }
+
+    /// The alias with the version of its record, straight from the store, for those who change it.
+    pub(crate) async fn stored_alias(&self, arn: &AliasArn) -> Result<Option<Versioned<Alias>>, Refusal> {
+        self.records.get::<Alias>(arn.account, &alias_record_id(&arn.region, &arn.alias)).await
+    }
+
+    /// A principal's identity with its policies parsed; none when there is no such user.
+    pub(crate) async fn identity(&self, account: AccountId, principal: &Principal) -> Result<Option<Arc<Identity>>, Refusal> {
+        let name = match principal {
+            Principal::Root => "",
+            Principal::User(name) => name.as_str(),
+        };
+        let slot = match self.look(&self.caches.identities, account, RecordKind::User, name.to_owned()) {
+            Look::Cached(identity) => return Ok(Some(identity)),
+            Look::Missing(slot) => slot,
+        };
+        if *principal == Principal::Root {
+            return Ok(Some(self.keep(&self.caches.identities, &slot, Arc::new(Identity::root(account)))));
+        }
+        let Some(found) = self.records.get::<User>(account, name).await? else { return Ok(None) };
+        let policies = found.value.policies.values().map(|text| self.policies.identity_policy(text)).collect::<Result<_, _>>()?;
+        Ok(Some(self.keep(&self.caches.identities, &slot, Arc::new(Identity::user(&found.value, policies)))))
+    }
+
+    /// An access key, ready to check signatures.
+    pub(crate) async fn credential(&self, id: &str) -> Result<Option<Arc<Credential>>, Refusal> {
+        // Which account an access key belongs to never changes, so that this needs no freshness.
+        let known = self.caches.access_key_accounts.read().get(id).copied();
+        let Some(account) = known else { return self.first_use_of_credential(id).await };
+        let slot = match self.look(&self.caches.credentials, account, RecordKind::AccessKey, id.to_owned()) {
+            Look::Cached(credential) => return Ok(Some(credential)),
+            Look::Missing(slot) => slot,
+        };
+        let Some(found) = self.records.get::<AccessKey>(account, id).await? else { return Ok(None) };
+        let versions = self.records.existing_account(account).await?;
+        let credential = Credential::open(found.value, &versions, &self.records.hsm)?;
+        Ok(Some(self.keep(&self.caches.credentials, &slot, Arc::new(credential))))
+    }
+
+    async fn first_use_of_credential(&self, id: &str) -> Result<Option<Arc<Credential>>, Refusal> {
+        let Some(found) = self.records.find::<AccessKey>(id).await? else { return Ok(None) };
+        let account = found.value.account;
+        self.caches.access_key_accounts.write().insert(id.into(), account);
+        Box::pin(self.credential(id)).await
+    }
+
+    /// Looks into a cache, and notes the epoch of the record's shard for the read that follows when it is not there.
+    fn look<V>(&self, cache: &Cache<V>, account: AccountId, kind: RecordKind, id: String) -> Look<V> {
+        let record = RecordKey { account, kind, id };
+        let shard = Shard::of(&record);
+        let cache_id = cache_id(account, &record.id);
+        match cache.get(shard, &cache_id, &self.freshness) {
+            Some(value) => Look::Cached(value),
+            None => Look::Missing(Slot { epoch: self.freshness.known(shard), record, shard, cache_id }),
+        }
+    }
+
+    fn keep<V>(&self, cache: &Cache<V>, slot: &Slot, value: Arc<V>) -> Arc<V> {
+        cache.insert(slot.shard, &slot.cache_id, slot.epoch, &value, &self.freshness);
+        value
+    }
+}
+
+/// What a cache said.
+enum Look<V> {
+    Cached(Arc<V>),
+    Missing(Slot),
+}
+
+/// Where a snapshot will be kept once it has been read.
+struct Slot {
+    record: RecordKey,
+    shard: Shard,
+    cache_id: String,
+    /// The shard's epoch before the read.
+    epoch: u64,
+}
+
+/// What a snapshot is cached under: the account and the record's id.
+pub(crate) fn cache_id(account: AccountId, record_id: &str) -> String {
+    format!("{account}/{record_id}")
+}
+
+/// A resource of another Region is not served in this one, as in AWS.
+fn check_region(caller: &Caller, region: &Region) -> Result<(), Refusal> {
+    if *region == caller.request.region { Ok(()) } else { Err(Refusal::not_found(format!("Invalid arn {region}"))) }
+}
+
+/// A key of the caller's own account that is not there.
+pub(crate) fn key_not_found(arn: &KeyArn) -> Refusal {
+    Refusal::not_found(format!("Key '{arn}' does not exist"))
+}
+
+/// An alias of the caller's own account that is not there.
+pub(crate) fn alias_not_found(arn: &AliasArn) -> Refusal {
+    Refusal::not_found(format!("Alias {arn} is not found."))
+}

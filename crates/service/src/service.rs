@@ -1,0 +1,203 @@
+//! The service itself: what it holds, how it starts, what it tells of its health.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use claviger_audit::VerifierKey;
+use claviger_domain::key::Alias;
+use claviger_domain::{AccountId, Identity, Refusal, Region, Timestamp};
+use claviger_hsm::Hsm;
+use claviger_store::{RecordKey, RecordKind, Shard, Store};
+use parking_lot::RwLock;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use uuid::Uuid;
+
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::freshness::Freshness;
+use crate::last_use::LastUses;
+use crate::records::{Records, store_refusal};
+use crate::snapshot::{Credential, KeySnapshot, Policies};
+
+/// What the configuration says of the service.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// This node's name: it names the node's audit log.
+    pub node: String,
+    /// The Regions that are served; none when any is.
+    pub regions: Option<Vec<Region>>,
+    /// For how long knowledge of other nodes' changes may be used.
+    pub lease: Duration,
+    /// How many key snapshots are kept in memory. One takes about 1.5 KiB.
+    pub cached_keys: usize,
+}
+
+impl Settings {
+    /// The defaults for a node of this name: any Region, a lease of one second, 100,000 snapshots.
+    pub fn for_node(node: &str) -> Self {
+        Self { node: node.to_owned(), regions: None, lease: Duration::from_secs(1), cached_keys: 131_072 }
+    }
+}
+
+/// The core. Doors share one.
+pub struct Service {
+    pub(crate) node: String,
+    pub(crate) deployment: Uuid,
+    pub(crate) records: Records,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) freshness: Freshness,
+    pub(crate) caches: Caches,
+    pub(crate) policies: Policies,
+    pub(crate) last_uses: LastUses,
+    pub(crate) started: Timestamp,
+    regions: Option<Vec<Region>>,
+    verifier_key: VerifierKey,
+    /// Where requests wait in line that met others at the same record.
+    turns: Vec<Arc<Mutex<()>>>,
+}
+
+/// Snapshots of records.
+pub(crate) struct Caches {
+    pub(crate) keys: Cache<KeySnapshot>,
+    pub(crate) aliases: Cache<Alias>,
+    pub(crate) identities: Cache<Identity>,
+    pub(crate) credentials: Cache<Credential>,
+    /// Which account an access key belongs to. It never changes.
+    pub(crate) access_key_accounts: RwLock<HashMap<Box<str>, AccountId>>,
+}
+
+impl Caches {
+    fn new(keys: usize) -> Self {
+        Self {
+            keys: Cache::new(keys),
+            aliases: Cache::new(keys),
+            identities: Cache::new(keys / 8),
+            credentials: Cache::new(keys / 8),
+            access_key_accounts: RwLock::new(HashMap::new()),
+        }
+    }
+
+    /// Forgets the snapshot of a record.
+    pub(crate) fn evict(&self, shard: Shard, kind: RecordKind, id: &str) {
+        match kind {
+            RecordKind::Key => self.keys.evict(shard, id),
+            RecordKind::Alias => self.aliases.evict(shard, id),
+            RecordKind::User => self.identities.evict(shard, id),
+            RecordKind::AccessKey => self.credentials.evict(shard, id),
+            RecordKind::AccountKey | RecordKind::Account | RecordKind::LastUse | RecordKind::Node | RecordKind::Setting => {}
+        }
+    }
+}
+
+/// Whether the service can do its work, part by part.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Readiness {
+    /// Whether the store answers.
+    pub store: bool,
+    /// Whether the hsm passed its self-tests and has not failed since.
+    pub hsm: bool,
+    /// Whether what is cached is known to be fresh.
+    pub lease: bool,
+}
+
+impl Readiness {
+    /// Whether requests can be served.
+    pub fn is_ready(&self) -> bool {
+        self.store && self.hsm && self.lease
+    }
+}
+
+impl Service {
+    /// Opens a deployment that [`crate::initialize`] made: takes up this node's log, or begins one, and reads what has to be read.
+    ///
+    /// Call [`Service::run_background`] on a task of its own afterwards: without it the lease runs out.
+    ///
+    /// # Errors
+    /// When the store cannot be read, the log does not fit its checkpoint, or a record was changed from outside.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        hsm: Arc<Hsm>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Arc<Self>, Refusal> {
+        let deployment = crate::deployment::deployment_id(store.as_ref()).await?;
+        let records = Records::new(Arc::clone(&store), hsm);
+        let verifier_key = crate::node_log::attach(&records, deployment, &settings.node, clock.now()).await?;
+        let polled_at = Instant::now();
+        let epochs = store.epochs().await.map_err(store_refusal)?;
+        let service = Self {
+            deployment,
+            freshness: Freshness::new(&epochs, polled_at, settings.lease),
+            caches: Caches::new(settings.cached_keys),
+            policies: Policies::new(),
+            last_uses: LastUses::new(&settings.node),
+            started: clock.now(),
+            regions: settings.regions,
+            verifier_key,
+            turns: (0..Shard::COUNT).map(|_| Arc::new(Mutex::new(()))).collect(),
+            node: settings.node,
+            records,
+            clock,
+        };
+        service.recover_last_uses().await?;
+        Ok(Arc::new(service))
+    }
+
+    /// Whether this deployment serves the Region.
+    pub fn serves(&self, region: &Region) -> bool {
+        self.regions.as_ref().is_none_or(|regions| regions.contains(region))
+    }
+
+    /// The names of the Regions that are served; none when any is.
+    pub(crate) fn regions(&self) -> Option<Vec<String>> {
+        self.regions.as_ref().map(|regions| regions.iter().map(Region::to_string).collect())
+    }
+
+    pub(crate) fn hsm(&self) -> &Hsm {
+        &self.records.hsm
+    }
+
+    /// What time it is for this deployment.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The key that verifies this node's audit log, in the form of C2SP signed-note.
+    pub fn verifier_key(&self) -> String {
+        self.verifier_key.to_string()
+    }
+
+    /// Whether requests can be served, and if not, what is missing.
+    pub async fn readiness(&self) -> Readiness {
+        Readiness {
+            store: self.records.store.epochs().await.is_ok(),
+            hsm: self.records.hsm.failure().is_none(),
+            lease: self.freshness.within_lease(),
+        }
+    }
+
+    /// Makes sure that what is cached was confirmed within the lease; asks the store when it was not.
+    pub(crate) async fn confirm_freshness(&self) -> Result<(), Refusal> {
+        if self.freshness.within_lease() || (self.poll_epochs().await.is_ok() && self.freshness.within_lease()) {
+            return Ok(());
+        }
+        Err(Refusal::key_unavailable(
+            "This node cannot confirm that its knowledge of keys and policies is fresh. Try again shortly.",
+        ))
+    }
+
+    /// Asks the store for all epochs once.
+    pub(crate) async fn poll_epochs(&self) -> Result<(), Refusal> {
+        let began = Instant::now();
+        let epochs = self.records.store.epochs().await.map_err(store_refusal)?;
+        self.freshness.polled(&epochs, began);
+        Ok(())
+    }
+
+    /// Waits for this request's turn among those that met at a record.
+    pub(crate) async fn turn(&self, record: &RecordKey) -> Option<OwnedMutexGuard<()>> {
+        let turn = self.turns.get(Shard::of(record).number())?;
+        Some(Arc::clone(turn).lock_owned().await)
+    }
+}

@@ -1,0 +1,149 @@
+//! What the request path needs of a record, parsed and opened once and shared by all requests until it changes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use claviger_domain::identity::AccessKey;
+use claviger_domain::key::{Key, MaterialVersion};
+use claviger_domain::policy::Policy;
+use claviger_domain::{KeyId, Refusal};
+use claviger_hsm::{AccessSecret, Hsm, Material, SigningKey};
+use parking_lot::{Mutex, RwLock};
+
+use crate::accounts::Versions;
+
+/// A key as it was at one version of its record.
+pub(crate) struct KeySnapshot {
+    pub(crate) key: Key,
+    /// The version of its record, which a change has to name.
+    pub(crate) version: u64,
+    pub(crate) arn: String,
+    pub(crate) policy: Arc<Policy>,
+    account_key: Arc<Versions>,
+    /// Opened material, in the order of `key.materials`, each at its first use.
+    materials: Box<[OnceLock<Material>]>,
+}
+
+impl KeySnapshot {
+    pub(crate) fn new(key: Key, version: u64, policy: Arc<Policy>, account_key: Arc<Versions>) -> Self {
+        let arn = key.arn().to_string();
+        let materials = key.materials.iter().map(|_| OnceLock::new()).collect();
+        Self { key, version, arn, policy, account_key, materials }
+    }
+
+    /// The material that encrypts.
+    pub(crate) fn current_material(&self, hsm: &Hsm) -> Result<&Material, Refusal> {
+        let last = self.key.materials.len().checked_sub(1);
+        last.and_then(|index| self.material_at(index, hsm)).unwrap_or_else(|| Err(self.no_material()))
+    }
+
+    /// The material that a ciphertext names by the first 16 bytes of its id; none when this key never had it.
+    pub(crate) fn material(&self, short_id: &[u8], hsm: &Hsm) -> Result<Option<&Material>, Refusal> {
+        let index = self.key.materials.iter().position(|material| material.id.short() == short_id);
+        index.and_then(|index| self.material_at(index, hsm)).transpose()
+    }
+
+    fn material_at(&self, index: usize, hsm: &Hsm) -> Option<Result<&Material, Refusal>> {
+        let (slot, version) = (self.materials.get(index)?, self.key.materials.get(index)?);
+        if let Some(material) = slot.get() {
+            return Some(Ok(material));
+        }
+        Some(self.open(version, hsm).map(|material| slot.get_or_init(|| material)))
+    }
+
+    fn open(&self, version: &MaterialVersion, hsm: &Hsm) -> Result<Material, Refusal> {
+        let account_key = self.account_key.version(version.account_key_version).ok_or_else(|| self.no_material())?;
+        Ok(hsm.load_material(account_key, self.key.id, version.id, &version.sealed)?)
+    }
+
+    fn no_material(&self) -> Refusal {
+        Refusal::internal(format!(
+            "The material of key {} cannot be opened. Ask the operator to run 'claviger doctor'.",
+            self.arn
+        ))
+    }
+
+    /// The key's id.
+    pub(crate) fn id(&self) -> KeyId {
+        self.key.id
+    }
+}
+
+/// An access key, ready to check signatures.
+pub(crate) struct Credential {
+    pub(crate) access_key: AccessKey,
+    secret: AccessSecret,
+    /// Signing keys by scope (date/Region/service), newest last. Few: a client signs for few Regions in a day.
+    signing_keys: Mutex<Vec<(Box<str>, Arc<SigningKey>)>>,
+}
+
+impl Credential {
+    const SIGNING_KEYS_MAX: usize = 32;
+
+    pub(crate) fn open(access_key: AccessKey, account_keys: &Versions, hsm: &Hsm) -> Result<Self, Refusal> {
+        let account_key = account_keys.version(access_key.account_key_version).ok_or_else(|| {
+            Refusal::internal("The secret of an access key cannot be opened. Ask the operator to run 'claviger doctor'.")
+        })?;
+        let secret = hsm.open_access_secret(account_key, &access_key.id, &access_key.sealed_secret)?;
+        Ok(Self { access_key, secret, signing_keys: Mutex::new(Vec::new()) })
+    }
+
+    /// The signing key for a day, Region and service, derived at first use.
+    pub(crate) fn signing_key(&self, date: &str, region: &str, service: &str) -> Result<Arc<SigningKey>, Refusal> {
+        let is_scope = |scope: &str| {
+            let mut parts = scope.split('/');
+            parts.next() == Some(date) && parts.next() == Some(region) && parts.next() == Some(service)
+        };
+        let mut keys = self.signing_keys.lock();
+        if let Some((_, key)) = keys.iter().find(|(scope, _)| is_scope(scope)) {
+            return Ok(Arc::clone(key));
+        }
+        let key = Arc::new(self.secret.signing_key(date, region, service)?);
+        if keys.len() >= Self::SIGNING_KEYS_MAX {
+            keys.remove(0);
+        }
+        keys.push((format!("{date}/{region}/{service}").into(), Arc::clone(&key)));
+        Ok(key)
+    }
+}
+
+/// Parsed policies by their text: most keys of an account share the default one.
+pub(crate) struct Policies {
+    parsed: RwLock<HashMap<Box<str>, Arc<Policy>>>,
+}
+
+impl Policies {
+    const COUNT_MAX: usize = 4096;
+
+    pub(crate) fn new() -> Self {
+        Self { parsed: RwLock::new(HashMap::new()) }
+    }
+
+    /// The policy with this text, which was checked when it was stored.
+    pub(crate) fn key_policy(&self, text: &str) -> Result<Arc<Policy>, Refusal> {
+        self.parse(text, Policy::parse_key_policy)
+    }
+
+    /// The identity policy with this text, which was checked when it was stored.
+    pub(crate) fn identity_policy(&self, text: &str) -> Result<Arc<Policy>, Refusal> {
+        self.parse(text, Policy::parse_identity_policy)
+    }
+
+    fn parse(
+        &self,
+        text: &str,
+        parse: fn(&str) -> Result<Policy, claviger_domain::policy::MalformedPolicy>,
+    ) -> Result<Arc<Policy>, Refusal> {
+        if let Some(policy) = self.parsed.read().get(text) {
+            return Ok(Arc::clone(policy));
+        }
+        let policy = Arc::new(parse(text).map_err(|malformed| Refusal::malformed_policy(malformed.detail))?);
+        let mut parsed = self.parsed.write();
+        if parsed.len() >= Self::COUNT_MAX {
+            // Keys hold their own reference; this table only shares. Starting over is cheaper than keeping an order of use.
+            parsed.clear();
+        }
+        parsed.insert(text.into(), Arc::clone(&policy));
+        Ok(policy)
+    }
+}
