@@ -67,9 +67,8 @@ pub(crate) const LIST_SCOPE: &str =
     select_records!("WHERE kind = $1 AND account = $2 AND id > $3 AND scope = $4 ORDER BY id LIMIT $5");
 pub(crate) const LIST_OWNER: &str =
     select_records!("WHERE kind = $1 AND account = $2 AND id > $3 AND owner = $4 ORDER BY id LIMIT $5");
-pub(crate) const LIST_OWNER_SCOPE: &str = select_records!(
-    "WHERE kind = $1 AND account = $2 AND id > $3 AND owner = $4 AND scope = $5 ORDER BY id LIMIT $6"
-);
+pub(crate) const LIST_OWNER_SCOPE: &str =
+    select_records!("WHERE kind = $1 AND account = $2 AND id > $3 AND owner = $4 AND scope = $5 ORDER BY id LIMIT $6");
 pub(crate) const SCAN_FIRST: &str = select_records!("ORDER BY kind, id, account LIMIT $1");
 pub(crate) const SCAN: &str = select_records!("WHERE (kind, id, account) > ($1, $2, $3) ORDER BY kind, id, account LIMIT $4");
 pub(crate) const DUE: &str =

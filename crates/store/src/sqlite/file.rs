@@ -61,7 +61,6 @@ pub(super) fn create(path: &Path) -> Result<(), StoreError> {
 /// Opens the store at `path` for writing and brings its schema up to date.
 pub(super) fn open_for_writing(path: &Path) -> Result<Connection, StoreError> {
     let doing = "opening the store";
-    recognise(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(|error| sqlite_error(doing, &error))?;
     configure(&connection).map_err(|error| sqlite_error(doing, &error))?;
@@ -114,7 +113,7 @@ pub(super) fn open_for_checkpoints(path: &Path) -> Result<Connection, StoreError
 }
 
 /// Looks at the first bytes, without SQLite: SQLite itself would replay the journal of a file that is not ours.
-fn recognise(path: &Path) -> Result<(), StoreError> {
+pub(super) fn recognise(path: &Path) -> Result<(), StoreError> {
     let unavailable = |error: std::io::Error| StoreError::Unavailable(format!("reading {}: {error}", path.display()));
     let mut file = File::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => StoreError::Missing(path.to_path_buf()),

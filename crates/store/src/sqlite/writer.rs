@@ -36,8 +36,9 @@ struct Writer {
 
 impl Writer {
     fn run(mut self) {
-        let _farewell = Farewell(Arc::clone(&self.queue));
         let mut work = Vec::new();
+        // Dropped before `work`, so that those whose work was under way hear why, too.
+        let _farewell = Farewell(Arc::clone(&self.queue));
         while self.queue.take(&mut work, &mut self.sequencer) {
             self.carry_out(&mut work);
             self.checkpoints.finish(&self.connection);
