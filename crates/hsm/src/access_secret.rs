@@ -120,3 +120,70 @@ impl SigningKey {
 fn sign_into(key: &hmac::Key, data: &[u8], out: &mut [u8; 32]) -> Result<(), HsmError> {
     hmac::sign_to_buffer(key, data, out).map(|_| ()).map_err(|_| HsmError::Primitive("HMAC"))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use super::*;
+    use crate::testing::{account, account_key, flips, hsm, other_account, refusal, wrong_lengths};
+
+    fn access_key() -> AccessKeyId {
+        "AKIAIOSFODNN7EXAMPLE".parse().unwrap()
+    }
+
+    /// AWS General Reference, "Examples of how to derive a signing key for Signature Version 4" and its ListUsers request.
+    #[test]
+    fn the_published_signature_is_made_and_verified() {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let mut bits = STANDARD.decode("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY").unwrap();
+        assert_eq!(bits.len(), SECRET_BYTES);
+        bits.extend([0; 2]);
+        let sealed = key.seal(hsm.access_secret_identity(&key, &access_key()), &bits).unwrap();
+        let secret = hsm.open_access_secret(&key, &access_key(), &sealed).unwrap();
+        let signing = secret.signing_key("20150830", "us-east-1", "iam").unwrap();
+        let string_to_sign = b"AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/iam/aws4_request\n\
+            f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59";
+        let signature = hex::decode("5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7").unwrap();
+        assert_eq!(signing.sign(string_to_sign).unwrap().as_slice(), signature);
+        assert!(signing.verify(string_to_sign, &signature));
+        for forged in flips(&signature).chain(wrong_lengths(&signature)) {
+            assert!(!signing.verify(string_to_sign, &forged));
+        }
+        for (date, region, service) in
+            [("20150831", "us-east-1", "iam"), ("20150830", "us-east-2", "iam"), ("20150830", "us-east-1", "sts")]
+        {
+            assert!(!secret.signing_key(date, region, service).unwrap().verify(string_to_sign, &signature));
+        }
+    }
+
+    #[test]
+    fn the_text_that_is_shown_is_the_secret_that_verifies() {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let (text, sealed) = hsm.create_access_secret(&key, &access_key()).unwrap();
+        assert_eq!(text.len(), SECRET_CHARACTERS);
+        assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')), "{}", *text);
+        // What a client does with the text.
+        let mut derived = format!("AWS4{}", *text).into_bytes();
+        for part in ["20261122", "us-east-1", "kms", "aws4_request"] {
+            derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &derived), part.as_bytes()).as_ref().to_vec();
+        }
+        let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &derived), b"request");
+        let secret = hsm.open_access_secret(&key, &access_key(), &sealed).unwrap();
+        assert!(secret.signing_key("20261122", "us-east-1", "kms").unwrap().verify(b"request", signature.as_ref()));
+    }
+
+    #[test]
+    fn a_sealed_secret_opens_for_its_own_access_key_only() {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let (_, sealed) = hsm.create_access_secret(&key, &access_key()).unwrap();
+        let tampered = |result| matches!(refusal(result), HsmError::Tampered(name) if name.contains("access key"));
+        assert!(tampered(hsm.open_access_secret(&key, &"AKIAIOSFODNN7EXAMPLF".parse().unwrap(), &sealed)));
+        assert!(tampered(hsm.open_access_secret(&account_key(&hsm, other_account()), &access_key(), &sealed)));
+        for forged in flips(&sealed).chain(wrong_lengths(&sealed)) {
+            assert!(tampered(hsm.open_access_secret(&key, &access_key(), &forged)), "{}", hex::encode(&forged));
+        }
+    }
+}

@@ -108,3 +108,140 @@ fn with_associated_data<T>(header: &[u8; HEADER_BYTES], context: &EncryptionCont
     context.write_canonical(&mut data);
     call(&data)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{account, account_key, flips, hsm, key_id, material, other_account, other_key_id, wrong_lengths};
+
+    fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
+        EncryptionContext::new(pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    }
+
+    /// Material 00 01 .. 1f of key 1234abcd-12ab-34cd-56ef-1234567890ab.
+    fn golden_material() -> Material {
+        Material::for_vectors(key_id(), std::array::from_fn(|index| u8::try_from(index).unwrap()))
+    }
+
+    /// Context, plaintext, envelope in hex.
+    type Golden = (&'static [(&'static str, &'static str)], &'static str, &'static str);
+
+    /// Envelopes of format 1, computed by an independent program. They must open for ever.
+    const GOLDEN: [Golden; 3] = [
+        (
+            &[],
+            "golden",
+            "011234abcd12ab34cd56ef1234567890abb712a56d162da8da90eb860bef78290b4142434445464748494a4b4c4d4e4f5051525354555657587af51f84fbb7df3d\
+             9926357a77d05afc5c5c7f1dc7bcc5da7c89e65460c0568fedd207eac498ec52dc3b6675acf57eb4c212c4970f9a",
+        ),
+        (
+            &[("b", "2"), ("a", "é")],
+            "golden with a context",
+            "011234abcd12ab34cd56ef1234567890abb712a56d162da8da90eb860bef78290b4142434445464748494a4b4c4d4e4f5051525354555657587af51f84fbb7df3d\
+             9926357a77d05afc5c5c7f1dc7bcc5da7c89e65460c0568fedd207eac498ed09b1d3f61ee4bd6fff68d8527ba2fbedc91dc05c7025330bfda895eed944",
+        ),
+        (
+            &[],
+            "",
+            "011234abcd12ab34cd56ef1234567890abb712a56d162da8da90eb860bef78290b4142434445464748494a4b4c4d4e4f5051525354555657587af51f84fbb7df3d\
+             9926357a77d05afc5c5c7f1dc7bcc5da7c89e65460c0568f18dffb290e0b01ea54915b4fb428ac62",
+        ),
+    ];
+
+    #[test]
+    fn golden_envelopes_open_and_are_made() {
+        let material = golden_material();
+        assert_eq!(material.id().to_string(), "b712a56d162da8da90eb860bef78290be819f520504fa186f3990f057297a0c7");
+        for (pairs, plaintext, envelope) in GOLDEN {
+            let (context, bytes) = (context(pairs), hex::decode(envelope).unwrap());
+            let parsed = Envelope::parse(&bytes).unwrap();
+            assert_eq!((parsed.key(), parsed.material()), (key_id().uuid(), material.id().short()));
+            assert_eq!(bytes.len(), Envelope::OVERHEAD + parsed.plaintext_bytes());
+            assert_eq!(*open(&material, &context, &parsed).unwrap(), plaintext.as_bytes());
+
+            let header = header(&material);
+            let mut made = header.to_vec();
+            with_associated_data(&header, &context, |data| {
+                xaes::seal_with_nonce(material.expose(), b"ABCDEFGHIJKLMNOPQRSTUVWX", data, plaintext.as_bytes(), &mut made)
+            })
+            .unwrap();
+            assert_eq!(hex::encode(made), envelope);
+        }
+    }
+
+    #[test]
+    fn what_was_changed_cut_or_extended_does_not_open() {
+        let material = golden_material();
+        let context = context(&[("tenant", "a")]);
+        let sealed = seal(&material, &context, b"plaintext").unwrap();
+        for forged in flips(&sealed).chain(wrong_lengths(&sealed)) {
+            // Only the format and the length are looked at before the key is; everything else fails in the same place.
+            let Some(envelope) = Envelope::parse(&forged) else {
+                assert!(forged.len() < Envelope::OVERHEAD || forged[0] != FORMAT, "{}", hex::encode(&forged));
+                continue;
+            };
+            assert_eq!(open(&material, &context, &envelope), Err(HsmError::InvalidCiphertext), "{}", hex::encode(&forged));
+        }
+    }
+
+    #[test]
+    fn only_its_own_material_opens_it() {
+        let hsm = hsm();
+        let (ours, theirs) = (account_key(&hsm, account()), account_key(&hsm, other_account()));
+        let material_of = |key, id| material(&hsm, key, id);
+        let original = material_of(&ours, key_id());
+        let none = EncryptionContext::default();
+        let sealed = seal(&original, &none, b"plaintext").unwrap();
+        let envelope = Envelope::parse(&sealed).unwrap();
+        assert_eq!(*open(&original, &none, &envelope).unwrap(), b"plaintext");
+        for other in [material_of(&ours, key_id()), material_of(&ours, other_key_id()), material_of(&theirs, key_id())] {
+            assert_eq!(open(&other, &none, &envelope), Err(HsmError::InvalidCiphertext));
+        }
+        // The same secret under another key's name is another key.
+        let bytes = *golden_material().expose();
+        let (one, other) = (Material::for_vectors(key_id(), bytes), Material::for_vectors(other_key_id(), bytes));
+        let sealed = seal(&one, &none, b"plaintext").unwrap();
+        assert_eq!(open(&other, &none, &Envelope::parse(&sealed).unwrap()), Err(HsmError::InvalidCiphertext));
+    }
+
+    #[test]
+    fn no_two_ciphertexts_are_alike() {
+        let material = golden_material();
+        let none = EncryptionContext::default();
+        let (one, other) = (seal(&material, &none, b"same").unwrap(), seal(&material, &none, b"same").unwrap());
+        assert_ne!(one[HEADER_BYTES..HEADER_BYTES + 24], other[HEADER_BYTES..HEADER_BYTES + 24]);
+        assert_ne!(one[HEADER_BYTES + 24..], other[HEADER_BYTES + 24..]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_ciphertext_opens_under_its_own_context_only(
+            plaintext in proptest::collection::vec(any::<u8>(), 0..5000),
+            one in proptest::collection::btree_map(".{0,3}", ".{0,3}", 0..4),
+            other in proptest::collection::btree_map(".{0,3}", ".{0,3}", 0..4),
+        ) {
+            let material = golden_material();
+            let sealed = seal(&material, &EncryptionContext::new(one.clone()), &plaintext).unwrap();
+            prop_assert_eq!(sealed.len(), plaintext.len() + Envelope::OVERHEAD);
+            let envelope = Envelope::parse(&sealed).unwrap();
+            let open_under = |pairs: &BTreeMap<String, String>| open(&material, &EncryptionContext::new(pairs.clone()), &envelope);
+            prop_assert_eq!(&*open_under(&one).unwrap(), &plaintext);
+            prop_assert_eq!(open_under(&other).is_ok(), one == other);
+        }
+
+        #[test]
+        fn no_bytes_crash_it(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Some(envelope) = Envelope::parse(&bytes) {
+                prop_assert_eq!(
+                    open(&golden_material(), &EncryptionContext::default(), &envelope),
+                    Err(HsmError::InvalidCiphertext)
+                );
+            }
+        }
+    }
+}

@@ -188,3 +188,150 @@ impl Hsm {
         AssociatedData::new("account key", self.deployment).number(account.number()).number(version.into())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+    use crate::testing::{
+        CHEAP, DEPLOYMENT, account, deployment, file, flips, hsm, other_account, passphrase, refusal, wrong_lengths,
+    };
+
+    /// A token that only the same root key opens: what proves that two modules hold the same one.
+    fn same_root(one: &Hsm, other: &Hsm) -> bool {
+        other.open_token("proof", &one.seal_token("proof", b"x").unwrap()).is_ok()
+    }
+
+    fn why<T>(result: Result<T, HsmError>) -> (String, String) {
+        match refusal(result) {
+            HsmError::SealRefused { seal, why } => (seal, why),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn any_of_the_seals_opens_the_deployment() {
+        let (hsm, root) = deployment();
+        let root: SealedRoot = serde_json::from_str(&serde_json::to_string(&root).unwrap()).unwrap();
+        assert!(same_root(&hsm, &Hsm::open(DEPLOYMENT, &root, None, &file(1)).unwrap()));
+        assert!(same_root(&hsm, &Hsm::open(DEPLOYMENT, &root, None, &passphrase("correct horse")).unwrap()));
+        assert!(same_root(&hsm, &Hsm::open(DEPLOYMENT, &root, Some("people"), &passphrase("correct horse")).unwrap()));
+        let more = hsm.add_seal_with_cost(&root, "office", &passphrase("battery staple"), CHEAP).unwrap();
+        assert!(same_root(&hsm, &Hsm::open(DEPLOYMENT, &more, Some("office"), &passphrase("battery staple")).unwrap()));
+        assert!(same_root(&hsm, &Hsm::open(DEPLOYMENT, &more, Some("people"), &passphrase("correct horse")).unwrap()));
+        assert_eq!(more.seals().collect::<Vec<_>>(), [("disk", "file"), ("people", "passphrase"), ("office", "passphrase")]);
+        assert!(!same_root(&hsm, &deployment().0), "two deployments have two root keys");
+    }
+
+    #[test]
+    fn a_wrong_seal_says_which_and_why() {
+        let (hsm, root) = deployment();
+        let open = |name, secret: &SealSecret| why(Hsm::open(DEPLOYMENT, &root, name, secret));
+        assert_eq!(open(None, &passphrase("wrong")), ("people".to_owned(), "the passphrase is wrong".to_owned()));
+        assert_eq!(open(None, &passphrase("")), ("people".to_owned(), "the passphrase is empty".to_owned()));
+        let (seal, reason) = open(Some("disk"), &file(2));
+        assert!(seal == "disk" && reason.contains("not the key file"), "{reason}");
+        let (seal, reason) = open(Some("disk"), &SealSecret::File(vec![1; 31].into()));
+        assert!(seal == "disk" && reason.contains("exactly 32 bytes") && reason.contains("31"), "{reason}");
+        let (seal, reason) = open(Some("disk"), &passphrase("correct horse"));
+        assert!(seal == "disk" && reason.contains("of kind file"), "{reason}");
+        let (seal, reason) = open(Some("cellar"), &file(1));
+        assert!(seal == "cellar" && reason.contains("disk (file), people (passphrase)"), "{reason}");
+        let more = hsm.add_seal_with_cost(&root, "office", &passphrase("battery staple"), CHEAP).unwrap();
+        let (_, reason) = why(Hsm::open(DEPLOYMENT, &more, None, &passphrase("battery staple")));
+        assert!(reason.contains("name one of"), "never a guess: {reason}");
+        let (seal, reason) = why(hsm.add_seal(&root, "disk", &file(3)));
+        assert!(seal == "disk" && reason.contains("a name of its own"), "{reason}");
+        assert!(why(Hsm::initialize(DEPLOYMENT, &[])).1.contains("at least one seal"));
+        // Another deployment's store with this deployment's secret.
+        assert!(Hsm::open(uuid::Uuid::nil(), &root, None, &file(1)).is_err());
+    }
+
+    #[test]
+    fn a_stored_seal_that_was_touched_does_not_open() {
+        let (_, root) = deployment();
+        let stored = serde_json::to_value(&root).unwrap();
+        let open = |changed: serde_json::Value, secret: &SealSecret| {
+            let root: SealedRoot = serde_json::from_value(changed).unwrap();
+            // Without the self-tests that `Hsm::open` begins with, which would only make this slow.
+            root.choose(None, secret).and_then(|seal| seal.open(DEPLOYMENT, secret)).err()
+        };
+        assert_eq!(open(stored.clone(), &file(1)), None);
+        let sealed = STANDARD.decode(stored["seals"][0]["roots"][0]["sealed"].as_str().unwrap()).unwrap();
+        for forged in flips(&sealed).chain(wrong_lengths(&sealed)) {
+            let mut changed = stored.clone();
+            changed["seals"][0]["roots"][0]["sealed"] = STANDARD.encode(&forged).into();
+            let error = open(changed, &file(1)).unwrap();
+            assert!(matches!(&error, HsmError::Tampered(name) if name.contains("root key") && name.contains("disk")), "{error}");
+        }
+        for (pointer, value) in [
+            ("/seals/0/name", serde_json::json!("desk")),
+            ("/seals/0/check", serde_json::json!("")),
+            ("/seals/0/check", serde_json::json!(STANDARD.encode([0; 32]))),
+            ("/seals/0/roots/0/version", serde_json::json!(2)),
+            ("/seals/0/roots/0", stored["seals"][1]["roots"][0].clone()),
+            ("/seals/0/roots", serde_json::json!([])),
+        ] {
+            let mut changed = stored.clone();
+            *changed.pointer_mut(pointer).unwrap() = value;
+            assert!(open(changed, &file(1)).is_some(), "{pointer}");
+        }
+        let mut twice = stored.clone();
+        let wrapped = stored["seals"][0]["roots"][0].clone();
+        twice["seals"][0]["roots"] = serde_json::json!([wrapped, wrapped]);
+        assert!(open(twice, &file(1)).is_some(), "one version twice");
+    }
+
+    #[test]
+    fn stored_costs_beyond_reason_are_refused_before_they_are_paid() {
+        let (_, root) = deployment();
+        let stored = serde_json::to_value(&root).unwrap();
+        for (field, value) in
+            [("memory_kib", u32::MAX), ("memory_kib", 0), ("passes", u32::MAX), ("passes", 0), ("lanes", 4096), ("lanes", 0)]
+        {
+            let mut changed = stored.clone();
+            changed["seals"][1]["kind"]["cost"][field] = value.into();
+            let root: SealedRoot = serde_json::from_value(changed).unwrap();
+            let (seal, _) = why(Hsm::open(DEPLOYMENT, &root, None, &passphrase("correct horse")));
+            assert_eq!(seal, "people");
+        }
+        let mut changed = stored;
+        changed["seals"][1]["kind"]["salt"] = "".into();
+        let root: SealedRoot = serde_json::from_value(changed).unwrap();
+        assert_eq!(why(Hsm::open(DEPLOYMENT, &root, None, &passphrase("correct horse"))).0, "people");
+    }
+
+    #[test]
+    fn the_default_cost_of_a_passphrase_works() {
+        let (hsm, root) = Hsm::initialize(DEPLOYMENT, &[("people", passphrase("correct horse"))]).unwrap();
+        assert!(same_root(&hsm, &Hsm::open(DEPLOYMENT, &root, None, &passphrase("correct horse")).unwrap()));
+    }
+
+    #[test]
+    fn an_account_key_opens_for_its_own_account_and_version_only() {
+        let hsm = hsm();
+        let sealed = hsm.create_account_key(account(), 3).unwrap();
+        let key = hsm.open_account_key(account(), 3, &sealed).unwrap();
+        assert_eq!((key.account(), key.version()), (account(), 3));
+        let tampered = |result| matches!(refusal(result), HsmError::Tampered(name) if name.contains("account key"));
+        assert!(tampered(hsm.open_account_key(other_account(), 3, &sealed)));
+        assert!(tampered(hsm.open_account_key(account(), 2, &sealed)));
+        assert!(tampered(deployment().0.open_account_key(account(), 3, &sealed)));
+        for forged in flips(&sealed).chain(wrong_lengths(&sealed)) {
+            assert!(tampered(hsm.open_account_key(account(), 3, &forged)), "{}", hex::encode(&forged));
+        }
+    }
+
+    #[test]
+    fn what_one_kind_of_key_sealed_no_other_kind_opens() {
+        // An account key's blob offered as a token, and the other way round.
+        let hsm = hsm();
+        let account_key = hsm.create_account_key(account(), 1).unwrap();
+        let token = hsm.seal_token("proof", &[7; 32]).unwrap();
+        assert_eq!(hsm.open_token("proof", &account_key), Err(HsmError::InvalidToken));
+        assert!(matches!(refusal(hsm.open_account_key(account(), 1, &token)), HsmError::Tampered(_)));
+    }
+}

@@ -30,6 +30,11 @@ mod token;
 mod usage;
 mod xaes;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod wycheproof_tests;
+
 pub use access_secret::{AccessSecret, SigningKey};
 pub use envelope::Envelope;
 pub use error::HsmError;

@@ -73,3 +73,39 @@ fn public_key(pair: &Ed25519KeyPair) -> [u8; 32] {
     bytes.copy_from_slice(pair.public_key().as_ref());
     bytes
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use claviger_domain::AccountId;
+
+    use super::*;
+    use crate::testing::{account, account_key, flips, hsm, refusal, wrong_lengths};
+
+    #[test]
+    fn signatures_verify_with_the_public_key() {
+        let hsm = hsm();
+        let key = account_key(&hsm, AccountId::DEPLOYMENT);
+        let (sealed, public_key) = hsm.create_log_signer(&key, "node-1").unwrap();
+        let signer = hsm.open_log_signer(&key, "node-1", &sealed).unwrap();
+        assert_eq!(signer.public_key(), public_key);
+        let signature = signer.sign(b"checkpoint").unwrap();
+        let verifier = UnparsedPublicKey::new(&ED25519, public_key);
+        assert!(verifier.verify(b"checkpoint", &signature).is_ok());
+        assert!(verifier.verify(b"checkpoinT", &signature).is_err());
+        assert_eq!(signer.sign(b"checkpoint").unwrap(), signature, "Ed25519 is deterministic");
+    }
+
+    #[test]
+    fn a_sealed_signer_opens_for_its_own_node_only() {
+        let hsm = hsm();
+        let key = account_key(&hsm, AccountId::DEPLOYMENT);
+        let (sealed, _) = hsm.create_log_signer(&key, "node-1").unwrap();
+        let tampered = |result| matches!(refusal(result), HsmError::Tampered(name) if name.contains("log signer"));
+        assert!(tampered(hsm.open_log_signer(&key, "node-2", &sealed)));
+        assert!(tampered(hsm.open_log_signer(&account_key(&hsm, account()), "node-1", &sealed)));
+        for forged in flips(&sealed).chain(wrong_lengths(&sealed)) {
+            assert!(tampered(hsm.open_log_signer(&key, "node-1", &forged)), "{}", hex::encode(&forged));
+        }
+    }
+}

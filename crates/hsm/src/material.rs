@@ -95,3 +95,50 @@ fn material_id(key: KeyId, material: &Secret) -> MaterialId {
     id.copy_from_slice(context.sign().as_ref());
     MaterialId::new(id)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use super::*;
+    use crate::testing::{account, account_key, flips, hsm, key_id, other_account, other_key_id, refusal, wrong_lengths};
+
+    #[test]
+    fn material_loads_as_what_it_is_only() {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let (id, sealed) = hsm.generate_material(&key, key_id()).unwrap();
+        let loaded = hsm.load_material(&key, key_id(), id, &sealed).unwrap();
+        assert_eq!((loaded.key_id(), loaded.id()), (key_id(), id));
+        assert_eq!(crate::account_key_version(&sealed), Some(1));
+
+        let (other_id, _) = hsm.generate_material(&key, key_id()).unwrap();
+        let tampered =
+            |result| matches!(refusal(result), HsmError::Tampered(name) if name.contains("material") && name.contains("key"));
+        assert!(tampered(hsm.load_material(&key, other_key_id(), id, &sealed)), "another key");
+        assert!(tampered(hsm.load_material(&key, KeyId::multi_region(key_id().uuid()), id, &sealed)), "a replica of that name");
+        assert!(tampered(hsm.load_material(&key, key_id(), other_id, &sealed)), "another version");
+        assert!(tampered(hsm.load_material(&account_key(&hsm, other_account()), key_id(), id, &sealed)), "another account");
+        for forged in flips(&sealed).chain(wrong_lengths(&sealed)) {
+            assert!(tampered(hsm.load_material(&key, key_id(), id, &forged)), "{}", hex::encode(&forged));
+        }
+    }
+
+    #[test]
+    fn ids_depend_on_material_and_key() {
+        let id = |key, byte| Material::for_vectors(key, [byte; 32]).id();
+        assert_eq!(id(key_id(), 1), id(key_id(), 1));
+        assert_ne!(id(key_id(), 1), id(key_id(), 2));
+        assert_ne!(id(key_id(), 1), id(other_key_id(), 1));
+        // A multi-Region key keeps its material and its id in every Region.
+        assert_eq!(id(key_id(), 1), id(KeyId::multi_region(key_id().uuid()), 1));
+    }
+
+    #[test]
+    fn sealed_material_is_not_the_material() {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let (id, sealed) = hsm.generate_material(&key, key_id()).unwrap();
+        let material = hsm.load_material(&key, key_id(), id, &sealed).unwrap();
+        assert!(!sealed.windows(4).any(|window| material.expose().windows(4).any(|secret| secret == window)));
+    }
+}

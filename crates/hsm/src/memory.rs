@@ -187,16 +187,20 @@ mod tests {
 
     #[test]
     fn a_dropped_secret_is_wiped() {
-        let secret = filled(0xa5);
-        let place = secret.0.0;
-        assert_eq!(secret.expose(), &[0xa5; 32]);
-        // Hold the arena's lock while looking, so that no other test can be given the slot in between.
-        drop(secret);
-        let arena = ARENA.lock();
-        if arena.free.iter().any(|free| free.0 == place) {
-            // SAFETY: slabs live for ever, and the slot is free while the lock is held.
-            assert_eq!(unsafe { place.read() }, [0; 32]);
+        for _ in 0..1000 {
+            let secret = filled(0xa5);
+            let place = secret.0.0;
+            assert_eq!(secret.expose(), &[0xa5; 32]);
+            drop(secret);
+            // Other tests run beside this one and may have been given the slot already: then try again.
+            let arena = ARENA.lock();
+            if arena.free.iter().any(|free| free.0 == place) {
+                // SAFETY: slabs live for ever, and a free slot stays free while the lock is held.
+                assert_eq!(unsafe { place.read() }, [0; 32]);
+                return;
+            }
         }
+        panic!("the slot of a dropped secret was never free");
     }
 
     #[test]
@@ -253,7 +257,8 @@ mod tests {
         let has = |flag: &str| flags.iter().any(|given| given == flag);
         assert!(has("dd") && has("wf"), "{flags:?}");
         let report = memory_report();
-        assert_eq!(has("lo"), report.unlocked_bytes == 0, "the report is not what the kernel says: {report:?} {flags:?}");
+        // Where the system allows little, the slab of this secret may or may not be among those that it locked.
+        assert!(has("lo") || report.unlocked_bytes > 0, "the report is not what the kernel says: {report:?} {flags:?}");
         assert_eq!(report.unlocked_bytes == 0, report.reason.is_none(), "{report:?}");
     }
 }

@@ -79,3 +79,120 @@ fn right_key(key: &AccountKey, identity: &RecordIdentity<'_>) -> Result<(), HsmE
         key.account()
     )))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{account, account_key, flips, hsm, other_account, refusal, wrong_lengths};
+
+    fn identity() -> RecordIdentity<'static> {
+        RecordIdentity {
+            account: account(),
+            kind: "alias",
+            id: "alias/payroll",
+            version: 7,
+            account_key_version: 1,
+            scope: "eu-central-1",
+            owner: "1234abcd",
+            due: Some(Timestamp(0)),
+        }
+    }
+
+    #[test]
+    fn a_record_opens_as_what_it_is() {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let sealed = hsm.seal_record(&key, &identity(), b"content").unwrap();
+        assert_eq!(*hsm.open_record(&key, &identity(), &sealed).unwrap(), b"content");
+        assert_eq!(crate::account_key_version(&sealed), Some(1));
+    }
+
+    #[test]
+    fn a_record_that_was_touched_is_named() {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let sealed = hsm.seal_record(&key, &identity(), b"content").unwrap();
+        let expected = HsmError::Tampered("record alias alias/payroll, version 7, of account 123456789012".to_owned());
+        for forged in flips(&sealed).chain(wrong_lengths(&sealed)) {
+            assert_eq!(hsm.open_record(&key, &identity(), &forged), Err(expected.clone()), "{}", hex::encode(&forged));
+        }
+    }
+
+    #[test]
+    fn a_record_with_any_other_identity_does_not_open() {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let sealed = hsm.seal_record(&key, &identity(), b"content").unwrap();
+        let same = identity();
+        let changed = [
+            RecordIdentity { kind: "aliasa", id: "lias/payroll", ..same },
+            RecordIdentity { kind: "key", ..same },
+            RecordIdentity { id: "alias/payrol", ..same },
+            RecordIdentity { version: 6, ..same },
+            RecordIdentity { scope: "eu-central-2", ..same },
+            RecordIdentity { scope: "", owner: "eu-central-11234abcd", ..same },
+            RecordIdentity { owner: "", ..same },
+            RecordIdentity { due: None, ..same },
+            RecordIdentity { due: Some(Timestamp(1)), ..same },
+        ];
+        for other in changed {
+            assert!(matches!(hsm.open_record(&key, &other, &sealed), Err(HsmError::Tampered(_))), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_account_or_version_is_a_mistake_of_ours() {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let sealed = hsm.seal_record(&key, &identity(), b"content").unwrap();
+        let moved = RecordIdentity { account: other_account(), ..identity() };
+        let renewed = RecordIdentity { account_key_version: 2, ..identity() };
+        for other in [moved, renewed] {
+            assert!(matches!(refusal(hsm.seal_record(&key, &other, b"content")), HsmError::WrongKey(_)));
+            assert!(matches!(refusal(hsm.open_record(&key, &other, &sealed)), HsmError::WrongKey(_)));
+        }
+        // A row copied to another account, and opened there with that account's key, was tampered with.
+        let theirs = account_key(&hsm, other_account());
+        assert!(matches!(refusal(hsm.open_record(&theirs, &moved, &sealed)), HsmError::Tampered(_)));
+    }
+
+    #[test]
+    fn a_row_of_another_deployment_does_not_open() {
+        let (here, there) = (hsm(), hsm());
+        let key = account_key(&here, account());
+        let sealed = here.seal_record(&key, &identity(), b"content").unwrap();
+        let elsewhere = Hsm::initialize(uuid::Uuid::nil(), &[("disk", crate::testing::file(1))]).unwrap().0;
+        assert!(matches!(refusal(elsewhere.open_record(&key, &identity(), &sealed)), HsmError::Tampered(_)));
+        let foreign = account_key(&there, account());
+        assert!(matches!(refusal(here.open_record(&foreign, &identity(), &sealed)), HsmError::Tampered(_)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn identities_that_differ_do_not_open_each_other(
+            content in proptest::collection::vec(any::<u8>(), 0..200),
+            one in (".{0,2}", ".{0,2}", 0..3_u64, ".{0,2}", ".{0,2}", proptest::option::of(0..3_i64)),
+            other in (".{0,2}", ".{0,2}", 0..3_u64, ".{0,2}", ".{0,2}", proptest::option::of(0..3_i64)),
+        ) {
+            let hsm = hsm();
+            let key = account_key(&hsm, account());
+            let as_identity = |(kind, id, version, scope, owner, due): &'_ (String, String, u64, String, String, Option<i64>)| {
+                // Leaked, because a closure cannot name the lifetime; a few bytes for each case.
+                let text = |text: &String| -> &'static str { Box::leak(text.clone().into_boxed_str()) };
+                RecordIdentity {
+                    account: account(), kind: text(kind), id: text(id), version: *version, account_key_version: 1,
+                    scope: text(scope), owner: text(owner), due: due.map(Timestamp),
+                }
+            };
+            let (first, second) = (as_identity(&one), as_identity(&other));
+            let sealed = hsm.seal_record(&key, &first, &content).unwrap();
+            prop_assert_eq!(&*hsm.open_record(&key, &first, &sealed).unwrap(), &content);
+            prop_assert_eq!(hsm.open_record(&key, &second, &sealed).is_ok(), one == other);
+        }
+    }
+}

@@ -28,3 +28,23 @@ impl Hsm {
         AssociatedData::new("token", self.deployment).text(purpose)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use super::*;
+    use crate::testing::{flips, hsm, wrong_lengths};
+
+    #[test]
+    fn a_token_comes_back_for_its_purpose_only() {
+        let hsm = hsm();
+        let token = hsm.seal_token("ListKeys marker", b"after key 7").unwrap();
+        assert_eq!(hsm.open_token("ListKeys marker", &token).unwrap(), b"after key 7");
+        assert_eq!(hsm.open_token("ListAliases marker", &token), Err(HsmError::InvalidToken));
+        let elsewhere = crate::testing::hsm();
+        assert_eq!(elsewhere.open_token("ListKeys marker", &token), Err(HsmError::InvalidToken));
+        for forged in flips(&token).chain(wrong_lengths(&token)) {
+            assert_eq!(hsm.open_token("ListKeys marker", &forged), Err(HsmError::InvalidToken), "{}", hex::encode(&forged));
+        }
+    }
+}
