@@ -36,7 +36,7 @@ pub struct PassphraseCost {
 }
 
 impl PassphraseCost {
-    /// The second recommended choice of RFC 9106 section 4, with one lane: 64 MiB, 3 passes; about 0.1 s.
+    /// The second recommended choice of RFC 9106 section 4, with one lane: 64 MiB, 3 passes; 0.1 to 0.2 s.
     pub const DEFAULT: Self = Self { memory_kib: 64 * 1024, passes: 3, lanes: 1 };
 
     /// Storage is untrusted: costs beyond this would let whoever can write to it stop a node at start. 1 GiB, 32 passes, 16 lanes.
