@@ -1,0 +1,16 @@
+//! Replays the fuzzing corpora of this crate's parsers (`fuzz/`), so that every build is held to what fuzzing has found.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+#![allow(unreachable_pub, reason = "the included files are a library elsewhere")]
+
+#[path = "../../../fuzz/src/policy_document.rs"]
+mod policy_document;
+#[path = "../../../fuzz/src/replay.rs"]
+mod replay;
+
+use std::path::Path;
+
+#[test]
+fn policy_document_corpus() {
+    replay::replay(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus"), "policy_document", policy_document::run);
+}
