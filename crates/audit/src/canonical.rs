@@ -5,6 +5,7 @@
 
 use std::io::Write as _;
 
+use claviger_domain::AccountId;
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -109,7 +110,7 @@ impl<'o> Object<'o> {
             let end = value.floor_char_boundary(Detail::TEXT_LENGTH_MAX);
             return format!("{}\u{2026}", value.get(..end).unwrap_or_default()).write_json(self.out);
         }
-        value.write_json(self.out)
+        self.quote(value)
     }
 
     /// A text from outside that may be absent.
@@ -135,6 +136,11 @@ impl<'o> Object<'o> {
     pub(crate) fn uuid(&mut self, name: &str, value: Uuid) {
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         self.word(name, value.hyphenated().encode_lower(&mut text));
+    }
+
+    /// An account's twelve digits.
+    pub(crate) fn account(&mut self, name: &str, account: AccountId) {
+        self.word(name, AccountDigits::of(account).as_str());
     }
 
     /// A value whose `Display` needs no escaping.
@@ -172,6 +178,19 @@ impl<'o> Object<'o> {
         Object::open(self.out, self.detail)
     }
 
+    /// Most texts need no escaping, and one pass without branches over their bytes shows it: several times faster than looking for
+    /// the place to escape at each byte.
+    fn quote(&mut self, text: &str) -> serde_json::Result<()> {
+        let needs_escape = text.bytes().fold(false, |found, byte| found | (byte < 0x20) | (byte == b'"') | (byte == b'\\'));
+        if needs_escape {
+            return text.write_json(self.out);
+        }
+        self.out.push(b'"');
+        self.out.extend_from_slice(text.as_bytes());
+        self.out.push(b'"');
+        Ok(())
+    }
+
     fn name(&mut self, name: &str) {
         if !self.empty {
             self.out.push(b',');
@@ -183,9 +202,37 @@ impl<'o> Object<'o> {
     }
 }
 
+/// An account id as text without the formatting machinery, which would cost more than the rest of its member.
+pub(crate) struct AccountDigits([u8; 12]);
+
+impl AccountDigits {
+    pub(crate) fn of(account: AccountId) -> Self {
+        let mut rest = account.number();
+        let mut digits = [b'0'; 12];
+        for digit in digits.iter_mut().rev() {
+            *digit = b"0123456789".get(usize::try_from(rest % 10).unwrap_or(0)).copied().unwrap_or(b'0');
+            rest /= 10;
+        }
+        Self(digits)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn account_digits_are_the_account_id() {
+        for number in [0, 7, 111_122_223_333, 999_999_999_999] {
+            let account = AccountId::from_number(number).unwrap();
+            assert_eq!(AccountDigits::of(account).as_str(), account.to_string());
+        }
+    }
 
     #[test]
     fn knows_the_canonical_form() {

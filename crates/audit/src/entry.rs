@@ -10,11 +10,11 @@ use std::fmt;
 use std::net::IpAddr;
 
 use bytes::{Buf, Bytes};
-use claviger_domain::{AccessKeyId, AccountId, Identity, Principal, Timestamp};
+use claviger_domain::{AccessKeyId, AccountId, Identity, MaterialId, Principal, Timestamp};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use crate::canonical::{Detail, Object};
+use crate::canonical::{AccountDigits, Detail, Object};
 pub use crate::canonical::{Json, is_canonical};
 use crate::merkle::{Hash, LEAF_PREFIX, sha256};
 
@@ -210,11 +210,11 @@ impl Serialize for Resource<'_> {
             #[serde(rename = "ARN")]
             arn: &'a str,
             #[serde(rename = "accountId")]
-            account: AccountId,
+            account: &'a str,
             #[serde(rename = "type")]
             kind: &'a str,
         }
-        Members { arn: self.arn, account: self.account, kind: self.kind }.serialize(serializer)
+        Members { arn: self.arn, account: AccountDigits::of(self.account).as_str(), kind: self.kind }.serialize(serializer)
     }
 }
 
@@ -222,19 +222,26 @@ impl Serialize for Resource<'_> {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct KeyMaterial<'a> {
     /// The material's id.
-    #[serde(rename = "keyMaterialId")]
-    pub id: &'a claviger_domain::MaterialId,
+    #[serde(rename = "keyMaterialId", serialize_with = "material_id")]
+    pub id: &'a MaterialId,
 }
 
 /// `additionalEventData` of ReEncrypt.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ReEncryptMaterial<'a> {
     /// The material that encrypted.
-    #[serde(rename = "destinationKeyMaterialId")]
-    pub destination: &'a claviger_domain::MaterialId,
+    #[serde(rename = "destinationKeyMaterialId", serialize_with = "material_id")]
+    pub destination: &'a MaterialId,
     /// The material that decrypted.
-    #[serde(rename = "sourceKeyMaterialId")]
-    pub source: &'a claviger_domain::MaterialId,
+    #[serde(rename = "sourceKeyMaterialId", serialize_with = "material_id")]
+    pub source: &'a MaterialId,
+}
+
+/// The id in hex, without the allocation that `Display` makes.
+fn material_id<S: Serializer>(id: &MaterialId, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut text = [0; 64];
+    hex::encode_to_slice(id.as_bytes(), &mut text).map_err(serde::ser::Error::custom)?;
+    serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
 }
 
 /// The TLS connection of a request. Source: CloudTrail's `tlsDetails`.
@@ -305,7 +312,7 @@ impl Serialize for ChangeDigest<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Members<'a> {
-            account: AccountId,
+            account: &'a str,
             id: &'a str,
             kind: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -320,7 +327,8 @@ impl Serialize for ChangeDigest<'_> {
             }
             None => None,
         };
-        Members { account: self.account, id: self.id, kind: self.kind, sha256, version: self.version }.serialize(serializer)
+        let account = AccountDigits::of(self.account);
+        Members { account: account.as_str(), id: self.id, kind: self.kind, sha256, version: self.version }.serialize(serializer)
     }
 }
 
@@ -365,7 +373,7 @@ impl Event<'_> {
         event.word("eventVersion", EVENT_VERSION);
         event.flag("managementEvent", true);
         event.flag("readOnly", self.read_only);
-        event.display("recipientAccountId", self.recipient_account)?;
+        event.account("recipientAccountId", self.recipient_account);
         if let Some(request_id) = self.request_id {
             event.uuid("requestID", request_id);
         }
@@ -373,8 +381,8 @@ impl Event<'_> {
         event.bulky("resources", (!self.resources.is_empty()).then_some(&self.resources as &dyn Json), Detail::Minimal)?;
         event.bulky("responseElements", self.response_elements, Detail::WithoutParameters)?;
         event.bulky("serviceEventDetails", self.service_event_details, Detail::Minimal)?;
-        if let Some(address) = self.source_ip {
-            event.display("sourceIPAddress", address)?;
+        if let Some(address) = &self.source_ip {
+            event.value("sourceIPAddress", address)?;
         }
         if let Some(tls) = self.tls {
             let mut details = event.object("tlsDetails");
@@ -408,7 +416,7 @@ impl EventIdentity<'_> {
     fn write(&self, mut identity: Object<'_>) -> serde_json::Result<()> {
         identity.optional_text("accessKeyId", self.access_key)?;
         if let Some(account) = self.account {
-            identity.display("accountId", account)?;
+            identity.account("accountId", account);
         }
         identity.optional_text("arn", self.arn)?;
         identity.optional_text("invokedBy", self.invoked_by)?;
