@@ -1,0 +1,77 @@
+//! Members that the administration's requests and answers share.
+
+use claviger_domain::{AccessKeyId, AccountId, Refusal, UserName};
+use serde::{Serialize, Serializer};
+use std::str::FromStr;
+use zeroize::Zeroizing;
+
+use crate::validation::{Validator, page_size, present};
+
+/// A secret in an answer: wiped when dropped.
+pub(crate) struct SecretText(pub(crate) Zeroizing<String>);
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// `Status` of an access key.
+pub(crate) fn status_name(active: bool) -> &'static str {
+    if active { "Active" } else { "Inactive" }
+}
+
+/// `AccountId`; the caller's account when absent.
+pub(crate) fn account(text: Option<&str>) -> Result<Option<AccountId>, Refusal> {
+    text.map(|text| read("AccountId", text)).transpose()
+}
+
+/// `UserName`.
+pub(crate) fn user(text: Option<&str>) -> Result<UserName, Refusal> {
+    required("UserName", text)
+}
+
+/// `UserName`; the account's root when absent.
+pub(crate) fn user_or_root(text: Option<&str>) -> Result<Option<UserName>, Refusal> {
+    text.map(|text| read("UserName", text)).transpose()
+}
+
+/// `AccessKeyId`.
+pub(crate) fn access_key(text: Option<&str>) -> Result<AccessKeyId, Refusal> {
+    required("AccessKeyId", text)
+}
+
+/// `PolicyName`. Source: the IAM `policyNameType` pattern `[\w+=,.@-]+`, 1..128.
+pub(crate) fn policy_name(text: Option<String>) -> Result<String, Refusal> {
+    let mut check = Validator::new();
+    check.required_length("policyName", text.as_ref(), 1, 128);
+    check.pattern("policyName", text.as_ref(), "[\\w+=,.@-]+", |name| {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte))
+    });
+    check.finish()?;
+    present(text)
+}
+
+/// `Limit` and `Marker`.
+pub(crate) fn page(limit: Option<i64>, marker: Option<String>) -> Result<(usize, Option<String>), Refusal> {
+    let mut check = Validator::new();
+    check.limit(limit);
+    check.marker(marker.as_ref());
+    check.finish()?;
+    Ok((page_size(limit, 100, 1000), marker))
+}
+
+fn required<T: FromStr>(member: &str, text: Option<&str>) -> Result<T, Refusal>
+where
+    T::Err: std::fmt::Display,
+{
+    let text = text.ok_or_else(|| Refusal::invalid(format!("{member} is required.")))?;
+    read(member, text)
+}
+
+fn read<T: FromStr>(member: &str, text: &str) -> Result<T, Refusal>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error| Refusal::invalid(format!("{member} is not valid: {error}.")))
+}

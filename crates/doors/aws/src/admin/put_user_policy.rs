@@ -1,0 +1,42 @@
+//! PutUserPolicy on the wire.
+
+use claviger_domain::Refusal;
+use claviger_service::operations::admin as op;
+use serde::Deserialize;
+
+use super::fields::{account, policy_name, user};
+use crate::mapping::Mapping;
+use crate::validation::{Validator, present};
+
+/// The mapping.
+pub(crate) struct PutUserPolicy;
+
+/// The request's body.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Request {
+    account_id: Option<String>,
+    user_name: Option<String>,
+    policy_name: Option<String>,
+    policy_document: Option<String>,
+}
+
+impl Mapping for PutUserPolicy {
+    type Request = Request;
+    type Operation = op::PutUserPolicy;
+    type Response = ();
+
+    fn decode(request: Request) -> Result<op::PutUserPolicy, Refusal> {
+        let mut check = Validator::new();
+        check.required_length("policyDocument", request.policy_document.as_ref(), 1, 131_072);
+        check.finish()?;
+        Ok(op::PutUserPolicy {
+            account: account(request.account_id.as_deref())?,
+            user: user(request.user_name.as_deref())?,
+            policy_name: policy_name(request.policy_name)?,
+            policy: present(request.policy_document)?,
+        })
+    }
+
+    fn encode((): ()) {}
+}

@@ -1,0 +1,227 @@
+//! From a whole HTTP request to a whole answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use claviger_domain::caller::Request;
+use claviger_domain::{Caller, Kind, Refusal, Region};
+use claviger_service::operation::Event;
+use claviger_service::{Service, SignatureClaim};
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::request::Parts;
+use uuid::Uuid;
+
+use crate::errors::{json_error, xml_error};
+use crate::metering::Meters;
+use crate::sigv4::{Claim, parse_claim};
+use crate::{admin, kms, sts};
+
+/// The AWS door of one service.
+pub struct Door {
+    pub(crate) service: Arc<Service>,
+    pub(crate) meters: Meters,
+}
+
+/// Who is at the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether the connection is encrypted.
+    pub secure: bool,
+}
+
+/// The protocols that are spoken here, and the operation that a request names in them.
+enum Protocol<'a> {
+    /// `X-Amz-Target: TrentService.Encrypt`.
+    Kms(&'a str),
+    /// `X-Amz-Target: ClavigerAdmin.CreateUser`.
+    Admin(&'a str),
+    /// `Action=GetCallerIdentity` in a form, or in the query string.
+    Sts,
+    /// None of them.
+    Unknown,
+}
+
+/// How much of what a client calls itself is kept.
+const USER_AGENT_BYTES_MAX: usize = 256;
+/// The Region of entries about requests whose own could not be read.
+const NO_REGION: &str = "unknown";
+/// This door's name in audit entries and metrics.
+const NAME: &str = "aws-kms";
+
+impl Door {
+    /// The door to this service.
+    pub fn new(service: Arc<Service>) -> Self {
+        Self { service, meters: Meters::new() }
+    }
+
+    /// Answers one request. Never fails: what goes wrong is an answer too, and in the audit log.
+    pub async fn handle(&self, request: http::Request<Bytes>, peer: Peer) -> http::Response<Bytes> {
+        let (parts, body) = request.into_parts();
+        let mut request = Request {
+            id: Uuid::new_v4(),
+            door: NAME,
+            region: region_or(None),
+            at: self.service.now(),
+            source_ip: peer.address,
+            user_agent: user_agent(&parts),
+            secure_transport: peer.secure,
+        };
+        let protocol = protocol_of(&parts);
+        let caller = match self.identify(&parts, &body, &protocol, &mut request).await {
+            Ok(caller) => caller,
+            Err(refusal) => return self.refuse(&protocol, &request, refusal),
+        };
+        match protocol {
+            Protocol::Kms(name) => kms::dispatch(self, name, caller, &body).await,
+            Protocol::Admin(name) => admin::dispatch(self, name, caller, &body).await,
+            Protocol::Sts => sts::dispatch(self, caller, &parts, &body).await,
+            Protocol::Unknown => {
+                let refusal = unknown_operation();
+                let refusal = self.record(&request, Some(&caller), None, event_of(&protocol), refusal).await;
+                self.refuse(&protocol, &request, refusal)
+            }
+        }
+    }
+
+    /// Finds out who signed the request. A refusal that comes back is in the audit log already.
+    async fn identify(
+        &self,
+        parts: &Parts,
+        body: &Bytes,
+        protocol: &Protocol<'_>,
+        request: &mut Request,
+    ) -> Result<Caller, Refusal> {
+        let (access_key, refusal) = match self.read_claim(parts, body, protocol, request) {
+            Ok(claim) => match self.verify(&claim, request).await {
+                Ok(caller) => return Ok(caller),
+                Err(refusal) => (Some(claim.access_key), refusal),
+            },
+            Err(refusal) => (None, refusal),
+        };
+        Err(self.record(request, None, access_key, event_of(protocol), refusal).await)
+    }
+
+    fn read_claim<'r>(
+        &self,
+        parts: &'r Parts,
+        body: &[u8],
+        protocol: &Protocol<'_>,
+        request: &mut Request,
+    ) -> Result<Claim<'r>, Refusal> {
+        let as_refusal = |failure: crate::sigv4::Failure| Refusal::new(failure.kind(), failure.to_string());
+        let claim = parse_claim(parts, body, request.at).map_err(as_refusal)?;
+        request.region = region_or(Some(claim.region));
+        let services = match protocol {
+            Protocol::Kms(_) | Protocol::Unknown => ["kms"],
+            Protocol::Admin(_) => ["claviger"],
+            Protocol::Sts => ["sts"],
+        };
+        let served = |region: &str| region.parse().is_ok_and(|region| self.service.serves(&region));
+        claim.require_scope(&services, served).map_err(as_refusal)?;
+        Ok(claim)
+    }
+
+    async fn verify(&self, claim: &Claim<'_>, request: &Request) -> Result<Caller, Refusal> {
+        if claim.session_token.is_some() {
+            // Temporary credentials are not issued by this deployment, so a token can only be somebody else's.
+            return Err(Refusal::new(Kind::UnknownCredential, "The security token included in the request is invalid."));
+        }
+        let signed = SignatureClaim {
+            access_key: claim.access_key,
+            date: claim.date,
+            region: claim.region,
+            service: claim.service,
+            string_to_sign: claim.string_to_sign.as_bytes(),
+            signature: &claim.signature,
+        };
+        self.service.authenticate(&signed, request.clone()).await
+    }
+
+    /// Puts a refusal into the audit log. What comes back is what the client is told: the refusal, or that it could not be written.
+    pub(crate) async fn record(
+        &self,
+        request: &Request,
+        caller: Option<&Caller>,
+        access_key: Option<&str>,
+        event: Event,
+        refusal: Refusal,
+    ) -> Refusal {
+        match self.service.record_refusal(request, caller, access_key, event, &refusal).await {
+            Ok(()) => refusal,
+            Err(unwritten) => unwritten,
+        }
+    }
+
+    fn refuse(&self, protocol: &Protocol<'_>, request: &Request, refusal: Refusal) -> http::Response<Bytes> {
+        self.meters.refused_before_operation(&refusal);
+        match protocol {
+            Protocol::Sts => xml_error(&refusal, request.id),
+            Protocol::Kms(_) | Protocol::Admin(_) | Protocol::Unknown => json_error(&refusal, request.id),
+        }
+    }
+}
+
+/// An operation that AWS does not have.
+pub(crate) fn unknown_operation() -> Refusal {
+    Refusal::new(Kind::UnknownOperation, "")
+}
+
+fn protocol_of(parts: &Parts) -> Protocol<'_> {
+    let Some(target) = parts.headers.get("x-amz-target") else {
+        let form = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+        let in_query = parts.uri.query().is_some_and(|query| query.contains("Action="));
+        return if form || in_query { Protocol::Sts } else { Protocol::Unknown };
+    };
+    match target.to_str().ok().and_then(|target| target.split_once('.')) {
+        Some(("TrentService", name)) => Protocol::Kms(name),
+        Some(("ClavigerAdmin", name)) => Protocol::Admin(name),
+        _ => Protocol::Unknown,
+    }
+}
+
+/// What a request is called in the log before it has become an operation.
+fn event_of(protocol: &Protocol<'_>) -> Event {
+    match protocol {
+        Protocol::Kms(name) => kms::event_named(name),
+        Protocol::Admin(name) => admin::event_named(name),
+        Protocol::Sts => Event::sts("GetCallerIdentity"),
+        Protocol::Unknown => Event::kms_read("Unknown"),
+    }
+}
+
+fn region_or(claimed: Option<&str>) -> Region {
+    let region = claimed.and_then(|text| text.parse().ok());
+    #[expect(clippy::expect_used, reason = "the constant is a Region: a test says so")]
+    region.unwrap_or_else(|| NO_REGION.parse().expect("a Region"))
+}
+
+fn user_agent(parts: &Parts) -> String {
+    let text = parts.headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
+    let end = text.floor_char_boundary(USER_AGENT_BYTES_MAX);
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_a_readable_region_still_has_one() {
+        assert_eq!(region_or(None).as_str(), NO_REGION);
+        assert_eq!(region_or(Some("Not A Region")).as_str(), NO_REGION);
+        assert_eq!(region_or(Some("eu-west-1")).as_str(), "eu-west-1");
+    }
+
+    #[test]
+    fn a_long_user_agent_is_cut_between_characters() {
+        let (parts, ()) = http::Request::builder().header(USER_AGENT, "é".repeat(500).as_bytes()).body(()).unwrap().into_parts();
+        assert_eq!(user_agent(&parts).len(), USER_AGENT_BYTES_MAX);
+    }
+}

@@ -1,0 +1,119 @@
+//! Values as the JSON 1.1 protocol writes them. Source: Smithy, "AWS JSON 1.1 protocol".
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use claviger_domain::{Refusal, Timestamp};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use serde::de::{self, DeserializeOwned, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// The content type of both requests and answers.
+pub(crate) const JSON: &str = "application/x-amz-json-1.1";
+
+/// A blob in a request: standard base64. Wiped when dropped, since it may be a plaintext.
+pub(crate) struct Blob(pub(crate) Zeroizing<Vec<u8>>);
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Base64;
+
+        impl Visitor<'_> for Base64 {
+            type Value = Blob;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("base64")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Blob, E> {
+                STANDARD.decode(text).map(|bytes| Blob(Zeroizing::new(bytes))).map_err(|_| E::custom("not base64"))
+            }
+        }
+
+        deserializer.deserialize_str(Base64)
+    }
+}
+
+/// A blob in an answer.
+pub(crate) struct BlobOut<T>(pub(crate) T);
+
+impl<T: AsRef<[u8]>> Serialize for BlobOut<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Base64Display::new(self.0.as_ref(), &STANDARD))
+    }
+}
+
+/// A plaintext in an answer: wiped when dropped.
+pub(crate) struct SecretOut(pub(crate) Zeroizing<Vec<u8>>);
+
+impl Serialize for SecretOut {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        BlobOut(self.0.as_slice()).serialize(serializer)
+    }
+}
+
+/// A time in an answer: seconds since the epoch, the milliseconds as the fraction.
+pub(crate) struct Seconds(pub(crate) Timestamp);
+
+impl Serialize for Seconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0.epoch_seconds())
+    }
+}
+
+/// Reads a request's body. An empty one is an empty object.
+///
+/// # Errors
+/// `Unparsable` with the place of the fault, but nothing of the body: it may hold a plaintext, and errors are logged.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| {
+        let what = match error.classify() {
+            serde_json::error::Category::Data => "a member has a value of the wrong type, or is there twice",
+            _ => "it is not JSON",
+        };
+        Refusal::unparsable(format!(
+            "The request body cannot be read: {what}, at line {} column {}.",
+            error.line(),
+            error.column()
+        ))
+    })
+}
+
+/// An answer's body.
+pub(crate) fn write<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
+    let mut body = Zeroizing::new(Vec::with_capacity(BODY_BYTES_USUAL));
+    serde_json::to_writer(&mut *body, value).map_err(|_| Refusal::internal("The answer could not be written."))?;
+    // The buffer is wiped when the connection has taken it.
+    Ok(Bytes::from_owner(Wiped(body)))
+}
+
+/// Enough for most answers, so that a buffer with a plaintext is not moved (and left behind unwiped) while it grows.
+const BODY_BYTES_USUAL: usize = 8192;
+
+struct Wiped(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// An HTTP answer with the headers that every answer has.
+pub(crate) fn response(status: StatusCode, content_type: &'static str, request: Uuid, body: Bytes) -> http::Response<Bytes> {
+    let mut response = http::Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    if let Ok(id) = HeaderValue::from_str(request.hyphenated().encode_lower(&mut text)) {
+        headers.insert("x-amzn-requestid", id);
+    }
+    response
+}

@@ -1,0 +1,93 @@
+//! CreateKey on the wire.
+
+use super::names::{KEY_SPECS, KEY_USAGES, ORIGINS};
+use super::tag::{Tag, read_tags};
+use crate::mapping::Mapping;
+use crate::validation::Validator;
+use claviger_domain::Refusal;
+use claviger_domain::key::{KeySpec, KeyUsage, Origin};
+use claviger_service::Operation;
+use claviger_service::operations::kms as op;
+use serde::Deserialize;
+
+/// The mapping.
+pub(crate) struct CreateKey;
+
+/// The request's body.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Request {
+    policy: Option<String>,
+    description: Option<String>,
+    key_usage: Option<String>,
+    customer_master_key_spec: Option<String>,
+    key_spec: Option<String>,
+    origin: Option<String>,
+    custom_key_store_id: Option<String>,
+    bypass_policy_lockout_safety_check: Option<bool>,
+    tags: Option<Vec<Tag>>,
+    multi_region: Option<bool>,
+    xks_key_id: Option<String>,
+}
+
+impl Mapping for CreateKey {
+    type Request = Request;
+    type Operation = op::CreateKey;
+    type Response = super::key_metadata::Described;
+
+    fn decode(request: Request) -> Result<op::CreateKey, Refusal> {
+        let mut check = Validator::new();
+        check.length("policy", request.policy.as_ref(), 1, 131_072);
+        check.length("description", request.description.as_ref(), 0, 8192);
+        check.one_of("keyUsage", request.key_usage.as_ref(), KEY_USAGES);
+        check.one_of("customerMasterKeySpec", request.customer_master_key_spec.as_ref(), KEY_SPECS);
+        check.one_of("keySpec", request.key_spec.as_ref(), KEY_SPECS);
+        check.one_of("origin", request.origin.as_ref(), ORIGINS);
+        let tags = read_tags(&mut check, request.tags.as_ref());
+        check.finish()?;
+        if request.key_spec.is_some() && request.customer_master_key_spec.is_some() {
+            return Err(Refusal::invalid("You cannot specify KeySpec and CustomerMasterKeySpec in the same request."));
+        }
+        let spec = request.key_spec.or(request.customer_master_key_spec);
+        let spec = spec.as_deref().unwrap_or(KeySpec::SymmetricDefault.as_str());
+        if request.multi_region == Some(true) || request.custom_key_store_id.is_some() || request.xks_key_id.is_some() {
+            return Err(Refusal::unsupported(
+                "Multi-Region keys and keys in custom key stores are not offered by this deployment.",
+            ));
+        }
+        Ok(op::CreateKey {
+            spec: offered_spec(spec, request.key_usage.as_deref())?,
+            usage: offered_usage(request.key_usage.as_deref())?,
+            origin: offered_origin(request.origin.as_deref())?,
+            description: request.description.unwrap_or_default(),
+            policy: request.policy,
+            bypass_lockout_check: request.bypass_policy_lockout_safety_check.unwrap_or(false),
+            tags: tags?,
+        })
+    }
+
+    fn encode(output: <op::CreateKey as Operation>::Output) -> super::key_metadata::Described {
+        super::key_metadata::Described::of(&output)
+    }
+}
+
+fn offered_spec(spec: &str, usage: Option<&str>) -> Result<KeySpec, Refusal> {
+    if spec != KeySpec::SymmetricDefault.as_str() && usage.is_none() {
+        return Err(Refusal::invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."));
+    }
+    spec.parse().map_err(|_| Refusal::unsupported(format!("Keys of spec {spec} are not offered by this deployment.")))
+}
+
+fn offered_usage(usage: Option<&str>) -> Result<KeyUsage, Refusal> {
+    let usage = usage.unwrap_or(KeyUsage::EncryptDecrypt.as_str());
+    usage.parse().map_err(|_| {
+        Refusal::invalid(format!(
+            "The operation failed because the KeyUsage {usage} is not compatible with key spec SYMMETRIC_DEFAULT."
+        ))
+    })
+}
+
+fn offered_origin(origin: Option<&str>) -> Result<Origin, Refusal> {
+    let origin = origin.unwrap_or(Origin::Internal.as_str());
+    origin.parse().map_err(|_| Refusal::unsupported(format!("Keys of origin {origin} are not offered by this deployment.")))
+}

@@ -1,0 +1,173 @@
+//! The operations of AWS KMS on the wire: one file each, and the table of all of them.
+
+mod alias;
+mod cancel_key_deletion;
+mod create_alias;
+mod create_key;
+mod data_key;
+mod decrypt;
+mod delete_alias;
+mod describe_key;
+mod disable_key;
+mod disable_key_rotation;
+mod dry_run;
+mod enable_key;
+mod enable_key_rotation;
+mod encrypt;
+mod generate_data_key;
+mod generate_data_key_without_plaintext;
+mod generate_random;
+mod get_key_last_usage;
+mod get_key_policy;
+mod get_key_rotation_status;
+mod key_metadata;
+mod list_aliases;
+mod list_key_policies;
+mod list_key_rotations;
+mod list_keys;
+mod list_resource_tags;
+mod names;
+mod put_key_policy;
+mod re_encrypt;
+mod rotate_key_on_demand;
+mod schedule_key_deletion;
+mod tag;
+mod tag_resource;
+mod untag_resource;
+mod update_alias;
+mod update_key_description;
+
+use bytes::Bytes;
+use claviger_domain::{Caller, Refusal};
+use claviger_service::Operation;
+use claviger_service::operation::Event;
+
+use crate::door::{Door, unknown_operation};
+use crate::errors::json_error;
+use crate::json;
+use crate::mapping::{Mapping, run};
+
+/// The table: each name with its mapping.
+macro_rules! operations {
+    ($($name:literal => $mapping:ty,)*) => {
+        /// Answers a request for the operation of this name.
+        pub(crate) async fn dispatch(door: &Door, name: &str, caller: Caller, body: &Bytes) -> http::Response<Bytes> {
+            match name {
+                $($name => run::<$mapping>(door, caller, body).await,)*
+                _ => refuse(door, name, &caller).await,
+            }
+        }
+
+        /// How the operation of this name appears in the audit log.
+        pub(crate) fn event_named(name: &str) -> Event {
+            match name {
+                $($name => <$mapping as Mapping>::Operation::EVENT,)*
+                _ => Event::kms_read(not_offered(name).unwrap_or("Unknown")),
+            }
+        }
+
+        /// Reads a body as one of the requests and drops it: for fuzzing.
+        pub(crate) fn read_request_body(index: usize, body: &[u8]) {
+            let readers: &[fn(&[u8])] = &[$(|body| drop(json::read(body).and_then(<$mapping>::decode)),)*];
+            if let Some(read) = readers.get(index % readers.len()) {
+                read(body);
+            }
+        }
+
+        /// The names in the table.
+        #[cfg(test)]
+        const OFFERED: &[&str] = &[$($name,)*];
+    };
+}
+
+operations! {
+    "CancelKeyDeletion" => cancel_key_deletion::CancelKeyDeletion,
+    "CreateAlias" => create_alias::CreateAlias,
+    "CreateKey" => create_key::CreateKey,
+    "Decrypt" => decrypt::Decrypt,
+    "DeleteAlias" => delete_alias::DeleteAlias,
+    "DescribeKey" => describe_key::DescribeKey,
+    "DisableKey" => disable_key::DisableKey,
+    "DisableKeyRotation" => disable_key_rotation::DisableKeyRotation,
+    "EnableKey" => enable_key::EnableKey,
+    "EnableKeyRotation" => enable_key_rotation::EnableKeyRotation,
+    "Encrypt" => encrypt::Encrypt,
+    "GenerateDataKey" => generate_data_key::GenerateDataKey,
+    "GenerateDataKeyWithoutPlaintext" => generate_data_key_without_plaintext::GenerateDataKeyWithoutPlaintext,
+    "GenerateRandom" => generate_random::GenerateRandom,
+    "GetKeyLastUsage" => get_key_last_usage::GetKeyLastUsage,
+    "GetKeyPolicy" => get_key_policy::GetKeyPolicy,
+    "GetKeyRotationStatus" => get_key_rotation_status::GetKeyRotationStatus,
+    "ListAliases" => list_aliases::ListAliases,
+    "ListKeyPolicies" => list_key_policies::ListKeyPolicies,
+    "ListKeyRotations" => list_key_rotations::ListKeyRotations,
+    "ListKeys" => list_keys::ListKeys,
+    "ListResourceTags" => list_resource_tags::ListResourceTags,
+    "PutKeyPolicy" => put_key_policy::PutKeyPolicy,
+    "ReEncrypt" => re_encrypt::ReEncrypt,
+    "RotateKeyOnDemand" => rotate_key_on_demand::RotateKeyOnDemand,
+    "ScheduleKeyDeletion" => schedule_key_deletion::ScheduleKeyDeletion,
+    "TagResource" => tag_resource::TagResource,
+    "UntagResource" => untag_resource::UntagResource,
+    "UpdateAlias" => update_alias::UpdateAlias,
+    "UpdateKeyDescription" => update_key_description::UpdateKeyDescription,
+}
+
+/// The operations of AWS KMS that this deployment does not offer (docs/divergences/aws-kms.md).
+const NOT_OFFERED: &[&str] = &[
+    "ConnectCustomKeyStore",
+    "CreateCustomKeyStore",
+    "CreateGrant",
+    "Decapsulate",
+    "DeleteCustomKeyStore",
+    "DeleteImportedKeyMaterial",
+    "DeriveSharedSecret",
+    "DescribeCustomKeyStores",
+    "DisconnectCustomKeyStore",
+    "Encapsulate",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
+    "GenerateMac",
+    "GetParametersForImport",
+    "GetPublicKey",
+    "ImportKeyMaterial",
+    "ListGrants",
+    "ListRetirableGrants",
+    "ReplicateKey",
+    "RetireGrant",
+    "RevokeGrant",
+    "Sign",
+    "UpdateCustomKeyStore",
+    "UpdatePrimaryRegion",
+    "Verify",
+    "VerifyMac",
+];
+
+fn not_offered(name: &str) -> Option<&'static str> {
+    NOT_OFFERED.iter().copied().find(|known| *known == name)
+}
+
+async fn refuse(door: &Door, name: &str, caller: &Caller) -> http::Response<Bytes> {
+    let refusal = match not_offered(name) {
+        Some(name) => Refusal::unsupported(format!("{name} is not offered by this deployment.")),
+        None => unknown_operation(),
+    };
+    let refusal = door.record(&caller.request, Some(caller), None, event_named(name), refusal).await;
+    door.meters.refused_before_operation(&refusal);
+    json_error(&refusal, caller.request.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_of_the_model_is_offered_or_named() {
+        // AWS KMS has 56 operations (botocore 1.44).
+        let mut all: Vec<_> = OFFERED.iter().chain(NOT_OFFERED).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 56);
+        assert_eq!(OFFERED.len(), 30);
+    }
+}

@@ -1,0 +1,40 @@
+//! The closed lists of names in the service model that are wider than what this deployment offers.
+
+use crate::validation::Validator;
+
+/// `KeySpec`.
+pub(crate) const KEY_SPECS: &[&str] = &[
+    "RSA_2048",
+    "RSA_3072",
+    "RSA_4096",
+    "ECC_NIST_P256",
+    "ECC_NIST_P384",
+    "ECC_NIST_P521",
+    "ECC_SECG_P256K1",
+    "SYMMETRIC_DEFAULT",
+    "HMAC_224",
+    "HMAC_256",
+    "HMAC_384",
+    "HMAC_512",
+    "SM2",
+    "ML_DSA_44",
+    "ML_DSA_65",
+    "ML_DSA_87",
+    "ECC_NIST_EDWARDS25519",
+    "ML_KEM_512",
+    "ML_KEM_768",
+    "ML_KEM_1024",
+];
+
+/// `KeyUsageType`.
+pub(crate) const KEY_USAGES: &[&str] =
+    &["SIGN_VERIFY", "ENCRYPT_DECRYPT", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"];
+
+/// `OriginType`.
+pub(crate) const ORIGINS: &[&str] = &["AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"];
+
+/// Checks the member `PolicyName` against the model.
+pub(crate) fn check_policy_name(check: &mut Validator, name: Option<&String>) {
+    check.length("policyName", name, 1, 128);
+    check.pattern("policyName", name, "[\\w]+", |name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+}

@@ -1,0 +1,58 @@
+//! What a file of this door says about one operation: how its request is read and how its answer is written.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use claviger_domain::{Caller, Refusal};
+use claviger_service::Operation;
+use http::StatusCode;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::door::Door;
+use crate::errors::json_error;
+use crate::json::{self, JSON, read, response};
+
+/// One operation in a JSON protocol.
+pub(crate) trait Mapping {
+    /// The request's body, its members as the model names them.
+    type Request: DeserializeOwned + Send;
+    /// The operation.
+    type Operation: Operation;
+    /// The answer's body; `()` for an operation without one.
+    type Response: Serialize;
+
+    /// Checks the request against the model and makes the operation of it.
+    fn decode(request: Self::Request) -> Result<Self::Operation, Refusal>;
+
+    /// Makes the answer's body of what the operation answered.
+    fn encode(output: <Self::Operation as Operation>::Output) -> Self::Response;
+}
+
+/// Runs one request through its mapping.
+pub(crate) async fn run<M: Mapping>(door: &Door, caller: Caller, body: &Bytes) -> http::Response<Bytes> {
+    let began = Instant::now();
+    let event = M::Operation::EVENT;
+    let result = match read(body).and_then(M::decode) {
+        Ok(operation) => match door.service.perform(&caller, &operation).await {
+            Ok(output) => write(&M::encode(output)),
+            Err(refusal) => Err(refusal),
+        },
+        Err(refusal) => Err(door.record(&caller.request, Some(&caller), None, event, refusal).await),
+    };
+    door.meters.count(event.name, began.elapsed(), result.as_ref().err());
+    match result {
+        Ok(body) => response(StatusCode::OK, JSON, caller.request.id, body),
+        Err(refusal) => json_error(&refusal, caller.request.id),
+    }
+}
+
+/// An operation that answers nothing sends no body at all, as AWS KMS does.
+fn write<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
+    if size_of::<T>() == 0 { Ok(Bytes::new()) } else { json::write(value) }
+}
+
+/// Reads a body as the request of operation `index` of the table (modulo its length) and throws the result away: for fuzzing.
+pub fn read_any_request_body(index: u8, body: &[u8]) {
+    crate::kms::read_request_body(usize::from(index), body);
+}

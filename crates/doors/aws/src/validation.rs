@@ -1,0 +1,235 @@
+//! The constraints of the service model, checked field by field and reported together in AWS's words.
+//!
+//! Source: the constraint traits of the AWS KMS service model; texts recorded from AWS KMS ("1 validation error detected: ...").
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use claviger_domain::key::EncryptionAlgorithm;
+use claviger_domain::{EncryptionContext, Refusal};
+use serde::Deserialize;
+
+/// Collects what is wrong with a request.
+#[derive(Default)]
+pub(crate) struct Validator {
+    problems: Vec<String>,
+}
+
+/// The longest value that an error repeats.
+const SHOWN_BYTES_MAX: usize = 256;
+
+impl Validator {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the check.
+    ///
+    /// # Errors
+    /// `Invalid` with every problem that was found.
+    pub(crate) fn finish(self) -> Result<(), Refusal> {
+        match self.problems.len() {
+            0 => Ok(()),
+            1 => Err(Refusal::invalid(format!("1 validation error detected: {}", self.problems.concat()))),
+            count => Err(Refusal::invalid(format!("{count} validation errors detected: {}", self.problems.join("; ")))),
+        }
+    }
+
+    /// A member that has to be there.
+    pub(crate) fn required<T>(&mut self, field: &str, value: Option<&T>) {
+        if value.is_none() {
+            self.problems.push(format!("Value null at '{field}' failed to satisfy constraint: Member must not be null"));
+        }
+    }
+
+    /// A text's length in characters.
+    pub(crate) fn length(&mut self, field: &str, value: Option<&String>, min: usize, max: usize) {
+        let Some(value) = value else { return };
+        let length = value.chars().count();
+        if length < min {
+            self.constraint(field, value, format_args!("Member must have length greater than or equal to {min}"));
+        }
+        if length > max {
+            self.constraint(field, value, format_args!("Member must have length less than or equal to {max}"));
+        }
+    }
+
+    /// A required text's length in characters.
+    pub(crate) fn required_length(&mut self, field: &str, value: Option<&String>, min: usize, max: usize) {
+        self.required(field, value);
+        self.length(field, value, min, max);
+    }
+
+    /// A required key reference.
+    pub(crate) fn key_id(&mut self, field: &str, value: Option<&String>) {
+        self.required_length(field, value, 1, KEY_ID_MAX);
+    }
+
+    /// A blob's length in bytes. Its value is never shown.
+    pub(crate) fn blob(&mut self, field: &str, value: Option<&[u8]>, max: usize) {
+        let Some(value) = value else { return };
+        if value.is_empty() {
+            self.problem(field, "Member must have length greater than or equal to 1");
+        }
+        if value.len() > max {
+            self.problem(field, &format!("Member must have length less than or equal to {max}"));
+        }
+    }
+
+    /// A number's range.
+    pub(crate) fn range(&mut self, field: &str, value: Option<i64>, min: i64, max: i64) {
+        let Some(value) = value else { return };
+        if value < min {
+            self.constraint(field, &value, format_args!("Member must have value greater than or equal to {min}"));
+        }
+        if value > max {
+            self.constraint(field, &value, format_args!("Member must have value less than or equal to {max}"));
+        }
+    }
+
+    /// A member that must be one of these names.
+    pub(crate) fn one_of(&mut self, field: &str, value: Option<&String>, names: &[&str]) {
+        if let Some(value) = value
+            && !names.contains(&value.as_str())
+        {
+            self.constraint(field, value, format_args!("Member must satisfy enum value set: [{}]", names.join(", ")));
+        }
+    }
+
+    /// A member that must match a pattern.
+    pub(crate) fn pattern(&mut self, field: &str, value: Option<&String>, pattern: &str, matches: impl Fn(&str) -> bool) {
+        if let Some(value) = value
+            && !matches(value)
+        {
+            self.constraint(field, value, format_args!("Member must satisfy regular expression pattern: {pattern}"));
+        }
+    }
+
+    /// The page size of a list.
+    pub(crate) fn limit(&mut self, value: Option<i64>) {
+        self.range("limit", value, 1, LIMIT_MAX);
+    }
+
+    /// The marker of a list.
+    pub(crate) fn marker(&mut self, value: Option<&String>) {
+        self.length("marker", value, 1, 1024);
+    }
+
+    /// Grant tokens. They are accepted and add nothing, as there are no grants yet (docs/divergences/aws-kms.md).
+    pub(crate) fn grant_tokens(&mut self, tokens: Option<&Vec<String>>) {
+        let Some(tokens) = tokens else { return };
+        if tokens.len() > GRANT_TOKENS_MAX {
+            self.problem("grantTokens", &format!("Member must have length less than or equal to {GRANT_TOKENS_MAX}"));
+        }
+        if tokens.iter().any(|token| token.is_empty() || token.len() > GRANT_TOKEN_BYTES_MAX) {
+            self.problem("grantTokens", &format!(
+                "Member must satisfy constraint: [Member must have length less than or equal to {GRANT_TOKEN_BYTES_MAX}, Member must have \
+                 length greater than or equal to 1]"
+            ));
+        }
+    }
+
+    /// An encryption algorithm.
+    pub(crate) fn encryption_algorithm(&mut self, field: &str, value: Option<&String>) {
+        self.one_of(field, value, &EncryptionAlgorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect::<Vec<_>>());
+    }
+
+    /// The modifiers of a dry run.
+    pub(crate) fn dry_run_modifiers(&mut self, modifiers: Option<&Vec<String>>) {
+        for modifier in modifiers.into_iter().flatten() {
+            self.one_of("dryRunModifiers", Some(modifier), &[IGNORE_CIPHERTEXT]);
+        }
+    }
+
+    /// Names a problem that is no constraint of a single member.
+    pub(crate) fn problem(&mut self, field: &str, constraint: &str) {
+        self.problems.push(format!("Value at '{field}' failed to satisfy constraint: {constraint}"));
+    }
+
+    fn constraint(&mut self, field: &str, value: &dyn fmt::Display, constraint: fmt::Arguments<'_>) {
+        let value = value.to_string();
+        let shown = value.get(..value.floor_char_boundary(SHOWN_BYTES_MAX)).unwrap_or_default();
+        self.problems.push(format!("Value '{shown}' at '{field}' failed to satisfy constraint: {constraint}"));
+    }
+}
+
+const KEY_ID_MAX: usize = 2048;
+const LIMIT_MAX: i64 = 1000;
+const GRANT_TOKENS_MAX: usize = 10;
+const GRANT_TOKEN_BYTES_MAX: usize = 8192;
+
+/// The one modifier of a dry run.
+pub(crate) const IGNORE_CIPHERTEXT: &str = "IGNORE_CIPHERTEXT";
+
+/// A required member, after [`Validator::finish`] has said that it is there.
+pub(crate) fn present<T>(value: Option<T>) -> Result<T, Refusal> {
+    value.ok_or_else(|| Refusal::invalid("1 validation error detected: a required member is missing"))
+}
+
+/// A page size, after it has been checked, at most `cap`.
+pub(crate) fn page_size(limit: Option<i64>, default: usize, cap: usize) -> usize {
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(default).min(cap)
+}
+
+/// A name that has been checked, or the default.
+pub(crate) fn name_or<T: FromStr>(value: Option<&String>, default: T) -> T {
+    value.and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// An encryption context as the request has it.
+///
+/// # Errors
+/// `Invalid` when it is larger than a context may be.
+pub(crate) fn encryption_context(pairs: Option<BTreeMap<String, String>>) -> Result<EncryptionContext, Refusal> {
+    let context = EncryptionContext::new(pairs.unwrap_or_default());
+    let bytes: usize = context.pairs().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > EncryptionContext::CANONICAL_BYTES_MAX {
+        return Err(Refusal::invalid(format!(
+            "1 validation error detected: Value at 'encryptionContext' failed to satisfy constraint: keys and values together must not be \
+             longer than {} bytes",
+            EncryptionContext::CANONICAL_BYTES_MAX
+        )));
+    }
+    Ok(context)
+}
+
+/// A request for an answer to an enclave. Refused, never ignored: the plaintext must not be the fallback.
+#[derive(Deserialize)]
+pub(crate) struct Recipient {}
+
+/// Refuses what this deployment does not offer yet.
+pub(crate) fn refuse_recipient(recipient: Option<&Recipient>) -> Result<(), Refusal> {
+    match recipient {
+        None => Ok(()),
+        Some(_) => Err(Refusal::unsupported("Recipient (attestation documents) is not offered by this deployment.")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_are_reported_together_in_awss_words() {
+        let mut validator = Validator::new();
+        validator.key_id("keyId", None);
+        validator.range("limit", Some(0), 1, 1000);
+        assert_eq!(
+            validator.finish().unwrap_err().detail,
+            "2 validation errors detected: Value null at 'keyId' failed to satisfy constraint: Member must not be null; Value '0' at 'limit' \
+             failed to satisfy constraint: Member must have value greater than or equal to 1"
+        );
+    }
+
+    #[test]
+    fn a_plaintext_is_never_shown() {
+        let mut validator = Validator::new();
+        validator.blob("plaintext", Some(&[b's'; 4097]), 4096);
+        assert_eq!(
+            validator.finish().unwrap_err().detail,
+            "1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length less than or equal to 4096"
+        );
+    }
+}
