@@ -4,10 +4,14 @@
 //! opens store and HSM, puts the doors behind an HTTP server, and talks to such a server from the command line.
 //!
 //! Start reading at [`cli::run`], which is all that `main` calls. [`server`] is the HTTP server, [`config`] the file it is
-//! configured with, [`observability`] its second listener, [`client`] what the administrative commands talk to it with, and
+//! configured with, [`deployment`] what is on disk, [`observability`] its second listener, [`client`] what the administrative commands talk to it with, and
 //! [`file_encryption`] the format of `claviger encrypt`.
 
+pub mod cli;
+pub mod client;
 pub mod config;
+pub mod deployment;
+pub mod doors;
 pub mod file_encryption;
 pub mod observability;
 pub mod problem;

@@ -1,0 +1,168 @@
+//! `claviger dev`: a deployment for development, with nothing to configure.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use claviger_domain::AccountId;
+use claviger_service::Initialized;
+use zeroize::Zeroizing;
+
+use super::output;
+use super::serve::{Serving, keep_verifier_key};
+use crate::config::{Limits, Log, LogLevel, Regions, Seal};
+use crate::deployment::{DataDirectory, make_development_seal, write_file};
+use crate::observability::start_logging;
+use crate::problem::Problem;
+use crate::server::bind;
+
+const NODE: &str = "dev";
+/// The account id that AWS's own examples use.
+const ACCOUNT: u64 = 123_456_789_012;
+const REGION: &str = "us-east-1";
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The directory for the store, its seal and dev.env; made on first run
+    #[arg(long, value_name = "DIR", default_value = ".dev")]
+    data: PathBuf,
+    /// Where to listen: on loopback only, because this is plain HTTP
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9911")]
+    listen: SocketAddr,
+    /// Serve /healthz, /readyz and /metrics there too: on loopback only
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    observability: Option<SocketAddr>,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
+    let hygiene = claviger_hsm::harden_process();
+    start_logging(&Log { level: LogLevel::Warn, ..Log::default() })?;
+    hygiene.iter().for_each(|problem| tracing::warn!(%problem, "this process is not as protected as it should be"));
+    for address in [arguments.listen].iter().chain(&arguments.observability) {
+        refuse_beyond_loopback(*address)?;
+    }
+    let listeners = bind(&[arguments.listen]).await.map_err(|problem| match problem.what_to_do() {
+        Some(_) => Problem::new(problem.happened())
+            .remedy("another server listens there: stop it, or choose another with --listen 127.0.0.1:PORT"),
+        None => problem,
+    })?;
+    let observability = match arguments.observability {
+        Some(address) => bind(&[address]).await?,
+        None => Vec::new(),
+    };
+    let address = listeners.first().and_then(|listener| listener.local_addr().ok()).unwrap_or(arguments.listen);
+
+    let data = DataDirectory::new(&arguments.data);
+    let seal = data.path().join("seal.key");
+    let environment = data.path().join("dev.env");
+    if !data.has_deployment() {
+        data.create()?;
+        make_development_seal(&seal)?;
+        make(&data, &seal, &environment, address).await?;
+    }
+    let deployment = data.open(NODE, &Regions::Any, &Seal::DevelopmentFile(seal)).await?;
+    keep_verifier_key(&data, NODE, &deployment)?;
+    let credentials = Credentials::read(&environment)?;
+    write_file(&environment, credentials.environment(address).as_bytes(), true)?;
+
+    greet(&environment, address)?;
+    let serving = Serving { deployment, listeners, tls: None, limits: Limits::default(), observability, log_requests: false };
+    serving.until_stopped().await
+}
+
+fn refuse_beyond_loopback(address: SocketAddr) -> Result<(), Problem> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(Problem::usage(format!("`claviger dev` listens on this machine only, and {address} can be reached from others"))
+        .remedy("listen on 127.0.0.1, or set up a real server: claviger init and claviger serve, with TLS"))
+}
+
+async fn make(data: &DataDirectory, seal: &Path, environment: &Path, address: SocketAddr) -> Result<(), Problem> {
+    let account = AccountId::from_number(ACCOUNT).ok_or_else(|| Problem::new("the development account's id is wrong"))?;
+    let secret = std::fs::read(seal).map(Zeroizing::new).map_err(|error| {
+        Problem::new(format!("cannot read {}: {error}", seal.display())).remedy("remove the directory to start anew")
+    })?;
+    let seals = vec![("development-file", claviger_hsm::SealSecret::File(secret))];
+    data.make_deployment(NODE, seals, Some((account, "development")), |made| {
+        let credentials = Credentials::of(made)?;
+        write_file(environment, credentials.environment(address).as_bytes(), true)
+    })
+    .await
+}
+
+/// Says what there is, and the three lines to paste.
+fn greet(environment: &Path, address: SocketAddr) -> Result<(), Problem> {
+    output::note(format_args!("Claviger serves AWS KMS on http://{address} for account {ACCOUNT}, any Region."));
+    output::note("DEVELOPMENT ONLY: the keys' seal is a plain file, and the wire is not encrypted.");
+    output::note("Paste into another terminal:\n");
+    output::line(format_args!("source {}", environment.display()))?;
+    output::line("key=$(aws kms create-key --query KeyMetadata.KeyId --output text)")?;
+    output::line("aws kms encrypt --key-id $key --plaintext $(echo -n hello | base64) --query CiphertextBlob --output text")?;
+    output::note("\nStop with Ctrl-C.");
+    Ok(())
+}
+
+/// What dev.env holds besides addresses.
+struct Credentials {
+    access_key: String,
+    secret: Zeroizing<String>,
+    administrator_access_key: String,
+    administrator_secret: Zeroizing<String>,
+}
+
+impl Credentials {
+    fn of(made: &Initialized) -> Result<Self, Problem> {
+        let account = made.first_account.as_ref().ok_or_else(|| Problem::new("the deployment was made without an account"))?;
+        Ok(Self {
+            access_key: account.access_key.to_string(),
+            secret: account.secret.clone(),
+            administrator_access_key: made.administrator.access_key.to_string(),
+            administrator_secret: made.administrator.secret.clone(),
+        })
+    }
+
+    fn read(environment: &Path) -> Result<Self, Problem> {
+        let lost = || {
+            Problem::new(format!("the store is there, but not all of its credentials are in {}", environment.display()))
+                .remedy("restore that file; or, if the keys do not matter, remove the whole directory and start again")
+        };
+        let text = std::fs::read_to_string(environment).map(Zeroizing::new).map_err(|_| lost())?;
+        let value = |name: &str| {
+            let prefix = format!("export {name}=");
+            text.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::to_owned).ok_or_else(lost)
+        };
+        Ok(Self {
+            access_key: value("AWS_ACCESS_KEY_ID")?,
+            secret: Zeroizing::new(value("AWS_SECRET_ACCESS_KEY")?),
+            administrator_access_key: value("CLAVIGER_ADMIN_ACCESS_KEY_ID")?,
+            administrator_secret: Zeroizing::new(value("CLAVIGER_ADMIN_SECRET_ACCESS_KEY")?),
+        })
+    }
+
+    fn environment(&self, address: SocketAddr) -> Zeroizing<String> {
+        let endpoint = format!("http://{address}");
+        let lines = [
+            ("AWS_ENDPOINT_URL_KMS", endpoint.as_str()),
+            ("AWS_ENDPOINT_URL_STS", endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", &self.access_key),
+            ("AWS_SECRET_ACCESS_KEY", &self.secret),
+            ("AWS_REGION", REGION),
+            // Older AWS programs know only this one.
+            ("AWS_DEFAULT_REGION", REGION),
+            ("CLAVIGER_ENDPOINT", endpoint.as_str()),
+            ("CLAVIGER_ADMIN_ACCESS_KEY_ID", &self.administrator_access_key),
+            ("CLAVIGER_ADMIN_SECRET_ACCESS_KEY", &self.administrator_secret),
+        ];
+        let mut text = Zeroizing::new(String::with_capacity(1024));
+        text.push_str("# Written by `claviger dev`. For development only.\n");
+        for (name, value) in lines {
+            text.push_str("export ");
+            text.push_str(name);
+            text.push('=');
+            text.push_str(value);
+            text.push('\n');
+        }
+        text
+    }
+}

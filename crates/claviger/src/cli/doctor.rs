@@ -1,0 +1,324 @@
+//! `claviger doctor`: what is not as it should be on this machine, and what to do.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use claviger_audit::Bundle;
+use claviger_store::Store as _;
+use serde_json::Value;
+
+use super::output;
+use crate::config::{Config, PassphraseSource, Seal};
+use crate::deployment::DataDirectory;
+use crate::problem::Problem;
+use crate::server::ReloadingTls;
+use crate::server::tls::read_certificates;
+
+mod certificate;
+
+use certificate::not_after;
+
+/// Below this, the next writes may fail.
+const FREE_BYTES_MIN: u64 = 1 << 30;
+/// When a certificate should long have been renewed.
+const CERTIFICATE_DAYS_MIN: i64 = 14;
+/// How long to wait for the server.
+const SERVER_TIME_MAX: Duration = Duration::from_secs(3);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", env = "CLAVIGER_CONFIG")]
+    config: PathBuf,
+}
+
+/// What was found about one thing.
+enum Finding {
+    /// It is as it should be.
+    Fine(String),
+    /// It works, but should not stay like this.
+    Warning { what: String, remedy: String },
+    /// It does not work, or is dangerous.
+    Wrong { what: String, remedy: String },
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
+    let config = Config::load(&arguments.config)?;
+    let mut findings = vec![Finding::Fine(format!("{} can be read", arguments.config.display()))];
+    findings.extend(process());
+    findings.extend(open_files(&config));
+    findings.extend(data_directory(&config));
+    findings.extend(seals(&config));
+    findings.extend(tls(&config));
+    findings.extend(store(&config).await);
+    findings.extend(server(&config));
+
+    let mut wrong = false;
+    for finding in &findings {
+        match finding {
+            Finding::Fine(what) => output::line(format_args!("ok       {what}"))?,
+            Finding::Warning { what, remedy } => output::line(format_args!("warning  {what}\n         {remedy}"))?,
+            Finding::Wrong { what, remedy } => {
+                wrong = true;
+                output::line(format_args!("WRONG    {what}\n         {remedy}"))?;
+            }
+        }
+    }
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn fine(what: impl Into<String>) -> Finding {
+    Finding::Fine(what.into())
+}
+
+fn warning(what: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding::Warning { what: what.into(), remedy: remedy.into() }
+}
+
+fn wrong(what: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding::Wrong { what: what.into(), remedy: remedy.into() }
+}
+
+fn wrong_because(problem: &Problem) -> Finding {
+    wrong(problem.happened(), problem.what_to_do().unwrap_or("correct it, and run this again"))
+}
+
+/// What the server would not be able to do for its own protection, tried by this process with this user's limits.
+fn process() -> Vec<Finding> {
+    let problems = claviger_hsm::harden_process();
+    if problems.is_empty() {
+        return vec![fine("memory for secrets is locked, and no core is dumped")];
+    }
+    problems.into_iter().map(|found| warning(found.problem, found.remedy)).collect()
+}
+
+fn open_files(config: &Config) -> Option<Finding> {
+    let limits = fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find(|line| line.starts_with("Max open files"))?;
+    let allowed: u64 = line.split_whitespace().nth(3)?.parse().ok()?;
+    // The store, its readers and the log need some tens.
+    let needed = u64::from(config.limits.connections) + 64;
+    Some(if allowed >= needed {
+        fine(format!("{allowed} open files are allowed, which is enough for limits.connections"))
+    } else {
+        warning(
+            format!("{allowed} open files are allowed, and limits.connections needs {needed}"),
+            format!("raise the limit (LimitNOFILE={needed} in the unit), or lower limits.connections"),
+        )
+    })
+}
+
+fn data_directory(config: &Config) -> Vec<Finding> {
+    let data = DataDirectory::new(&config.data);
+    let Ok(metadata) = fs::metadata(data.path()) else {
+        let what = format!("the data directory {} is not there, or cannot be read", data.path().display());
+        return vec![wrong(what, "run claviger init, or correct `data` in the configuration")];
+    };
+    let mut findings = vec![private(data.path(), &metadata, 0o700)];
+    for path in [data.store()] {
+        if let Ok(metadata) = fs::metadata(&path) {
+            findings.push(private(&path, &metadata, 0o600));
+        }
+    }
+    if let Ok(statistics) = rustix::fs::statvfs(data.path()) {
+        let free = statistics.f_bavail.saturating_mul(statistics.f_frsize);
+        let text = format!("{} MiB are free on the disk of {}", free >> 20, data.path().display());
+        findings.push(if free >= FREE_BYTES_MIN {
+            fine(text)
+        } else {
+            wrong(text, "make room: when the disk is full every request is refused, because the audit log cannot be written")
+        });
+    }
+    findings
+}
+
+fn seals(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for seal in config.seal.iter() {
+        let file = match seal {
+            Seal::DevelopmentFile(path) => {
+                findings.push(warning(
+                    "the development seal is in use: whoever reads its file reads every key",
+                    "for real keys make a deployment with [seal.passphrase]",
+                ));
+                path
+            }
+            Seal::Passphrase(PassphraseSource::File(path)) => path,
+            Seal::Passphrase(PassphraseSource::Prompt) => {
+                findings.push(fine("the passphrase is typed at start"));
+                continue;
+            }
+            Seal::Passphrase(source @ (PassphraseSource::Environment(_) | PassphraseSource::SystemdCredential(_))) => {
+                findings.push(match source.read(false) {
+                    Ok(_) => fine("the passphrase can be read"),
+                    Err(problem) => warning(
+                        format!("{} (here, which need not be so where the server runs)", problem.happened()),
+                        problem.what_to_do().unwrap_or("look at [seal.passphrase]"),
+                    ),
+                });
+                continue;
+            }
+        };
+        findings.push(match fs::metadata(file) {
+            Ok(metadata) => private(file, &metadata, 0o600),
+            Err(error) => wrong(
+                format!("the seal's file {} cannot be read: {error}", file.display()),
+                "restore it: without it the store stays closed",
+            ),
+        });
+    }
+    findings
+}
+
+fn tls(config: &Config) -> Vec<Finding> {
+    let Some(files) = &config.tls else {
+        return match config.insecure_plain_http {
+            true => vec![warning(
+                "insecure_plain_http is set: plaintexts and data keys travel in the clear",
+                "use [tls], or make sure that the way to the proxy is as trusted as this machine",
+            )],
+            false => vec![fine("there is no TLS, and the doors listen on loopback only")],
+        };
+    };
+    let mut findings = Vec::new();
+    if let Ok(metadata) = fs::metadata(&files.key) {
+        findings.push(private(&files.key, &metadata, 0o600));
+    }
+    match ReloadingTls::load(files) {
+        Ok(_) => findings.push(fine("the TLS certificate and its key belong together")),
+        Err(problem) => findings.push(wrong_because(&problem)),
+    }
+    if let Ok(chain) = read_certificates(&files.certificate)
+        && let Some(certificate) = chain.first()
+    {
+        findings.push(expiry(not_after(certificate), jiff::Timestamp::now()));
+    }
+    findings
+}
+
+fn expiry(not_after: Option<jiff::Timestamp>, now: jiff::Timestamp) -> Finding {
+    let Some(end) = not_after else {
+        return warning("the TLS certificate's end of validity cannot be read", "look at it with openssl x509 -text");
+    };
+    let days = (end.as_second() - now.as_second()).div_euclid(86_400);
+    let text = format!("the TLS certificate is valid until {end:.0}");
+    match days {
+        ..0 => wrong(format!("the TLS certificate expired at {end:.0}"), "renew it; the server takes it up by itself"),
+        0..CERTIFICATE_DAYS_MIN => warning(format!("{text}, {days} days from now"), "renew it; the server takes it up by itself"),
+        _ => fine(text),
+    }
+}
+
+async fn store(config: &Config) -> Vec<Finding> {
+    let data = DataDirectory::new(&config.data);
+    let store = match data.read_store().await {
+        Ok(store) => store,
+        Err(problem) => return vec![wrong_because(&problem)],
+    };
+    let mut findings = vec![match claviger_service::deployment::deployment_id(&store).await {
+        Ok(id) => fine(format!("the store holds deployment {id}, in a form that this version knows")),
+        Err(refusal) => wrong(refusal.detail, "run claviger init"),
+    }];
+    findings.push(match store.log_head(config.node.as_str()).await {
+        Ok(Some(head)) => match last_entry_time(&store, config.node.as_str(), head.size).await {
+            Some(last) => clock(last, jiff::Timestamp::now()),
+            None => wrong(
+                format!("the last entry of the audit log ({}) cannot be read", head.size.saturating_sub(1)),
+                "run claviger audit verify",
+            ),
+        },
+        Ok(None) => warning(
+            format!("node {} has no audit log yet", config.node.as_str()),
+            "if it should have one, `node` in the configuration was changed: change it back",
+        ),
+        Err(error) => wrong(error.to_string(), "look at the disk"),
+    });
+    findings
+}
+
+/// A clock that goes back makes signatures, deletion dates and the log's times wrong.
+fn clock(last_entry: jiff::Timestamp, now: jiff::Timestamp) -> Finding {
+    // Another process may have written in this very second.
+    if last_entry.as_second() > now.as_second() + 2 {
+        wrong(
+            format!("the clock says {now:.0}, but the audit log has an entry from {last_entry:.0}"),
+            "set the clock, and keep it right with NTP: clients' signatures are refused when it is 5 minutes off",
+        )
+    } else {
+        fine(format!("the clock ({now:.0}) is not behind the audit log's last entry"))
+    }
+}
+
+async fn last_entry_time(store: &claviger_store::SqliteStore, node: &str, size: u64) -> Option<jiff::Timestamp> {
+    let bundle = store.bundles(node, size.checked_sub(1)?, 1).await.ok()?.pop()?;
+    let parsed = Bundle::parse(&bundle.data).ok()?;
+    let event: Value = serde_json::from_slice(parsed.entries().last()?.bytes).ok()?;
+    jiff::Timestamp::from_millisecond(event.pointer("/claviger/timeMs")?.as_i64()?).ok()
+}
+
+/// Asks a server that should be running.
+fn server(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(address) = config.listen.first().copied().map(reachable_from_here) {
+        findings.push(match TcpStream::connect_timeout(&address, SERVER_TIME_MAX) {
+            Ok(_) => fine(format!("a server listens on {address}")),
+            Err(error) => warning(format!("no server answers on {address}: {error}"), "start it: claviger serve"),
+        });
+    }
+    if let Some(observability) = &config.observability {
+        let address = reachable_from_here(observability.listen);
+        findings.push(match get_ready(address) {
+            Ok(answer) if answer.starts_with("HTTP/1.1 200") => fine("the server is ready"),
+            Ok(answer) => wrong(
+                format!("the server is not ready: {}", answer.lines().last().unwrap_or_default()),
+                "look at its log; restart it if a self-test failed",
+            ),
+            Err(error) => warning(format!("no answer from http://{address}/readyz: {error}"), "start the server: claviger serve"),
+        });
+    }
+    findings
+}
+
+/// A server that listens on every address is asked on loopback.
+fn reachable_from_here(address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port())),
+        other => other,
+    }
+}
+
+fn get_ready(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, SERVER_TIME_MAX)?;
+    stream.set_read_timeout(Some(SERVER_TIME_MAX))?;
+    stream.write_all(format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())?;
+    let mut answer = String::new();
+    stream.take(64 * 1024).read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// Whether only its owner can get at a file, and the owner is this user.
+fn private(path: &Path, metadata: &fs::Metadata, mode: u32) -> Finding {
+    let name = path.display();
+    let user = rustix::process::geteuid().as_raw();
+    if metadata.mode() & 0o077 != 0 {
+        let what = format!("{name} can be used by others than its owner (mode {:04o})", metadata.mode() & 0o7777);
+        return wrong(what, format!("chmod {mode:04o} {name}"));
+    }
+    if metadata.uid() != user && user != 0 {
+        return warning(
+            format!("{name} belongs to user {}, and this is user {user}", metadata.uid()),
+            "run this as the server's user",
+        );
+    }
+    fine(format!("{name} is its owner's only"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! The command line: one file for each command.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::problem::Problem;
+
+mod access_key;
+mod account;
+mod audit;
+mod connection;
+mod decrypt;
+mod dev;
+mod doctor;
+mod encrypt;
+mod files;
+mod files_of_deployment;
+mod init;
+mod output;
+mod policy;
+mod serve;
+mod status;
+mod store;
+mod user;
+
+/// Claviger keeps cryptographic keys and answers the AWS KMS API.
+#[derive(Debug, Parser)]
+#[command(name = "claviger", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a deployment of your own on this machine, for development: one command, nothing to configure
+    Dev(dev::Arguments),
+    /// Make a new deployment as the configuration says, and print its administrator's credentials once
+    Init(init::Arguments),
+    /// Serve the deployment that the configuration names
+    Serve(serve::Arguments),
+    /// Ask a running server how it is
+    Status(status::Arguments),
+    /// Look for what is not as it should be on this machine, and say what to do
+    Doctor(doctor::Arguments),
+    /// Accounts: the tenants of the deployment
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Users of an account
+    #[command(subcommand)]
+    User(user::Command),
+    /// Access keys of users and account roots
+    #[command(subcommand)]
+    AccessKey(access_key::Command),
+    /// Identity policies of users
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// The audit log: verify it, export it, follow it
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Encrypt a file of any size under a key
+    Encrypt(encrypt::Arguments),
+    /// Decrypt a file that `claviger encrypt` made
+    Decrypt(decrypt::Arguments),
+    /// The store itself
+    #[command(subcommand)]
+    Store(store::Command),
+}
+
+/// Does what the command line says. The only thing that `main` calls.
+pub fn run() -> ExitCode {
+    // Exits by itself: 0 after --help and --version, 2 for wrong use.
+    let command_line = CommandLine::parse();
+    match dispatch(command_line.command) {
+        Ok(code) => code,
+        Err(problem) => {
+            output::complain(&problem);
+            problem.exit_code()
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, Problem> {
+    let server = matches!(command, Command::Serve(_) | Command::Dev(_));
+    let mut builder =
+        if server { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
+    let runtime = builder.enable_all().build().map_err(|error| Problem::new(format!("cannot start: {error}")))?;
+    let done = runtime.block_on(async {
+        match command {
+            Command::Dev(arguments) => dev::run(arguments).await,
+            Command::Init(arguments) => init::run(arguments).await,
+            Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Status(arguments) => status::run(arguments).await,
+            Command::Doctor(arguments) => return doctor::run(arguments).await,
+            Command::Account(command) => account::run(command).await,
+            Command::User(command) => user::run(command).await,
+            Command::AccessKey(command) => access_key::run(command).await,
+            Command::Policy(command) => policy::run(command).await,
+            Command::Audit(command) => return audit::run(command).await,
+            Command::Encrypt(arguments) => encrypt::run(arguments).await,
+            Command::Decrypt(arguments) => decrypt::run(arguments).await,
+            Command::Store(command) => return store::run(command).await,
+        }
+        .map(|()| ExitCode::SUCCESS)
+    });
+    // A blocking read of a pipe that never ends must not keep a command from ending.
+    runtime.shutdown_background();
+    done
+}
+
+#[cfg(test)]
+mod tests;

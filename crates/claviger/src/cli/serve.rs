@@ -1,0 +1,175 @@
+//! `claviger serve`: the server.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::config::{Config, Limits, Seal};
+use crate::deployment::{DataDirectory, Deployment, close_store, write_file};
+use crate::doors;
+use crate::observability::{self, Check, Metrics, Readiness, ReadinessProbe, start_logging};
+use crate::problem::Problem;
+use crate::server::{ReloadingTls, Server, Stop, bind};
+
+/// How often the certificate's files are looked at.
+const TLS_LOOK: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The configuration file
+    #[arg(long, short, value_name = "FILE", env = "CLAVIGER_CONFIG")]
+    config: PathBuf,
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
+    let hygiene = claviger_hsm::harden_process();
+    let config = Config::load(&arguments.config)?;
+    start_logging(&config.log)?;
+    hygiene.iter().for_each(|problem| tracing::warn!(%problem, "this process is not as protected as it should be"));
+
+    // Everything that can be wrong is found before the first request is taken.
+    let tls = config.tls.as_ref().map(ReloadingTls::load).transpose()?;
+    let listeners = bind(&config.listen).await?;
+    let observability = match &config.observability {
+        Some(observability) => bind(&[observability.listen]).await?,
+        None => Vec::new(),
+    };
+    if config.insecure_plain_http {
+        tracing::warn!("insecure_plain_http: plaintexts and data keys travel in the clear between this server and the proxy");
+    }
+    let seal = first_seal(&config)?;
+    if let Seal::DevelopmentFile(path) = seal {
+        tracing::warn!(file = %path.display(), "DEVELOPMENT SEAL: whoever can read this file can read every key");
+    }
+    let data = DataDirectory::new(&config.data);
+    let deployment = data.open(config.node.as_str(), &config.regions, seal).await?;
+    keep_verifier_key(&data, config.node.as_str(), &deployment)?;
+    let serving =
+        Serving { deployment, listeners, tls, limits: config.limits.clone(), observability, log_requests: config.log.requests };
+    serving.until_stopped().await
+}
+
+/// A server with everything that it needs.
+pub(super) struct Serving {
+    pub(super) deployment: Deployment,
+    pub(super) listeners: Vec<TcpListener>,
+    pub(super) tls: Option<Arc<ReloadingTls>>,
+    pub(super) limits: Limits,
+    /// Where health and metrics are served; may be empty.
+    pub(super) observability: Vec<TcpListener>,
+    pub(super) log_requests: bool,
+}
+
+impl Serving {
+    /// Serves until SIGTERM or SIGINT, lets requests under way finish, and closes the store.
+    pub(super) async fn until_stopped(self) -> Result<(), Problem> {
+        let Self { deployment: Deployment { service, store, hsm: _ }, listeners, tls, limits, observability, log_requests } =
+            self;
+        let stop = Stop::new();
+        let mut signals = Signals::new()?;
+        let mut helpers = JoinSet::new();
+        let metrics = Metrics::install()?;
+        helpers.spawn(metrics.clone().keep_up(stop.clone()));
+        helpers.spawn(Arc::clone(&service).run_background());
+        if let Some(tls) = &tls {
+            helpers.spawn(Arc::clone(tls).reload_on_change(TLS_LOOK, stop.clone()));
+        }
+        if !observability.is_empty() {
+            let handler = observability::handler(metrics, readiness_probe(&service));
+            // A scraper and a load balancer need few connections, and this listener must not take the doors' memory.
+            let limits = Limits { connections: 64, body_bytes: 1024, ..limits.clone() };
+            // It goes on until the doors are closed: a server that is stopping says that it is not ready.
+            helpers.spawn(Server::new(handler, limits).serve(observability, Stop::new()));
+        }
+        for listener in &listeners {
+            if let Ok(address) = listener.local_addr() {
+                tracing::info!(%address, tls = tls.is_some(), "serving");
+            }
+        }
+        let server = Server::new(doors::handler(&service), limits).tls(tls.clone()).log_requests(log_requests);
+        let serving = tokio::spawn(server.serve(listeners, stop.clone()));
+
+        signals.wait_for_stop(tls.as_deref()).await;
+        tracing::info!("stopping: requests under way are finished");
+        stop.request();
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the server ended by itself");
+        }
+        helpers.shutdown().await;
+        drop(service);
+        close_store(store).await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// The signals that a server listens to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Problem> {
+        let listen = |kind| signal(kind).map_err(|error| Problem::new(format!("cannot listen to signals: {error}")));
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT. On SIGHUP, reads the certificate again.
+    async fn wait_for_stop(&mut self, tls: Option<&ReloadingTls>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    if let Some(Err(problem)) = tls.map(ReloadingTls::reload) {
+                        tracing::error!(%problem, "SIGHUP: the TLS certificate cannot be used: the old one stays in use");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The seal to open the store with: the first that is configured.
+fn first_seal(config: &Config) -> Result<&Seal, Problem> {
+    config.seal.iter().next().ok_or_else(|| Problem::usage("the configuration names no seal"))
+}
+
+/// Keeps a copy of the verifier key beside the store, for `claviger audit` to find.
+pub(super) fn keep_verifier_key(data: &DataDirectory, node: &str, deployment: &Deployment) -> Result<(), Problem> {
+    let path = data.verifier_key(node);
+    let text = format!("{}\n", deployment.service.verifier_key());
+    if std::fs::read_to_string(&path).is_ok_and(|kept| kept == text) {
+        return Ok(());
+    }
+    write_file(&path, text.as_bytes(), true)
+}
+
+fn readiness_probe(service: &Arc<claviger_service::Service>) -> ReadinessProbe {
+    let service = Arc::clone(service);
+    Arc::new(move || {
+        let service = Arc::clone(&service);
+        Box::pin(async move {
+            let found = service.readiness().await;
+            let check = |name, ok: bool, problem: &str| Check { name, problem: (!ok).then(|| problem.to_owned()) };
+            Readiness {
+                checks: vec![
+                    check("store", found.store, "the store does not answer"),
+                    check("hsm", found.hsm, "a self-test failed: every operation is refused until a restart"),
+                    check("lease", found.lease, "this node cannot confirm that what it knows is fresh"),
+                ],
+            }
+        })
+    })
+}

@@ -1,0 +1,66 @@
+#![allow(clippy::unwrap_used, reason = "tests may panic")]
+
+use clap::CommandFactory as _;
+
+use super::*;
+
+fn parse(line: &str) -> Result<CommandLine, clap::Error> {
+    CommandLine::try_parse_from(line.split_whitespace())
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    CommandLine::command().debug_assert();
+}
+
+#[test]
+fn every_documented_command_is_understood() {
+    for line in [
+        "claviger dev",
+        "claviger dev --data d --listen 127.0.0.1:0 --observability 127.0.0.1:0",
+        "claviger init --config c.toml",
+        "claviger serve --config c.toml",
+        "claviger status --endpoint https://kms.example.org --ca ca.pem --json",
+        "claviger doctor --config c.toml",
+        "claviger account create payroll --id 111122223333",
+        "claviger account list",
+        "claviger user create alice --account 111122223333",
+        "claviger user list",
+        "claviger user delete alice",
+        "claviger access-key create --user alice",
+        "claviger access-key list",
+        "claviger access-key deactivate AKIAIOSFODNN7EXAMPLE",
+        "claviger access-key activate AKIAIOSFODNN7EXAMPLE",
+        "claviger access-key delete AKIAIOSFODNN7EXAMPLE --account 111122223333",
+        "claviger policy put - --user alice --name p",
+        "claviger policy get --user alice --name p",
+        "claviger policy list --user alice",
+        "claviger policy delete --user alice --name p",
+        "claviger audit verify --data d --vkey k --checkpoint c --checkpoint d --every-signature",
+        "claviger audit export out --config c.toml",
+        "claviger audit tail --data d --follow -n 5 --json",
+        "claviger encrypt f --key alias/a -o - --force",
+        "claviger decrypt f.claviger -o f",
+        "claviger store verify --data d",
+    ] {
+        assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+    }
+}
+
+#[test]
+fn wrong_use_is_refused_with_what_would_be_right() {
+    for (line, expected) in [
+        ("claviger serv", "serve"),
+        ("claviger account create x --id 12", "an account id (12 digits)"),
+        ("claviger user create a/b", "a user name"),
+        ("claviger encrypt f", "--key"),
+        ("claviger audit verify", "--config"),
+        ("claviger audit verify --config c --data d", "cannot be used with"),
+        ("claviger status --endpoint kms.example.org", "https://"),
+        ("claviger dev --listen here", "invalid"),
+    ] {
+        let error = parse(line).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{line}");
+        assert!(error.to_string().contains(expected), "{line}: {error}");
+    }
+}

@@ -1,0 +1,288 @@
+//! A deployment on this machine's disk: where its files are, and how it is made and opened.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use claviger_domain::{AccountId, Refusal, Timestamp};
+use claviger_hsm::{Hsm, SealSecret, generate_file_seal_secret};
+use claviger_service::{Initialized, Service, Settings, SystemClock};
+use claviger_store::{OpenMode, SqliteStore, Store, StoreError};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::config::{Config, Regions, Seal};
+use crate::file_encryption::NewFile;
+use crate::problem::Problem;
+
+/// The files of a deployment in its data directory.
+#[derive(Debug, Clone)]
+pub struct DataDirectory(PathBuf);
+
+/// A deployment that is open, and serves nobody yet.
+pub struct Deployment {
+    /// The core.
+    pub service: Arc<Service>,
+    /// The store, to be closed at the end.
+    pub store: Arc<SqliteStore>,
+    /// The cryptographic boundary.
+    pub hsm: Arc<Hsm>,
+}
+
+impl DataDirectory {
+    /// The data directory at this path, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The store's file.
+    pub fn store(&self) -> PathBuf {
+        self.0.join("store.sqlite")
+    }
+
+    /// The verifier key of a node's audit log. A convenience: whoever can change the log can change this copy too.
+    pub fn verifier_key(&self, node: &str) -> PathBuf {
+        self.0.join(format!("audit-{node}.vkey"))
+    }
+
+    /// Whether it holds a deployment.
+    pub fn has_deployment(&self) -> bool {
+        self.store().exists()
+    }
+
+    /// Makes the directory, for the owner only, if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create(&self) -> Result<(), Problem> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|error| {
+            Problem::new(format!("cannot make the data directory {}: {error}", self.0.display()))
+                .remedy("make it yourself, writable for the user that runs Claviger")
+        })
+    }
+
+    /// Makes a deployment here. `keep` gets what has to be told once and puts it where it is safe; only then does the store take its
+    /// place, so that no deployment exists whose credentials nobody has.
+    ///
+    /// # Errors
+    /// There is one already, a file cannot be made, or `keep` failed.
+    pub async fn make_deployment(
+        &self,
+        node: &str,
+        seals: Vec<(&'static str, SealSecret)>,
+        first_account: Option<(AccountId, &str)>,
+        keep: impl FnOnce(&Initialized) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        if self.has_deployment() {
+            return Err(Problem::new(format!("{} holds a deployment already; nothing was changed", self.0.display()))
+                .remedy("serve it, or choose another data directory"));
+        }
+        let nursery = Nursery::create(&self.0.join(format!(".new-{}", Uuid::new_v4().simple())))?;
+        let unborn = DataDirectory::new(&nursery.0);
+        let deployment = Uuid::new_v4();
+        let (hsm, root) =
+            off_the_runtime(move || Hsm::initialize(deployment, &seals).map_err(|error| Problem::new(error.to_string()))).await?;
+        let store = Arc::new(open_store(&unborn.store(), OpenMode::CreateNew).await?);
+        let now = Timestamp(jiff::Timestamp::now().as_millisecond());
+        let made = claviger_service::initialize(
+            Arc::clone(&store) as Arc<dyn Store>,
+            Arc::new(hsm),
+            deployment,
+            &root,
+            node,
+            first_account,
+            now,
+        )
+        .await;
+        close_store(store).await?;
+        let initialized = made.map_err(|refusal| refusal_problem(&refusal))?;
+        keep(&initialized)?;
+        write_file(&self.verifier_key(node), format!("{}\n", initialized.verifier_key).as_bytes(), true)?;
+        fs::rename(unborn.store(), self.store())
+            .and_then(|()| sync_directory(&self.0))
+            .map_err(|error| Problem::new(format!("cannot put the store into {}: {error}", self.0.display())))
+    }
+    /// Opens the deployment that is here, for serving it.
+    ///
+    /// # Errors
+    /// There is none, another process serves it, its seal does not open, or it was changed from outside.
+    pub async fn open(&self, node: &str, regions: &Regions, seal: &Seal) -> Result<Deployment, Problem> {
+        let store = open_store(&self.store(), OpenMode::Existing).await?;
+        Self::open_with(store, node, regions, seal).await
+    }
+
+    /// Opens the deployment that is here for looking at it, beside a server that may be running.
+    ///
+    /// # Errors
+    /// As for [`DataDirectory::open`], except that it may be served.
+    pub async fn open_read_only(&self, node: &str, seal: &Seal) -> Result<Deployment, Problem> {
+        let store = self.read_store().await?;
+        Self::open_with(store, node, &Regions::Any, seal).await
+    }
+
+    /// The store alone, for reading.
+    ///
+    /// # Errors
+    /// There is none, or it is not one that this program understands.
+    pub async fn read_store(&self) -> Result<SqliteStore, Problem> {
+        let path = self.store();
+        off_the_runtime(move || SqliteStore::open_read_only(&path).map_err(|error| store_problem(&error))).await
+    }
+
+    async fn open_with(store: SqliteStore, node: &str, regions: &Regions, seal: &Seal) -> Result<Deployment, Problem> {
+        let store = Arc::new(store);
+        let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
+        let deployment = claviger_service::deployment::deployment_id(port.as_ref()).await.map_err(|r| refusal_problem(&r))?;
+        let root = claviger_service::deployment::sealed_root(port.as_ref()).await.map_err(|r| refusal_problem(&r))?;
+        let (name, seal) = (seal_name(seal), seal.clone());
+        let hsm = off_the_runtime(move || {
+            let secret = read_seal_secret(&seal, false)?;
+            Hsm::open(deployment, &root, Some(name), &secret).map_err(|error| {
+                Problem::new(error.to_string()).remedy("check [seal] in the configuration; `claviger doctor` looks at it too")
+            })
+        })
+        .await?;
+        let hsm = Arc::new(hsm);
+        let regions = match regions {
+            Regions::Any => None,
+            Regions::Only(list) => Some(list.clone()),
+        };
+        let settings = Settings { regions, ..Settings::for_node(node) };
+        let service =
+            Service::open(port, Arc::clone(&hsm), Arc::new(SystemClock), settings).await.map_err(|r| refusal_problem(&r))?;
+        Ok(Deployment { service, store, hsm })
+    }
+}
+
+/// The secrets of all configured seals, for a deployment that is being made. A development seal's file is made if it is not there.
+///
+/// # Errors
+/// A secret cannot be had.
+pub fn new_seal_secrets(config: &Config) -> Result<Vec<(&'static str, SealSecret)>, Problem> {
+    config
+        .seal
+        .iter()
+        .map(|seal| {
+            if let Seal::DevelopmentFile(path) = seal {
+                make_development_seal(path)?;
+            }
+            Ok((seal_name(seal), read_seal_secret(seal, true)?))
+        })
+        .collect()
+}
+
+/// Makes the key file of a development seal, for the owner only, if it is not there.
+///
+/// # Errors
+/// It cannot be made.
+pub fn make_development_seal(path: &Path) -> Result<(), Problem> {
+    if path.exists() {
+        return Ok(());
+    }
+    let secret = generate_file_seal_secret().map_err(|error| Problem::new(error.to_string()))?;
+    write_file(path, &secret, false)
+}
+
+/// Writes a file for the owner only, whole or not at all.
+///
+/// # Errors
+/// It exists and may not be replaced, or cannot be written.
+pub fn write_file(path: &Path, content: &[u8], replace: bool) -> Result<(), Problem> {
+    let write = || {
+        let mut file = NewFile::create(path, replace)?;
+        file.write_all(content)?;
+        file.finish()
+    };
+    write().map_err(|error: io::Error| {
+        Problem::new(format!("cannot write {}: {error}", path.display()))
+            .remedy("its directory has to be there, writable, and not full")
+    })
+}
+
+/// Closes a store: what is waiting is written, and the lock is let go.
+///
+/// # Errors
+/// The thread that does it could not be started.
+pub async fn close_store(store: Arc<SqliteStore>) -> Result<(), Problem> {
+    off_the_runtime(move || {
+        store.close();
+        Ok(())
+    })
+    .await
+}
+
+/// A refusal of the core in the words of the command line.
+pub fn refusal_problem(refusal: &Refusal) -> Problem {
+    let text = if refusal.detail.is_empty() { refusal.to_string() } else { refusal.detail.clone() };
+    match &refusal.reason {
+        Some(reason) if *reason != text => Problem::new(format!("{text} ({reason})")),
+        _ => Problem::new(text),
+    }
+}
+
+/// An error of the store in the words of the command line. It says itself what to do.
+pub fn store_problem(error: &StoreError) -> Problem {
+    Problem::new(error.to_string())
+}
+
+fn seal_name(seal: &Seal) -> &'static str {
+    match seal {
+        Seal::Passphrase(_) => "passphrase",
+        Seal::DevelopmentFile(_) => "development-file",
+    }
+}
+
+fn read_seal_secret(seal: &Seal, confirm: bool) -> Result<SealSecret, Problem> {
+    match seal {
+        Seal::Passphrase(source) => source.read(confirm).map(SealSecret::Passphrase),
+        Seal::DevelopmentFile(path) => {
+            let failed = |error| {
+                Problem::new(format!("cannot read the seal's key file {}: {error}", path.display()))
+                    .remedy("without this file the store cannot be opened: restore it, or use another seal")
+            };
+            Ok(SealSecret::File(Zeroizing::new(fs::read(path).map_err(failed)?)))
+        }
+    }
+}
+
+async fn open_store(path: &Path, mode: OpenMode) -> Result<SqliteStore, Problem> {
+    let path = path.to_owned();
+    off_the_runtime(move || SqliteStore::open(&path, mode).map_err(|error| store_problem(&error))).await
+}
+
+/// Runs what blocks (disk, argon2id) where it does not hold up requests.
+async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Problem::new(format!("a defect of Claviger, please report it: {error}"))))
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+/// A directory for what is not finished, removed with everything in it.
+struct Nursery(PathBuf);
+
+impl Nursery {
+    fn create(path: &Path) -> Result<Self, Problem> {
+        fs::DirBuilder::new().mode(0o700).create(path).map_err(|error| {
+            Problem::new(format!("cannot make {}: {error}", path.display())).remedy("the data directory has to be writable")
+        })?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for Nursery {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, directory = %self.0.display(), "cannot remove a temporary directory: please remove it");
+        }
+    }
+}
