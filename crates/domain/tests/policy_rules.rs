@@ -215,6 +215,7 @@ fn operators_compare_as_documented() {
         ("kms:Blob", "QmluYXJ5VmFsdWVJbkJhc2U2NA=="),
         ("aws:username", "alice"),
         ("aws:PrincipalTag/star", "a*"),
+        ("aws:PrincipalTag/empty", ""),
         ("aws:v6", "2001:db8:1234:5678::9"),
         ("aws:mapped", "::ffff:203.0.113.7"),
     ]);
@@ -302,6 +303,8 @@ fn operators_compare_as_documented() {
         // A variable without a value equals nothing: "Policy variables with no value".
         (r#"{"StringEquals": {"aws:username": "${aws:PrincipalTag/name}"}}"#, false),
         (r#"{"StringNotEquals": {"aws:username": "${aws:PrincipalTag/name}"}}"#, true),
+        (r#"{"StringEquals": {"aws:username": "alice${aws:PrincipalTag/empty}"}}"#, false),
+        (r#"{"StringEquals": {"aws:username": "${aws:PrincipalTag/empty, 'alice'}"}}"#, true),
     ];
     for (condition, expected) in table {
         assert_eq!(holds(condition, &keys), expected, "{condition}");

@@ -60,7 +60,8 @@ impl Policy {
         document::parse(text, document::PolicyKind::Identity)
     }
 
-    /// Everybody whom the policy names in `Principal` and `NotPrincipal`, repetitions included. The service refuses a key policy that names a principal that does not exist, with [`MalformedPolicy::invalid_principals`].
+    /// Everybody whom the policy names in `Principal` and `NotPrincipal`, repetitions included. The service refuses a
+    /// key policy that names a principal that does not exist, with [`MalformedPolicy::invalid_principals`].
     pub fn named_principals(&self) -> impl Iterator<Item = &PrincipalName> {
         self.statements.iter().flat_map(|statement| statement.principals.names())
     }

@@ -1,7 +1,7 @@
 //! Texts with wildcards: `*` for any run of characters, `?` for exactly one.
 //!
 //! A match never tries the ways to share a text among several `*`: after each `*` the leftmost place that fits is as good as any other.
-//! It costs at most the length of the text times that of the pattern, and the sum of both where no `?` follows a `*`.
+//! Where no `?` follows a `*` it takes time in proportion to text and pattern together.
 
 use std::borrow::Cow;
 
@@ -171,22 +171,59 @@ fn strip_end<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
 
 /// What follows the leftmost place where the segment fits.
 fn skip_past<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
-    // The common case, in linear time.
-    if let [Piece::Text(literal)] = segment {
-        return text.split_once(&**literal).map(|(_, after)| after);
+    // The common cases, without further ado.
+    match segment {
+        [] => return Some(text),
+        [Piece::Text(literal)] => return text.split_once(&**literal).map(|(_, after)| after),
+        _ => {}
+    }
+    // `None` is any character.
+    let mut symbols: Vec<Option<char>> = Vec::new();
+    for piece in segment {
+        match piece {
+            Piece::Text(literal) => symbols.extend(literal.chars().map(Some)),
+            Piece::AnyOne => symbols.push(None),
+            Piece::AnyRun | Piece::Variable(_) => return None,
+        }
     }
     let mut rest = text;
     loop {
-        if let [Piece::Text(literal), ..] = segment {
-            rest = rest.get(rest.find(&**literal)?..)?;
+        let window: Vec<char> = rest.chars().take(STARTS + symbols.len() - 1).collect();
+        let starts = (window.len() + 1).checked_sub(symbols.len()).filter(|starts| *starts > 0)?;
+        if let Some(start) = first_fit(&symbols, &window, starts) {
+            return Some(after_characters(rest, start + symbols.len()));
         }
-        if let Some(after) = strip_start(segment, rest) {
-            return Some(after);
-        }
-        let mut characters = rest.chars();
-        characters.next()?;
-        rest = characters.as_str();
+        rest = after_characters(rest, STARTS);
     }
+}
+
+/// How many places are tried at once.
+const STARTS: usize = 256;
+
+/// The first of at most [`STARTS`] places in the window where all symbols fit. All places are tried side by side, symbol by symbol,
+/// in loops that compile to vector instructions: a policy of 32 KiB against an encryption context of 8 KiB, made to defeat the matcher,
+/// must not occupy the server.
+fn first_fit(symbols: &[Option<char>], window: &[char], starts: usize) -> Option<usize> {
+    let mut fits = [true; STARTS];
+    for (offset, symbol) in symbols.iter().enumerate() {
+        let Some(symbol) = symbol else { continue };
+        for (fits, character) in fits.iter_mut().zip(window.get(offset..)?) {
+            *fits &= character == symbol;
+        }
+        if !fits.iter().take(starts).any(|fits| *fits) {
+            return None;
+        }
+    }
+    fits.iter().take(starts).position(|fits| *fits)
+}
+
+/// The text without its first characters.
+fn after_characters(text: &str, count: usize) -> &str {
+    let mut characters = text.chars();
+    if let Some(last) = count.checked_sub(1) {
+        characters.nth(last);
+    }
+    characters.as_str()
 }
 
 /// A pattern for actions, whose names are compared without regard to case: `kms:*`, `kms:Gen*`, `*`.
@@ -298,6 +335,15 @@ mod tests {
         fn agrees_with_the_definition(pattern in "[aé*?]{0,8}", text in "[aébA]{0,8}") {
             let (p, t): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
             prop_assert_eq!(like(&pattern, &text), like_by_definition(&p, &t));
+        }
+
+        /// Places far apart, on both sides of the blocks in which they are tried.
+        #[test]
+        fn finds_far_places(before in 0..700_usize, after in 0..300_usize, wide in any::<bool>(), hit in any::<bool>()) {
+            let filler = if wide { "é" } else { "b" };
+            let text = format!("{}{}{}", filler.repeat(before), if hit { "axc" } else { "axx" }, filler.repeat(after));
+            prop_assert_eq!(like("*a?c*", &text), hit);
+            prop_assert_eq!(like("*a?c*c*", &text), false);
         }
 
         #[test]
