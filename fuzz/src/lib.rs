@@ -5,4 +5,5 @@
 pub mod ciphertext_envelope;
 pub mod policy_document;
 pub mod replay;
+pub mod request_body;
 pub mod sigv4;

@@ -22,5 +22,5 @@ pub use door::{Door, Peer};
 
 /// Entry points for fuzzing and for the replay of its corpora: the parsers, without a service behind them.
 pub mod fuzz {
-    pub use crate::mapping::read_any_request_body;
+    pub use crate::mapping::read_request_body;
 }

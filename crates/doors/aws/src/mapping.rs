@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::door::Door;
+use crate::door::{Door, unknown_operation};
 use crate::errors::json_error;
 use crate::json::{self, JSON, read, response};
 
@@ -52,7 +52,14 @@ fn write<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
     if size_of::<T>() == 0 { Ok(Bytes::new()) } else { json::write(value) }
 }
 
-/// Reads a body as the request of operation `index` of the table (modulo its length) and throws the result away: for fuzzing.
-pub fn read_any_request_body(index: u8, body: &[u8]) {
-    crate::kms::read_request_body(usize::from(index), body);
+/// Reads a body as the request of the operation that `target` names (`TrentService.Encrypt`, as X-Amz-Target does), and drops it: for fuzzing.
+///
+/// # Errors
+/// What the door would answer to such a body; `UnknownOperation` for other targets.
+pub fn read_request_body(target: &str, body: &[u8]) -> Result<(), Refusal> {
+    match target.split_once('.') {
+        Some(("TrentService", name)) => crate::kms::read_request_body(name, body),
+        Some(("ClavigerAdmin", name)) => crate::admin::read_request_body(name, body),
+        _ => Err(unknown_operation()),
+    }
 }

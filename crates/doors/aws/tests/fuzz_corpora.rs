@@ -5,12 +5,23 @@
 
 #[path = "../../../../fuzz/src/replay.rs"]
 mod replay;
+#[path = "../../../../fuzz/src/request_body.rs"]
+mod request_body;
 #[path = "../../../../fuzz/src/sigv4.rs"]
 mod sigv4;
 
-use std::path::Path;
+use std::path::PathBuf;
+
+fn corpora() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus")
+}
 
 #[test]
 fn sigv4_corpus() {
-    replay::replay(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus"), "sigv4", sigv4::run);
+    replay::replay(&corpora(), "sigv4", sigv4::run);
+}
+
+#[test]
+fn request_body_corpus() {
+    replay::replay(&corpora(), "request_body", request_body::run);
 }

@@ -18,12 +18,13 @@ mod put_user_policy;
 mod update_access_key;
 
 use bytes::Bytes;
-use claviger_domain::Caller;
+use claviger_domain::{Caller, Refusal};
 use claviger_service::Operation;
 use claviger_service::operation::Event;
 
 use crate::door::{Door, unknown_operation};
 use crate::errors::json_error;
+use crate::json;
 use crate::mapping::{Mapping, run};
 
 /// The table: each name with its mapping.
@@ -42,6 +43,14 @@ macro_rules! operations {
             match name {
                 $($name => <$mapping as Mapping>::Operation::EVENT,)*
                 _ => UNKNOWN,
+            }
+        }
+
+        /// Reads a body as the request of the operation of this name, and drops it: for fuzzing.
+        pub(crate) fn read_request_body(name: &str, body: &[u8]) -> Result<(), Refusal> {
+            match name {
+                $($name => json::read(body).and_then(<$mapping>::decode).map(drop),)*
+                _ => Err(unknown_operation()),
             }
         }
     };
