@@ -236,20 +236,17 @@ fn resource_of<'a>(ask: &'a Ask<'_>) -> Option<Resource<'a>> {
 }
 
 fn digests_of(changes: &[Change]) -> Vec<ChangeDigest<'_>> {
-    let digest = |change| match change {
-        &Change::Put { ref record, .. } => Some(ChangeDigest {
-            kind: record.key.kind.as_str(),
-            account: record.key.account,
-            id: &record.key.id,
-            version: record.version,
-            sha256: Some(ChangeDigest::of_sealed(&record.sealed)),
-        }),
-        Change::Delete { key, version } => {
-            Some(ChangeDigest { kind: key.kind.as_str(), account: key.account, id: &key.id, version: *version, sha256: None })
-        }
-        Change::Check { .. } => None,
+    changes.iter().filter_map(digest_of).collect()
+}
+
+fn digest_of(change: &Change) -> Option<ChangeDigest<'_>> {
+    let (version, sha256) = match change {
+        Change::Put { record, .. } => (record.version, Some(ChangeDigest::of_sealed(&record.sealed))),
+        Change::Delete { version, .. } => (*version, None),
+        Change::Check { .. } => return None,
     };
-    changes.iter().filter_map(digest).collect()
+    let key = change.key();
+    Some(ChangeDigest { kind: key.kind.as_str(), account: key.account, id: &key.id, version, sha256 })
 }
 
 fn error_of(refusal: &Refusal) -> EventError<'_> {

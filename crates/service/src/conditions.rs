@@ -49,7 +49,7 @@ impl<O: Operation> Conditions<'_, O> {
     fn kms(&self, name: &str) -> Values<'_> {
         match name {
             "kms:calleraccount" => of_caller(self.caller, name),
-            "kms:requestalias" => self.ask.alias.map_or(Values::Absent, |alias| text(alias.as_str())),
+            "kms:requestalias" => self.ask.alias().map_or(Values::Absent, |alias| text(alias.as_str())),
             _ => self.ask.key.map_or(Values::Absent, |snapshot| of_key(snapshot, name)),
         }
     }

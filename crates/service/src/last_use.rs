@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use claviger_audit::bundle::Bundle;
 use claviger_domain::key::LastUse;
 use claviger_domain::{AccessKeyId, AccountId, Caller, KeyArn, KeyId, KeyReference, Refusal, Region, Timestamp};
-use claviger_store::Commit;
+use claviger_store::{Change, Commit};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -62,6 +62,12 @@ impl LastUses {
 
     fn get(&self, subject: &Subject) -> Option<LastUse> {
         self.parts.get(subject.part())?.lock().get(subject).map(Use::to_last_use)
+    }
+
+    fn forget(&self, subject: &Subject) {
+        if let Some(part) = self.parts.get(subject.part()) {
+            part.lock().remove(subject);
+        }
     }
 
     /// A copy of everything that is not written out.
@@ -155,6 +161,22 @@ impl Service {
         Ok(record.map(|record| record.value.last))
     }
 
+    /// The change that deletes the stored last use of something that is deleted itself, if there is one.
+    pub(crate) async fn delete_last_use(&self, account: AccountId, subject: &str) -> Result<Option<Change>, Refusal> {
+        let record = self.records.get::<LastUseRecord>(account, subject).await?;
+        Ok(record.map(|record| self.records.delete(&record.value, record.version)))
+    }
+
+    /// Forgets the last use of a key that is gone.
+    pub(crate) fn forget_use_of_key(&self, account: AccountId, region: &Region, key: KeyId) {
+        self.last_uses.forget(&Subject::Key(account, region.clone(), key));
+    }
+
+    /// Forgets the last use of an access key that is gone.
+    pub(crate) fn forget_use_of_access_key(&self, account: AccountId, id: &AccessKeyId) {
+        self.last_uses.forget(&Subject::AccessKey(account, id.clone()));
+    }
+
     /// Writes out what is in memory, and up to where in the log that reaches.
     pub(crate) async fn flush_last_uses(&self) -> Result<(), Refusal> {
         let head = self.records.store.log_head(&self.node).await.map_err(store_refusal)?;
@@ -172,7 +194,7 @@ impl Service {
         self.records.store.set_fact(&self.last_uses.fact, &until.to_string()).await.map_err(store_refusal)
     }
 
-    async fn write_out(&self, subject: &Subject, last: &Use) -> Result<claviger_store::Change, Refusal> {
+    async fn write_out(&self, subject: &Subject, last: &Use) -> Result<Change, Refusal> {
         let record = LastUseRecord { account: subject.account(), subject: subject.record_id(), last: last.to_last_use() };
         match self.records.get::<LastUseRecord>(record.account, &record.id()).await? {
             Some(Versioned { version, .. }) => self.records.update(&record, version).await,

@@ -31,37 +31,35 @@ async fn take_up(records: &Records, origin: Origin, node: &Node) -> Result<Verif
         .version(node.account_key_version)
         .ok_or_else(|| Refusal::internal("The account key of the node's signer is missing."))?;
     let signer = records.hsm.open_log_signer(account_key, &node.name, &sealed)?;
-    let verifier_key = VerifierKey::new(origin.clone(), signer.public_key());
-    let log = match records.store.log_head(&node.name).await.map_err(store_refusal)? {
-        Some(head) => Log::resume(&verifier_key, head.size, &head.frontier, &head.checkpoint).map_err(|error| {
-            Refusal::internal(format!(
-                "The audit log of node {} does not fit its signed checkpoint: {error}. Nothing is served. Run 'claviger audit verify'.",
-                node.name
-            ))
-        })?,
-        None => Log::empty(origin),
+    let verifier_key = VerifierKey::new(origin, signer.public_key());
+    let unfit = |what: &str| {
+        Refusal::internal(format!("The audit log of node {} {what}. Nothing is served. Run 'claviger audit verify'.", node.name))
     };
+    // The node's record is the first thing that its log tells of, so a record without a log is one whose log was taken away.
+    let head = records.store.log_head(&node.name).await.map_err(store_refusal)?.ok_or_else(|| unfit("is missing"))?;
+    let log = Log::resume(&verifier_key, head.size, &head.frontier, &head.checkpoint)
+        .map_err(|error| unfit(&format!("does not fit its signed checkpoint: {error}")))?;
     records.store.attach_log(Box::new(LogSequencer::new(node.name.clone(), log, signer)));
     Ok(verifier_key)
 }
 
-/// Stores a new signing key, attaches the empty log, and makes the node's record the first thing that the log tells of.
+/// Makes a signing key, attaches the empty log, and stores the node's record with the log's first entry, which tells of it.
 async fn begin(records: &Records, origin: Origin, name: &str, now: Timestamp) -> Result<VerifierKey, Refusal> {
     let versions = records.existing_account(AccountId::DEPLOYMENT).await?;
     let account_key = versions.current()?;
     let (sealed, public_key) = records.hsm.create_log_signer(account_key, name)?;
+    let verifier_key = VerifierKey::new(origin.clone(), public_key);
     let node = Node {
         name: name.to_owned(),
         created: now,
         account_key_version: account_key.version(),
-        sealed_log_signer: STANDARD.encode(sealed),
-        verifier_key: VerifierKey::new(origin.clone(), public_key).to_string(),
+        sealed_log_signer: STANDARD.encode(&sealed),
+        verifier_key: verifier_key.to_string(),
     };
-    let changes = vec![records.create(&node).await?];
-    records.store.commit(Commit { changes: changes.clone(), entries: Vec::new() }).await.map_err(store_refusal)?;
-    let verifier_key = take_up(records, origin, &node).await?;
+    let signer = records.hsm.open_log_signer(account_key, name, &sealed)?;
+    records.store.attach_log(Box::new(LogSequencer::new(name.to_owned(), Log::empty(origin), signer)));
     let details = json!({"verifierKey": node.verifier_key});
-    write_service_event(records, name, now, "BeginLog", details, &changes, Vec::new()).await?;
+    write_service_event(records, name, now, "BeginLog", details, &[], vec![records.create(&node).await?]).await?;
     Ok(verifier_key)
 }
 

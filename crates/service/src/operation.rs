@@ -9,7 +9,7 @@ use claviger_domain::{AccountId, AliasName, Caller, MaterialId, Permit, Refusal}
 use claviger_store::Change;
 
 use crate::event_parameters::Parameters;
-use crate::resolve::KeyTarget;
+use crate::resolve::{KeyTarget, Named};
 use crate::service::Service;
 use crate::snapshot::KeySnapshot;
 
@@ -95,7 +95,8 @@ pub struct Ask<'a> {
     pub(crate) resource: Cow<'a, str>,
     pub(crate) owner: AccountId,
     pub(crate) key: Option<&'a KeySnapshot>,
-    pub(crate) alias: Option<&'a AliasName>,
+    /// How the request named the key; none when it is not about one.
+    pub(crate) named: Option<&'a Named>,
 }
 
 impl<'a> Ask<'a> {
@@ -107,18 +108,26 @@ impl<'a> Ask<'a> {
             resource: Cow::Borrowed(&snapshot.arn),
             owner: snapshot.key.account,
             key: Some(snapshot),
-            alias: target.alias.as_ref(),
+            named: Some(&target.named),
+        }
+    }
+
+    /// The alias that the request called the key by.
+    pub(crate) fn alias(&self) -> Option<&'a AliasName> {
+        match self.named {
+            Some(Named::Alias(arn)) => Some(&arn.alias),
+            _ => None,
         }
     }
 
     /// An action on something of an account that is not a key: identity policies decide.
     pub(crate) fn resource(action: &'static str, resource: String, owner: AccountId) -> Self {
-        Self { action, resource: Cow::Owned(resource), owner, key: None, alias: None }
+        Self { action, resource: Cow::Owned(resource), owner, key: None, named: None }
     }
 
     /// An action without a resource, in the caller's account.
     pub(crate) fn anything(action: &'static str, caller: &Caller) -> Self {
-        Self { action, resource: Cow::Borrowed("*"), owner: caller.identity.account, key: None, alias: None }
+        Self { action, resource: Cow::Borrowed("*"), owner: caller.identity.account, key: None, named: None }
     }
 }
 

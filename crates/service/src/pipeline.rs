@@ -1,14 +1,16 @@
 //! The way of a request: resolve, authorise, execute, commit with its audit entry, answer.
 
-use claviger_domain::policy::{Demand, authorize};
+use std::sync::Arc;
+
+use claviger_domain::policy::{Demand, Denial, authorize};
 use claviger_domain::{Caller, Kind, Permit, Refusal};
-use claviger_store::{Change, Commit, RecordKey, Shard, StoreError};
+use claviger_store::{Commit, RecordKey, Shard, StoreError};
 
 use crate::audit_trail::{Decision, Outcome, event_of, refusal_event};
 use crate::conditions::Conditions;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::records::store_refusal;
-use crate::resolve::cache_id;
+use crate::resolve::{Named, cache_id, hidden, hidden_by_ciphertext};
 use crate::service::Service;
 
 /// How often an operation is tried again when others change the same records at the same time.
@@ -103,7 +105,7 @@ impl Service {
             let conditions = Conditions { caller, operation, target, ask };
             match authorize(&caller.identity, &demand, &conditions) {
                 Ok(permit) => permits.push(permit),
-                Err(denial) => return Err(Refusal::new(Kind::AccessDenied, denial.message).with_reason(denial.reason)),
+                Err(denial) => return Err(denied(caller, ask, denial)),
             }
         }
         Ok(permits)
@@ -153,20 +155,32 @@ impl Service {
 
     /// Commits, and makes this node's caches know of it before anybody is told.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        let changed: Vec<RecordKey> = commit.changes.iter().filter_map(changed_record).cloned().collect();
-        let committed = self.records.store.commit(commit).await?;
-        self.freshness.committed(&committed.epochs);
-        for record in &changed {
-            self.caches.evict(Shard::of(record), record.kind, &cache_id(record.account, &record.id));
+        if commit.changes.is_empty() {
+            return self.records.store.commit(commit).await.map(drop);
         }
-        Ok(())
+        let changed: Vec<RecordKey> =
+            commit.changes.iter().filter(|change| change.writes()).map(|change| change.key().clone()).collect();
+        let (store, freshness, caches) = (Arc::clone(&self.records.store), Arc::clone(&self.freshness), Arc::clone(&self.caches));
+        // A task of its own: when the client goes away this future is dropped, but a change that was made must still reach the caches.
+        let settled = tokio::spawn(async move {
+            let committed = store.commit(commit).await?;
+            freshness.committed(&committed.epochs);
+            for record in &changed {
+                caches.evict(Shard::of(record), record.kind, &cache_id(record.account, &record.id));
+            }
+            Ok(())
+        });
+        settled.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the commit was interrupted".to_owned())))
     }
 }
 
-fn changed_record(change: &Change) -> Option<&RecordKey> {
-    match change {
-        Change::Put { record, .. } => Some(&record.key),
-        Change::Delete { key, .. } => Some(key),
-        Change::Check { .. } => None,
-    }
+/// What the caller is told of a denial: nothing that the request did not name itself when the key is another account's.
+fn denied(caller: &Caller, ask: &Ask<'_>, denial: Denial) -> Refusal {
+    let foreign = ask.owner != caller.identity.account;
+    let refusal = match ask.named {
+        Some(Named::Ciphertext) if foreign => hidden_by_ciphertext(),
+        Some(Named::Alias(arn)) if foreign => hidden(caller, ask.action, &arn.to_string()),
+        _ => Refusal::new(Kind::AccessDenied, denial.message),
+    };
+    refusal.with_reason(denial.reason)
 }

@@ -236,12 +236,6 @@ impl Records {
         self.open_all(&records).await
     }
 
-    /// Reads and opens the records whose time has come.
-    pub(crate) async fn due<T: Stored>(&self, until: Timestamp, limit: usize) -> Result<Vec<Versioned<T>>, Refusal> {
-        let records = self.store.due(T::KIND, until, limit).await.map_err(store_refusal)?;
-        self.open_all(&records).await
-    }
-
     async fn open_all<T: Stored>(&self, records: &[Record]) -> Result<Vec<Versioned<T>>, Refusal> {
         let mut opened = Vec::with_capacity(records.len());
         for record in records {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use claviger_domain::identity::{AccessKey, User};
 use claviger_domain::key::{Alias, Key};
+use claviger_domain::policy::Denial;
 use claviger_domain::{
-    AccountId, AliasArn, AliasName, Caller, Identity, KeyArn, KeyId, KeyReference, Principal, Refusal, Region,
+    AccountId, AliasArn, AliasName, Caller, Identity, KeyArn, KeyId, KeyReference, Kind, Principal, Refusal, Region,
 };
 use claviger_store::{RecordKey, RecordKind, Shard};
 
@@ -14,67 +15,72 @@ use crate::records::{Versioned, alias_record_id, key_record_id};
 use crate::service::Service;
 use crate::snapshot::{Credential, KeySnapshot};
 
-/// A key that a request is about, and the alias that the request called it by.
+/// A key that a request is about, and how the request named it.
 #[derive(Clone)]
 pub struct KeyTarget {
     pub(crate) snapshot: Arc<KeySnapshot>,
-    pub(crate) alias: Option<AliasName>,
+    pub(crate) named: Named,
+}
+
+/// How a request named a key. Nothing that a caller of another account is told may go beyond it.
+#[derive(Clone)]
+pub(crate) enum Named {
+    /// By its id or ARN.
+    Key,
+    /// By an alias or an alias's ARN.
+    Alias(AliasArn),
+    /// By a ciphertext that it made.
+    Ciphertext,
 }
 
 impl Service {
-    /// The key that a request names, in any of the four ways.
-    pub(crate) async fn resolve_key(&self, caller: &Caller, reference: &KeyReference) -> Result<KeyTarget, Refusal> {
-        match reference {
-            KeyReference::Id(id) => self.resolve_own(caller, *id).await,
-            KeyReference::Arn(arn) => self.resolve_arn(caller, arn).await,
-            KeyReference::Alias(alias) => {
-                let arn =
-                    AliasArn { region: caller.request.region.clone(), account: caller.identity.account, alias: alias.clone() };
-                self.resolve_alias(caller, &arn).await
-            }
-            KeyReference::AliasArn(arn) => self.resolve_alias(caller, arn).await,
-        }
-    }
-
-    async fn resolve_own(&self, caller: &Caller, id: KeyId) -> Result<KeyTarget, Refusal> {
+    /// The key that a request names, in any of the four ways, for an action on it.
+    pub(crate) async fn resolve_key(
+        &self,
+        caller: &Caller,
+        reference: &KeyReference,
+        action: &'static str,
+    ) -> Result<KeyTarget, Refusal> {
         let (account, region) = (caller.identity.account, &caller.request.region);
-        match self.key(account, region, id).await? {
-            Some(snapshot) => Ok(KeyTarget { snapshot, alias: None }),
-            None => Err(key_not_found(&KeyArn { region: region.clone(), account, key: id })),
+        match reference {
+            KeyReference::Id(id) => {
+                let arn = KeyArn { region: region.clone(), account, key: *id };
+                self.resolve_arn(caller, &arn, action).await
+            }
+            KeyReference::Arn(arn) => self.resolve_arn(caller, arn, action).await,
+            KeyReference::Alias(alias) => {
+                let arn = AliasArn { region: region.clone(), account, alias: alias.clone() };
+                self.resolve_alias(caller, arn, action).await
+            }
+            KeyReference::AliasArn(arn) => self.resolve_alias(caller, arn.clone(), action).await,
         }
     }
 
-    async fn resolve_arn(&self, caller: &Caller, arn: &KeyArn) -> Result<KeyTarget, Refusal> {
+    async fn resolve_arn(&self, caller: &Caller, arn: &KeyArn, action: &'static str) -> Result<KeyTarget, Refusal> {
         check_region(caller, &arn.region)?;
         match self.key(arn.account, &arn.region, arn.key).await? {
-            Some(snapshot) => Ok(KeyTarget { snapshot, alias: None }),
-            None => Err(self.missing(caller, arn.account, key_not_found(arn))),
+            Some(snapshot) => Ok(KeyTarget { snapshot, named: Named::Key }),
+            None if arn.account == caller.identity.account => Err(key_not_found(arn)),
+            None => Err(hidden(caller, action, &arn.to_string())),
         }
     }
 
-    async fn resolve_alias(&self, caller: &Caller, arn: &AliasArn) -> Result<KeyTarget, Refusal> {
+    async fn resolve_alias(&self, caller: &Caller, arn: AliasArn, action: &'static str) -> Result<KeyTarget, Refusal> {
         check_region(caller, &arn.region)?;
         let own = arn.account == caller.identity.account;
         let mut alias = self.alias(arn.account, &arn.region, &arn.alias).await?;
         if alias.is_none() && own && arn.alias.is_reserved() {
             alias = self.create_service_managed_key(caller, &arn.alias).await?;
         }
-        let Some(alias) = alias else { return Err(self.missing(caller, arn.account, alias_not_found(arn))) };
-        match self.key(arn.account, &arn.region, alias.target).await? {
-            Some(snapshot) => Ok(KeyTarget { snapshot, alias: Some(arn.alias.clone()) }),
-            None => Err(self.missing(caller, arn.account, alias_not_found(arn))),
+        let snapshot = match alias {
+            Some(alias) => self.key(arn.account, &arn.region, alias.target).await?,
+            None => None,
+        };
+        match snapshot {
+            Some(snapshot) => Ok(KeyTarget { snapshot, named: Named::Alias(arn) }),
+            None if own => Err(alias_not_found(&arn)),
+            None => Err(hidden(caller, action, &arn.to_string())),
         }
-    }
-
-    /// Another account's caller must not learn what exists there: what is missing looks like what is forbidden.
-    fn missing(&self, caller: &Caller, owner: AccountId, refusal: Refusal) -> Refusal {
-        if owner == caller.identity.account {
-            return refusal;
-        }
-        let detail = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not \
-                      allowed to access.";
-        Refusal::new(claviger_domain::Kind::AccessDenied, detail)
-            .with_reason("the named resource of the other account does not exist")
     }
 
     /// A key by its id, from the cache or the store.
@@ -192,6 +198,28 @@ pub(crate) fn cache_id(account: AccountId, record_id: &str) -> String {
 /// A resource of another Region is not served in this one, as in AWS.
 fn check_region(caller: &Caller, region: &Region) -> Result<(), Refusal> {
     if *region == caller.request.region { Ok(()) } else { Err(Refusal::not_found(format!("Invalid arn {region}"))) }
+}
+
+/// What the caller is told of a key of another account that is missing or closed: the same in both cases.
+pub(crate) fn hidden(caller: &Caller, action: &str, named: &str) -> Refusal {
+    let denial = Denial::of_unknown_key(&caller.identity, action, named);
+    Refusal::new(Kind::AccessDenied, denial.message).with_reason(denial.reason)
+}
+
+/// What the caller is told of a ciphertext whose key is missing, or is another account's and closed: the same in both cases.
+pub(crate) fn hidden_by_ciphertext() -> Refusal {
+    let detail = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not \
+                  allowed to access.";
+    Refusal::new(Kind::AccessDenied, detail).with_reason("the key that the ciphertext names does not exist")
+}
+
+/// Refuses a key of another account, whether it exists or not, where only the caller's own will do.
+pub(crate) fn must_be_own(reference: &KeyReference, caller: &Caller) -> Result<(), Refusal> {
+    match reference {
+        KeyReference::Arn(arn) if arn.account != caller.identity.account => Err(key_not_found(arn)),
+        KeyReference::AliasArn(arn) if arn.account != caller.identity.account => Err(alias_not_found(arn)),
+        _ => Ok(()),
+    }
 }
 
 /// A key of the caller's own account that is not there.

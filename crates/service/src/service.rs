@@ -46,8 +46,8 @@ pub struct Service {
     pub(crate) deployment: Uuid,
     pub(crate) records: Records,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) freshness: Freshness,
-    pub(crate) caches: Caches,
+    pub(crate) freshness: Arc<Freshness>,
+    pub(crate) caches: Arc<Caches>,
     pub(crate) policies: Policies,
     pub(crate) last_uses: LastUses,
     pub(crate) started: Timestamp,
@@ -128,8 +128,8 @@ impl Service {
         let epochs = store.epochs().await.map_err(store_refusal)?;
         let service = Self {
             deployment,
-            freshness: Freshness::new(&epochs, polled_at, settings.lease),
-            caches: Caches::new(settings.cached_keys),
+            freshness: Arc::new(Freshness::new(&epochs, polled_at, settings.lease)),
+            caches: Arc::new(Caches::new(settings.cached_keys)),
             policies: Policies::new(),
             last_uses: LastUses::new(&settings.node),
             started: clock.now(),

@@ -141,7 +141,7 @@ impl Service {
                             }
                         }
                         Err(damage) => {
-                            report.findings.push(format!("the log of node {node} is damaged at entry {}: {damage}", bundle.first))
+                            report.findings.push(format!("the log of node {node} is damaged at entry {}: {damage}", bundle.first));
                         }
                     }
                 }
@@ -159,8 +159,8 @@ fn note_changes(node: &str, entry: &[u8], told: &mut HashMap<RecordKey, Told>) {
         let at = entry.claviger.time_ms;
         let new = Told { version: change.version, sha256: change.sha256, node: node.to_owned(), at };
         match told.get(&key) {
-            // Within a log the order of the entries decides; between logs, the time.
-            Some(known) if known.node != new.node && known.at > new.at => {}
+            // Within a log the order of the entries decides; between logs the time, and within a millisecond the version.
+            Some(known) if known.node != new.node && (known.at, known.version) > (new.at, new.version) => {}
             _ => {
                 told.insert(key, new);
             }

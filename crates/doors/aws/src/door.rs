@@ -72,7 +72,7 @@ impl Door {
         let protocol = protocol_of(&parts);
         let caller = match self.identify(&parts, &body, &protocol, &mut request).await {
             Ok(caller) => caller,
-            Err(refusal) => return self.refuse(&protocol, &request, refusal),
+            Err(refusal) => return self.refuse(&protocol, &request, &refusal),
         };
         match protocol {
             Protocol::Kms(name) => kms::dispatch(self, name, caller, &body).await,
@@ -81,7 +81,7 @@ impl Door {
             Protocol::Unknown => {
                 let refusal = unknown_operation();
                 let refusal = self.record(&request, Some(&caller), None, event_of(&protocol), refusal).await;
-                self.refuse(&protocol, &request, refusal)
+                self.refuse(&protocol, &request, &refusal)
             }
         }
     }
@@ -155,11 +155,11 @@ impl Door {
         }
     }
 
-    fn refuse(&self, protocol: &Protocol<'_>, request: &Request, refusal: Refusal) -> http::Response<Bytes> {
-        self.meters.refused_before_operation(&refusal);
+    fn refuse(&self, protocol: &Protocol<'_>, request: &Request, refusal: &Refusal) -> http::Response<Bytes> {
+        self.meters.refused_before_operation(refusal);
         match protocol {
-            Protocol::Sts => xml_error(&refusal, request.id),
-            Protocol::Kms(_) | Protocol::Admin(_) | Protocol::Unknown => json_error(&refusal, request.id),
+            Protocol::Sts => xml_error(refusal, request.id),
+            Protocol::Kms(_) | Protocol::Admin(_) | Protocol::Unknown => json_error(refusal, request.id),
         }
     }
 }

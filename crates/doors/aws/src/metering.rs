@@ -34,7 +34,7 @@ impl Meters {
         match refusal {
             None => meter.succeeded.increment(1),
             Some(refusal) => {
-                counter!(REQUESTS, "door" => DOOR, "operation" => operation, "outcome" => refusal.kind.name()).increment(1)
+                counter!(REQUESTS, "door" => DOOR, "operation" => operation, "outcome" => refusal.kind.name()).increment(1);
             }
         }
     }

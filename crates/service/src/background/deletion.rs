@@ -6,7 +6,7 @@ use claviger_store::Commit;
 use serde_json::json;
 
 use crate::audit_trail::{ServiceAct, service_event};
-use crate::records::{LastUseRecord, alias_record_id, key_record_id, store_refusal};
+use crate::records::{alias_record_id, key_record_id, store_refusal};
 use crate::service::Service;
 
 impl Service {
@@ -17,9 +17,7 @@ impl Service {
                 changes.push(self.records.delete(&found.value, found.version));
             }
         }
-        if let Some(last_use) = self.records.get::<LastUseRecord>(key.account, &key_record_id(&key.region, key.id)).await? {
-            changes.push(self.records.delete(&last_use.value, last_use.version));
-        }
+        changes.extend(self.delete_last_use(key.account, &key_record_id(&key.region, key.id)).await?);
         let arn = key.arn().to_string();
         let act = ServiceAct {
             name: "DeleteKey",
@@ -32,6 +30,8 @@ impl Service {
             request_id: None,
         };
         let entry = service_event(&self.node, &act)?;
-        self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)
+        self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)?;
+        self.forget_use_of_key(key.account, &key.region, key.id);
+        Ok(())
     }
 }

@@ -4,14 +4,16 @@ mod deletion;
 mod gauges;
 mod rotation;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_domain::Refusal;
 use claviger_domain::key::{Key, KeyState};
+use claviger_domain::{Refusal, Timestamp};
+use claviger_store::{Record, RecordKind};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::records::Versioned;
+use crate::records::{Versioned, describe, store_refusal};
 use crate::service::Service;
 
 /// How often the epochs of all shards are read. Source: design, "Lease".
@@ -52,25 +54,32 @@ impl Service {
     pub async fn run_due_work(&self) -> Result<usize, Refusal> {
         let now = self.clock.now();
         let mut handled = 0;
+        let mut failed = HashSet::new();
         loop {
-            let keys = self.records.due::<Key>(now, DUE_COUNT).await?;
-            let count = keys.len();
-            let mut failed = 0;
-            for Versioned { value, version } in keys {
-                let arn = value.arn();
-                let done = match value.state {
-                    KeyState::PendingDeletion { .. } => self.delete_due_key(&value, version, now).await,
-                    KeyState::Enabled | KeyState::Disabled => self.rotate_due_key(value, version, now).await,
-                };
-                if let Err(refusal) = done {
-                    failed += 1;
-                    tracing::error!(key = %arn, %refusal, "a key whose time had come could not be handled; it will be tried again");
+            // Those that failed are still the longest due: look past them.
+            let records = self.records.store.due(RecordKind::Key, now, DUE_COUNT + failed.len()).await.map_err(store_refusal)?;
+            let mut found_new = false;
+            for record in records.iter().filter(|record| !failed.contains(&record.key)).cloned().collect::<Vec<_>>() {
+                found_new = true;
+                match self.handle_due_key(&record, now).await {
+                    Ok(()) => handled += 1,
+                    Err(refusal) => {
+                        tracing::error!(key = %describe(&record.key), %refusal, "a key whose time had come could not be handled; it will be tried again");
+                        failed.insert(record.key);
+                    }
                 }
             }
-            handled += count - failed;
-            if count < DUE_COUNT || failed > 0 {
+            if !found_new {
                 return Ok(handled);
             }
+        }
+    }
+
+    async fn handle_due_key(&self, record: &Record, now: Timestamp) -> Result<(), Refusal> {
+        let Versioned { value, version } = self.records.open::<Key>(record).await?;
+        match value.state {
+            KeyState::PendingDeletion { .. } => self.delete_due_key(&value, version, now).await,
+            KeyState::Enabled | KeyState::Disabled => self.rotate_due_key(value, version, now).await,
         }
     }
 

@@ -14,7 +14,32 @@ macro_rules! about_one_key {
             service: &$crate::Service,
             caller: &claviger_domain::Caller,
         ) -> Result<Self::Target, claviger_domain::Refusal> {
-            service.resolve_key(caller, &self.key).await
+            service.resolve_key(caller, &self.key, $action).await
+        }
+
+        fn demands<'a>(
+            &'a self,
+            _caller: &'a claviger_domain::Caller,
+            target: &'a Self::Target,
+        ) -> Vec<$crate::operation::Ask<'a>> {
+            vec![$crate::operation::Ask::key($action, target)]
+        }
+    };
+}
+
+/// Declares that an operation is about the one key that its field `key` names, which must be of the caller's own account, and needs one
+/// action on it. Source: AWS KMS API Reference, "Cross-account use: No" of each operation.
+macro_rules! about_one_own_key {
+    ($action:literal) => {
+        type Target = $crate::resolve::KeyTarget;
+
+        async fn resolve(
+            &self,
+            service: &$crate::Service,
+            caller: &claviger_domain::Caller,
+        ) -> Result<Self::Target, claviger_domain::Refusal> {
+            $crate::resolve::must_be_own(&self.key, caller)?;
+            service.resolve_key(caller, &self.key, $action).await
         }
 
         fn demands<'a>(
@@ -46,4 +71,4 @@ macro_rules! about_the_account {
     };
 }
 
-pub(crate) use {about_one_key, about_the_account};
+pub(crate) use {about_one_key, about_one_own_key, about_the_account};

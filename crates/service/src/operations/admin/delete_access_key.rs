@@ -31,7 +31,10 @@ impl Operation for DeleteAccessKey {
             return Err(Refusal::conflict("An access key cannot delete itself. Use another one for this request."));
         }
         let key = service.existing_access_key(*account, &self.id).await?;
-        Ok(Effect::change((), vec![service.records.delete(&key.value, key.version)]))
+        let mut changes = vec![service.records.delete(&key.value, key.version)];
+        changes.extend(service.delete_last_use(*account, self.id.as_str()).await?);
+        service.forget_use_of_access_key(*account, &self.id);
+        Ok(Effect::change((), changes))
     }
 
     fn parameters(&self) -> Parameters<'_> {

@@ -5,7 +5,7 @@ use claviger_domain::{Caller, KeyReference, Refusal};
 
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -18,7 +18,7 @@ pub struct CancelKeyDeletion {
 impl Operation for CancelKeyDeletion {
     const EVENT: Event = Event::kms("CancelKeyDeletion");
     type Output = String;
-    about_one_key!("kms:CancelKeyDeletion");
+    about_one_own_key!("kms:CancelKeyDeletion");
 
     async fn execute(
         &self,

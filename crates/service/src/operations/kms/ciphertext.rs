@@ -1,11 +1,11 @@
 //! From a ciphertext to the key that made it.
 
 use claviger_domain::key::Key;
-use claviger_domain::{Caller, KeyId, KeyReference, Kind, Refusal};
+use claviger_domain::{Caller, KeyId, KeyReference, Refusal};
 use claviger_hsm::Envelope;
 
 use crate::records::key_record_id;
-use crate::resolve::KeyTarget;
+use crate::resolve::{KeyTarget, Named, hidden_by_ciphertext};
 use crate::service::Service;
 
 impl Service {
@@ -15,15 +15,16 @@ impl Service {
         caller: &Caller,
         named: Option<&KeyReference>,
         ciphertext: &[u8],
+        action: &'static str,
     ) -> Result<KeyTarget, Refusal> {
         if let Some(reference) = named {
-            return self.resolve_key(caller, reference).await;
+            return self.resolve_key(caller, reference, action).await;
         }
         let envelope = Envelope::parse(ciphertext).ok_or_else(Refusal::invalid_ciphertext)?;
         let id = KeyId::single_region(envelope.key());
         let region = &caller.request.region;
         if let Some(snapshot) = self.key(caller.identity.account, region, id).await? {
-            return Ok(KeyTarget { snapshot, alias: None });
+            return Ok(KeyTarget { snapshot, named: Named::Ciphertext });
         }
         // A key of another account: the ciphertext does not say which.
         let owner = self.records.find::<Key>(&key_record_id(region, id)).await?.map(|found| found.value.account);
@@ -31,13 +32,7 @@ impl Service {
             Some(owner) => self.key(owner, region, id).await?,
             None => None,
         };
-        snapshot.map(|snapshot| KeyTarget { snapshot, alias: None }).ok_or_else(|| {
-            Refusal::new(
-                Kind::AccessDenied,
-                "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not \
-                 allowed to access.",
-            )
-        })
+        snapshot.map(|snapshot| KeyTarget { snapshot, named: Named::Ciphertext }).ok_or_else(hidden_by_ciphertext)
     }
 }
 

@@ -5,7 +5,7 @@ use claviger_domain::{AliasArn, AliasName, Caller, KeyReference, Refusal};
 
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
-use crate::resolve::KeyTarget;
+use crate::resolve::{KeyTarget, must_be_own};
 use crate::service::Service;
 
 /// The request.
@@ -26,9 +26,8 @@ impl Operation for CreateAlias {
 
     async fn resolve(&self, service: &Service, caller: &Caller) -> Result<KeyTarget, Refusal> {
         check_not_reserved(&self.alias)?;
-        let target = service.resolve_key(caller, &self.key).await?;
-        check_own(&target, caller)?;
-        Ok(target)
+        must_be_own(&self.key, caller)?;
+        service.resolve_key(caller, &self.key, "kms:CreateAlias").await
     }
 
     fn demands<'a>(&'a self, caller: &'a Caller, target: &'a KeyTarget) -> Vec<Ask<'a>> {
@@ -86,14 +85,6 @@ pub(crate) fn ask_alias<'a>(action: &'static str, arn: &AliasArn) -> Ask<'a> {
 /// Names that begin with `alias/aws/` are the service's own.
 pub(crate) fn check_not_reserved(alias: &AliasName) -> Result<(), Refusal> {
     if alias.is_reserved() { Err(Refusal::reserved("")) } else { Ok(()) }
-}
-
-/// An alias and its key are of one account.
-pub(crate) fn check_own(target: &KeyTarget, caller: &Caller) -> Result<(), Refusal> {
-    if target.snapshot.key.account == caller.identity.account {
-        return Ok(());
-    }
-    Err(Refusal::not_found(format!("Key '{}' does not exist", target.snapshot.arn)))
 }
 
 /// A key has room for another alias.

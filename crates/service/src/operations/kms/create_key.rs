@@ -72,10 +72,15 @@ impl Operation for CreateKey {
         check_tags(&self.tags)?;
         let id = KeyId::single_region(uuid::Uuid::new_v4());
         let region = caller.request.region.clone();
-        let policy = self.policy.clone().unwrap_or_else(|| default_key_policy(account));
-        let arn = KeyArn { region: region.clone(), account, key: id };
-        let check = PolicyCheck { policy: &policy, arn: &arn, bypass_lockout_check: self.bypass_lockout_check };
-        check.run(service, caller).await?;
+        let policy = match &self.policy {
+            Some(policy) => {
+                let arn = KeyArn { region: region.clone(), account, key: id };
+                let check = PolicyCheck { policy, arn: &arn, bypass_lockout_check: self.bypass_lockout_check };
+                check.run(service, caller).await?;
+                policy.clone()
+            }
+            None => default_key_policy(account),
+        };
         let mut key = Key {
             id,
             region,

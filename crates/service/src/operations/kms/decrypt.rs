@@ -48,7 +48,7 @@ impl Operation for Decrypt {
     type Output = Decrypted;
 
     async fn resolve(&self, service: &Service, caller: &Caller) -> Result<KeyTarget, Refusal> {
-        service.resolve_ciphertext_key(caller, self.key.as_ref(), &self.ciphertext).await
+        service.resolve_ciphertext_key(caller, self.key.as_ref(), &self.ciphertext, "kms:Decrypt").await
     }
 
     fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a KeyTarget) -> Vec<Ask<'a>> {

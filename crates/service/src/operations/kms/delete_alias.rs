@@ -31,7 +31,7 @@ impl Operation for DeleteAlias {
         check_not_reserved(&self.alias)?;
         let arn = alias_arn(caller, &self.alias);
         let alias = service.stored_alias(&arn).await?.ok_or_else(|| alias_not_found(&arn))?;
-        let key = service.resolve_key(caller, &KeyReference::Id(alias.value.target)).await?;
+        let key = service.resolve_key(caller, &KeyReference::Id(alias.value.target), "kms:DeleteAlias").await?;
         Ok(AliasAndKey { alias, key })
     }
 

@@ -4,7 +4,7 @@ use claviger_domain::{Caller, KeyReference, Refusal};
 
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -17,7 +17,7 @@ pub struct DisableKeyRotation {
 impl Operation for DisableKeyRotation {
     const EVENT: Event = Event::kms("DisableKeyRotation");
     type Output = ();
-    about_one_key!("kms:DisableKeyRotation");
+    about_one_own_key!("kms:DisableKeyRotation");
 
     async fn execute(
         &self,

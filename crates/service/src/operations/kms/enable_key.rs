@@ -5,7 +5,7 @@ use claviger_domain::{Caller, KeyReference, Refusal};
 
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -18,7 +18,7 @@ pub struct EnableKey {
 impl Operation for EnableKey {
     const EVENT: Event = Event::kms("EnableKey");
     type Output = ();
-    about_one_key!("kms:EnableKey");
+    about_one_own_key!("kms:EnableKey");
 
     async fn execute(
         &self,

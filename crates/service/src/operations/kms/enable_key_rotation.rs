@@ -7,7 +7,7 @@ use claviger_domain::{Caller, KeyReference, Refusal};
 use crate::conditions::owned;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -22,7 +22,7 @@ pub struct EnableKeyRotation {
 impl Operation for EnableKeyRotation {
     const EVENT: Event = Event::kms("EnableKeyRotation");
     type Output = ();
-    about_one_key!("kms:EnableKeyRotation");
+    about_one_own_key!("kms:EnableKeyRotation");
 
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
         match key {

@@ -5,7 +5,7 @@ use claviger_domain::{Caller, KeyReference, Refusal, Timestamp};
 
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -28,7 +28,7 @@ pub struct KeyLastUsage {
 impl Operation for GetKeyLastUsage {
     const EVENT: Event = Event::kms_read("GetKeyLastUsage");
     type Output = KeyLastUsage;
-    about_one_key!("kms:GetKeyLastUsage");
+    about_one_own_key!("kms:GetKeyLastUsage");
 
     async fn execute(
         &self,

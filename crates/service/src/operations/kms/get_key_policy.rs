@@ -5,7 +5,7 @@ use claviger_domain::{Caller, KeyReference, Refusal};
 use super::list_key_policies::DEFAULT;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -20,7 +20,7 @@ pub struct GetKeyPolicy {
 impl Operation for GetKeyPolicy {
     const EVENT: Event = Event::kms_read("GetKeyPolicy");
     type Output = String;
-    about_one_key!("kms:GetKeyPolicy");
+    about_one_own_key!("kms:GetKeyPolicy");
 
     async fn execute(
         &self,

@@ -8,7 +8,7 @@ use crate::event_parameters::Parameters;
 use crate::marker::{self, Page};
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::records::alias_record_id;
-use crate::resolve::KeyTarget;
+use crate::resolve::{KeyTarget, must_be_own};
 use crate::service::Service;
 
 /// The request.
@@ -28,7 +28,10 @@ impl Operation for ListAliases {
 
     async fn resolve(&self, service: &Service, caller: &Caller) -> Result<Option<KeyTarget>, Refusal> {
         match &self.key {
-            Some(key) => service.resolve_key(caller, key).await.map(Some),
+            Some(key) => {
+                must_be_own(key, caller)?;
+                service.resolve_key(caller, key, "kms:ListAliases").await.map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -47,9 +50,6 @@ impl Operation for ListAliases {
     ) -> Result<Effect<Page<Alias>>, Refusal> {
         let (account, region) = (caller.identity.account, &caller.request.region);
         let of = target.as_ref().map(|target| &target.snapshot);
-        if of.is_some_and(|snapshot| snapshot.key.account != account) {
-            return Err(Refusal::not_found("The key belongs to another account; its aliases are not listed in this one."));
-        }
         let list = format!("aliases/{account}/{region}/{}", of.map_or("", |snapshot| &snapshot.arn));
         let after = self.marker.as_deref().map(|marker| marker::open(service.hsm(), &list, marker)).transpose()?;
         let aliases = match of {

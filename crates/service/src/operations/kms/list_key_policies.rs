@@ -5,7 +5,7 @@ use claviger_domain::{Caller, KeyReference, Refusal};
 use crate::event_parameters::Parameters;
 use crate::marker::{self, Page};
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -25,7 +25,7 @@ pub(crate) const DEFAULT: &str = "default";
 impl Operation for ListKeyPolicies {
     const EVENT: Event = Event::kms_read("ListKeyPolicies");
     type Output = Page<&'static str>;
-    about_one_key!("kms:ListKeyPolicies");
+    about_one_own_key!("kms:ListKeyPolicies");
 
     async fn execute(
         &self,

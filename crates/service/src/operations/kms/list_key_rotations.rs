@@ -6,7 +6,7 @@ use claviger_domain::{Caller, KeyReference, MaterialId, Refusal, Timestamp};
 use crate::event_parameters::Parameters;
 use crate::marker::{self, Page};
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -43,7 +43,7 @@ pub struct ListedMaterial {
 impl Operation for ListKeyRotations {
     const EVENT: Event = Event::kms_read("ListKeyRotations");
     type Output = KeyRotations;
-    about_one_key!("kms:ListKeyRotations");
+    about_one_own_key!("kms:ListKeyRotations");
 
     async fn execute(
         &self,

@@ -5,7 +5,7 @@ use claviger_domain::{Caller, KeyReference, Refusal};
 use crate::event_parameters::Parameters;
 use crate::marker::{self, Page};
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -22,7 +22,7 @@ pub struct ListResourceTags {
 impl Operation for ListResourceTags {
     const EVENT: Event = Event::kms_read("ListResourceTags");
     type Output = Page<(String, String)>;
-    about_one_key!("kms:ListResourceTags");
+    about_one_own_key!("kms:ListResourceTags");
 
     async fn execute(
         &self,

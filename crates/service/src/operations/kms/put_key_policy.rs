@@ -8,7 +8,7 @@ use super::policy_check::PolicyCheck;
 use crate::conditions::text;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -27,7 +27,7 @@ pub struct PutKeyPolicy {
 impl Operation for PutKeyPolicy {
     const EVENT: Event = Event::kms("PutKeyPolicy");
     type Output = ();
-    about_one_key!("kms:PutKeyPolicy");
+    about_one_own_key!("kms:PutKeyPolicy");
 
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
         match key {

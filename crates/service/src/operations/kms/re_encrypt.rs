@@ -67,8 +67,8 @@ impl Operation for ReEncrypt {
     type Output = ReEncrypted;
 
     async fn resolve(&self, service: &Service, caller: &Caller) -> Result<SourceAndDestination, Refusal> {
-        let source = service.resolve_ciphertext_key(caller, self.source.as_ref(), &self.ciphertext).await?;
-        let destination = service.resolve_key(caller, &self.destination).await?;
+        let source = service.resolve_ciphertext_key(caller, self.source.as_ref(), &self.ciphertext, "kms:ReEncryptFrom").await?;
+        let destination = service.resolve_key(caller, &self.destination, "kms:ReEncryptTo").await?;
         Ok(SourceAndDestination { source, destination })
     }
 

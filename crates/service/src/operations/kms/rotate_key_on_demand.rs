@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -24,7 +24,7 @@ const AFTER_AUTOMATIC_MS: i64 = 20 * 60 * 1000;
 impl Operation for RotateKeyOnDemand {
     const EVENT: Event = Event::kms("RotateKeyOnDemand");
     type Output = String;
-    about_one_key!("kms:RotateKeyOnDemand");
+    about_one_own_key!("kms:RotateKeyOnDemand");
 
     async fn execute(
         &self,

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::conditions::owned;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -34,7 +34,7 @@ pub struct ScheduledDeletion {
 impl Operation for ScheduleKeyDeletion {
     const EVENT: Event = Event::kms("ScheduleKeyDeletion");
     type Output = ScheduledDeletion;
-    about_one_key!("kms:ScheduleKeyDeletion");
+    about_one_own_key!("kms:ScheduleKeyDeletion");
 
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
         match key {

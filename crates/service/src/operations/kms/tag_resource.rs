@@ -9,7 +9,7 @@ use claviger_domain::{Caller, KeyReference, Refusal};
 use super::tags::{check_names, check_tags, request_tag};
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -24,7 +24,7 @@ pub struct TagResource {
 impl Operation for TagResource {
     const EVENT: Event = Event::kms("TagResource");
     type Output = ();
-    about_one_key!("kms:TagResource");
+    about_one_own_key!("kms:TagResource");
 
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
         match key {

@@ -8,7 +8,7 @@ use claviger_domain::{Caller, KeyReference, Refusal};
 use super::tags::check_names;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -23,7 +23,7 @@ pub struct UntagResource {
 impl Operation for UntagResource {
     const EVENT: Event = Event::kms("UntagResource");
     type Output = ();
-    about_one_key!("kms:UntagResource");
+    about_one_own_key!("kms:UntagResource");
 
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
         match key {

@@ -4,11 +4,11 @@
 use claviger_domain::key::Alias;
 use claviger_domain::{AliasName, Caller, KeyReference, Refusal};
 
-use super::create_alias::{alias_arn, ask_alias, check_not_reserved, check_own, check_room};
+use super::create_alias::{alias_arn, ask_alias, check_not_reserved, check_room};
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::records::Versioned;
-use crate::resolve::{KeyTarget, alias_not_found};
+use crate::resolve::{KeyTarget, alias_not_found, must_be_own};
 use crate::service::Service;
 
 /// The request.
@@ -35,9 +35,9 @@ impl Operation for UpdateAlias {
         check_not_reserved(&self.alias)?;
         let arn = alias_arn(caller, &self.alias);
         let alias = service.stored_alias(&arn).await?.ok_or_else(|| alias_not_found(&arn))?;
-        let from = service.resolve_key(caller, &KeyReference::Id(alias.value.target)).await?;
-        let to = service.resolve_key(caller, &self.key).await?;
-        check_own(&to, caller)?;
+        must_be_own(&self.key, caller)?;
+        let from = service.resolve_key(caller, &KeyReference::Id(alias.value.target), "kms:UpdateAlias").await?;
+        let to = service.resolve_key(caller, &self.key, "kms:UpdateAlias").await?;
         Ok(Move { alias, from, to })
     }
 

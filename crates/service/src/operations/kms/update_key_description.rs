@@ -4,7 +4,7 @@ use claviger_domain::{Caller, KeyReference, Refusal};
 
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -19,7 +19,7 @@ pub struct UpdateKeyDescription {
 impl Operation for UpdateKeyDescription {
     const EVENT: Event = Event::kms("UpdateKeyDescription");
     type Output = ();
-    about_one_key!("kms:UpdateKeyDescription");
+    about_one_own_key!("kms:UpdateKeyDescription");
 
     async fn execute(
         &self,

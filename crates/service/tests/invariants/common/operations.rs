@@ -1,0 +1,169 @@
+//! Every KMS operation as a request that anybody can try, so that a rule can be tested for all of them.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+
+use claviger_domain::key::EncryptionAlgorithm;
+use claviger_domain::policy::default_key_policy;
+use claviger_domain::{AliasName, Caller, EncryptionContext, KeyArn, Refusal};
+use claviger_service::Service;
+use claviger_service::operations::kms;
+
+use super::{Node, alias, by_arn, create_key, decrypt, encrypt};
+
+/// What permission an operation needs, beside the one on a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Keys alone.
+    Key,
+    /// An alias and keys.
+    Alias,
+    /// The caller's account alone.
+    Account,
+}
+
+/// A request with everything that it needs to succeed for somebody who is allowed to.
+pub(crate) struct Trial {
+    pub(crate) name: &'static str,
+    /// The actions that have to be allowed.
+    pub(crate) actions: &'static [&'static str],
+    pub(crate) about: About,
+    /// Whether the key must be waiting for its deletion.
+    pub(crate) pending_deletion: bool,
+    pub(crate) run: for<'a> fn(&'a Service, &'a Caller, &'a Subject) -> Answer<'a>,
+}
+
+pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'a>>;
+
+/// What the trials are tried on.
+#[derive(Clone)]
+pub(crate) struct Subject {
+    pub(crate) key: KeyArn,
+    pub(crate) other_key: KeyArn,
+    /// Stands for `key`.
+    pub(crate) alias: AliasName,
+    /// Stands for nothing.
+    pub(crate) free_alias: AliasName,
+    /// Made under `key`.
+    pub(crate) ciphertext: Vec<u8>,
+}
+
+impl Subject {
+    /// New keys with this policy.
+    pub(crate) async fn new(node: &Node, root: &Caller, policy: &str) -> Self {
+        let key = node.create_key_with(root, Some(policy.to_owned())).await;
+        let other_key = node.create_key_with(root, Some(policy.to_owned())).await;
+        let (used, free) = (alias(&format!("used-{}", key.key)), alias(&format!("free-{}", key.key)));
+        node.create_alias(root, &key, &used).await;
+        let ciphertext = node.encrypt(root, &key).await.unwrap();
+        Self { key, other_key, alias: used, free_alias: free, ciphertext }
+    }
+
+    /// Brings the key into the state that a trial needs.
+    pub(crate) async fn prepare(&self, node: &Node, root: &Caller, trial: &Trial) {
+        if trial.pending_deletion {
+            let operation = kms::ScheduleKeyDeletion { key: by_arn(&self.key), window_days: 7 };
+            node.service.perform(&node.again(root), &operation).await.unwrap();
+        }
+    }
+}
+
+macro_rules! trials {
+    ($($about:ident $name:ident $([$($action:literal),+])? $(pending $pending:literal)? => |$subject:ident| $operation:expr;)*) => {
+        /// All of them.
+        pub(crate) const TRIALS: &[Trial] = &[$(Trial {
+            name: stringify!($name),
+            actions: trials!(@actions $name $($($action),+)?),
+            about: About::$about,
+            pending_deletion: false $(|| $pending)?,
+            run: |service, caller, $subject| Box::pin(async move {
+                let operation = $operation;
+                service.perform(caller, &operation).await.map(drop)
+            }),
+        },)*];
+    };
+    (@actions $name:ident) => { &[concat!("kms:", stringify!($name))] };
+    (@actions $name:ident $($action:literal),+) => { &[$($action),+] };
+}
+
+trials! {
+    Key CancelKeyDeletion pending true => |on| kms::CancelKeyDeletion { key: by_arn(&on.key) };
+    Alias CreateAlias => |on| kms::CreateAlias { alias: on.free_alias.clone(), key: by_arn(&on.key) };
+    Account CreateKey => |_on| create_key(None);
+    Key Decrypt => |on| kms::Decrypt { key: Some(by_arn(&on.key)), ..decrypt(&on.ciphertext) };
+    Alias DeleteAlias => |on| kms::DeleteAlias { alias: on.alias.clone() };
+    Key DescribeKey => |on| kms::DescribeKey { key: by_arn(&on.key) };
+    Key DisableKey => |on| kms::DisableKey { key: by_arn(&on.key) };
+    Key DisableKeyRotation => |on| kms::DisableKeyRotation { key: by_arn(&on.key) };
+    Key EnableKey => |on| kms::EnableKey { key: by_arn(&on.key) };
+    Key EnableKeyRotation => |on| kms::EnableKeyRotation { key: by_arn(&on.key), period_days: 90 };
+    Key Encrypt => |on| encrypt(by_arn(&on.key), b"attack at dawn");
+    Key GenerateDataKey => |on| data_key(&on.key);
+    Key GenerateDataKeyWithoutPlaintext => |on| kms::GenerateDataKeyWithoutPlaintext(data_key(&on.key));
+    Account GenerateRandom => |_on| kms::GenerateRandom { length: 32 };
+    Key GetKeyLastUsage => |on| kms::GetKeyLastUsage { key: by_arn(&on.key) };
+    Key GetKeyPolicy => |on| kms::GetKeyPolicy { key: by_arn(&on.key), name: None };
+    Key GetKeyRotationStatus => |on| kms::GetKeyRotationStatus { key: by_arn(&on.key) };
+    Account ListAliases => |_on| kms::ListAliases { key: None, limit: 10, marker: None };
+    Key ListKeyPolicies => |on| kms::ListKeyPolicies { key: by_arn(&on.key), limit: 10, marker: None };
+    Key ListKeyRotations => |on| kms::ListKeyRotations { key: by_arn(&on.key), all_material: true, limit: 10, marker: None };
+    Account ListKeys => |_on| kms::ListKeys { limit: 10, marker: None };
+    Key ListResourceTags => |on| kms::ListResourceTags { key: by_arn(&on.key), limit: 10, marker: None };
+    Key PutKeyPolicy => |on| kms::PutKeyPolicy {
+        key: by_arn(&on.key),
+        name: None,
+        policy: default_key_policy(on.key.account),
+        bypass_lockout_check: true,
+    };
+    Key ReEncrypt ["kms:ReEncryptFrom", "kms:ReEncryptTo"] => |on| re_encrypt(on);
+    Key RotateKeyOnDemand => |on| kms::RotateKeyOnDemand { key: by_arn(&on.key) };
+    Key ScheduleKeyDeletion => |on| kms::ScheduleKeyDeletion { key: by_arn(&on.key), window_days: 7 };
+    Key TagResource => |on| kms::TagResource {
+        key: by_arn(&on.key),
+        tags: BTreeMap::from([("team".to_owned(), "red".to_owned())]),
+    };
+    Key UntagResource => |on| kms::UntagResource { key: by_arn(&on.key), tag_keys: vec!["team".to_owned()] };
+    Alias UpdateAlias => |on| kms::UpdateAlias { alias: on.alias.clone(), key: by_arn(&on.other_key) };
+    Key UpdateKeyDescription => |on| kms::UpdateKeyDescription { key: by_arn(&on.key), description: "new".to_owned() };
+}
+
+pub(crate) fn data_key(key: &KeyArn) -> kms::GenerateDataKey {
+    kms::GenerateDataKey {
+        key: by_arn(key),
+        length: 32,
+        spec: Some("AES_256"),
+        context: EncryptionContext::default(),
+        dry_run: false,
+    }
+}
+
+pub(crate) fn re_encrypt(on: &Subject) -> kms::ReEncrypt {
+    kms::ReEncrypt {
+        source: Some(by_arn(&on.key)),
+        ciphertext: on.ciphertext.clone(),
+        source_context: EncryptionContext::default(),
+        source_algorithm: EncryptionAlgorithm::SymmetricDefault,
+        destination: by_arn(&on.other_key),
+        destination_context: EncryptionContext::default(),
+        destination_algorithm: EncryptionAlgorithm::SymmetricDefault,
+        dry_run: false,
+        ignore_ciphertext: false,
+    }
+}
+
+/// The list above has every operation that the crate offers, so that none can be forgotten by the tests that go through it.
+#[test]
+fn every_kms_operation_has_a_trial() {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/operations/kms");
+    let mut offered = Vec::new();
+    for file in std::fs::read_dir(directory).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for part in text.split("const EVENT: Event = Event::kms").skip(1) {
+            offered.push(part.split('"').nth(1).unwrap().to_owned());
+        }
+    }
+    offered.sort();
+    let tried: Vec<&str> = TRIALS.iter().map(|trial| trial.name).collect();
+    assert_eq!(tried, offered);
+}

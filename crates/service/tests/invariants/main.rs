@@ -1,0 +1,13 @@
+//! The invariants of design/architecture.md as this crate keeps them, each tested so that breaking it fails a test.
+//!
+//! Everything runs in process on a real SQLite store, a real hsm and a clock that the tests move. `common` makes the deployment.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+
+mod administration;
+mod auditing;
+mod authorization;
+mod common;
+mod freshness;
+mod last_use;
+mod tampering;
+mod time;
