@@ -1,0 +1,38 @@
+# The few commands that everybody needs. `make help` lists them.
+
+CARGO ?= cargo
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: tools ## Build Claviger and serve a deployment for development; ARGS="--listen 127.0.0.1:PORT" adds options
+	@$(CARGO) run --release --locked --package claviger -- dev $(ARGS)
+
+.PHONY: test
+test: tools ## Run all tests: unit, contract and property tests, then the black-box tests
+	$(CARGO) test --workspace --locked
+	@$(MAKE) --no-print-directory test-blackbox
+
+.PHONY: lint
+lint: tools ## Check formatting, lints and the tree's own rules
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
+	$(CARGO) test --locked --package claviger-tests
+
+.PHONY: fmt
+fmt: tools ## Format the code
+	$(CARGO) fmt --all
+
+# Says what is missing on a fresh machine, before a compiler says it less clearly.
+.PHONY: tools
+tools:
+	@command -v $(CARGO) >/dev/null || { \
+	    echo "Claviger is written in Rust, and 'cargo' is not installed (or not in PATH)." >&2; \
+	    echo "Install Rust 1.95 or newer from https://rustup.rs, open a new terminal, and try again." >&2; \
+	    exit 1; }
+	@command -v "$${CC:-cc}" >/dev/null || command -v clang >/dev/null || command -v gcc >/dev/null || { \
+	    echo "A C compiler is needed for AWS-LC and SQLite, and there is none." >&2; \
+	    echo "Install one: 'apt install build-essential', 'dnf install gcc', or 'xcode-select --install'." >&2; \
+	    exit 1; }
