@@ -47,7 +47,7 @@ async fn start(files: &Tls) -> (SocketAddr, Arc<ReloadingTls>, Stop) {
         Response::new(Bytes::from_static(b"hello"))
     };
     let limits = Limits { header_read: Duration::from_secs(1), ..Limits::default() };
-    tokio::spawn(Server::new(move |r, p| handler(r, p), limits).tls(Some(Arc::clone(&tls))).serve(listeners, stop.clone()));
+    tokio::spawn(Server::new(handler, limits).tls(Some(Arc::clone(&tls))).serve(listeners, stop.clone()));
     (address, tls, stop)
 }
 

@@ -31,6 +31,6 @@ pub(super) async fn run(command: Command) -> Result<(), Problem> {
         Command::Create { name, id, administration } => {
             administration.perform("CreateAccount", json!({ "Name": name, "AccountId": id })).await
         }
-        Command::List { administration } => administration.perform("ListAccounts", json!({})).await,
+        Command::List { administration } => administration.perform_list("ListAccounts", "Accounts", json!({})).await,
     }
 }

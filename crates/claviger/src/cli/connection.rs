@@ -47,6 +47,28 @@ impl Administration {
         }
     }
 
+    /// Asks for every page of a list, and prints them as one answer.
+    pub(super) async fn perform_list(
+        &self,
+        operation: &'static str,
+        list: &'static str,
+        mut input: Value,
+    ) -> Result<(), Problem> {
+        let mut items = Vec::new();
+        loop {
+            let mut page = self.ask(operation, input.clone()).await?;
+            if let Some(Value::Array(found)) = page.get_mut(list).map(Value::take) {
+                items.extend(found);
+            }
+            match (page.get("Truncated").and_then(Value::as_bool), page.get("NextMarker"), input.as_object_mut()) {
+                (Some(true), Some(marker), Some(members)) => {
+                    members.insert("Marker".to_owned(), marker.clone());
+                }
+                _ => return output::answer(&json!({ list: items }), self.json),
+            }
+        }
+    }
+
     /// Asks for one administrative operation.
     pub(super) async fn ask(&self, operation: &'static str, input: Value) -> Result<Value, Problem> {
         let client = self.connection.client(&["CLAVIGER_ADMIN", "AWS"], self.connection.endpoint.clone())?;
@@ -101,27 +123,5 @@ fn without_nulls(input: Value) -> Value {
     match input {
         Value::Object(members) => Value::Object(members.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>()),
         other => other,
-    }
-}
-
-/// The members of each page of a list, from the first to the last, as one answer.
-pub(super) async fn ask_all_pages(
-    administration: &Administration,
-    operation: &'static str,
-    list: &'static str,
-    mut input: Value,
-) -> Result<Value, Problem> {
-    let mut items = Vec::new();
-    loop {
-        let mut page = administration.ask(operation, input.clone()).await?;
-        if let Some(Value::Array(found)) = page.get_mut(list).map(Value::take) {
-            items.extend(found);
-        }
-        match (page.get("Truncated").and_then(Value::as_bool), page.get("NextMarker"), input.as_object_mut()) {
-            (Some(true), Some(marker), Some(members)) => {
-                members.insert("Marker".to_owned(), marker.clone());
-            }
-            _ => return Ok(json!({ list: items })),
-        }
     }
 }

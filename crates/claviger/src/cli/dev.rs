@@ -96,6 +96,7 @@ fn greet(environment: &Path, address: SocketAddr) -> Result<(), Problem> {
     output::note(format_args!("Claviger serves AWS KMS on http://{address} for account {ACCOUNT}, any Region."));
     output::note("DEVELOPMENT ONLY: the keys' seal is a plain file, and the wire is not encrypted.");
     output::note("Paste into another terminal:\n");
+    let environment = std::path::absolute(environment).unwrap_or_else(|_| environment.to_owned());
     output::line(format_args!("source {}", environment.display()))?;
     output::line("key=$(aws kms create-key --query KeyMetadata.KeyId --output text)")?;
     output::line("aws kms encrypt --key-id $key --plaintext $(echo -n hello | base64) --query CiphertextBlob --output text")?;
@@ -156,6 +157,8 @@ impl Credentials {
         ];
         let mut text = Zeroizing::new(String::with_capacity(1024));
         text.push_str("# Written by `claviger dev`. For development only.\n");
+        // What is left from other work would be sent along with these credentials, or win over them.
+        text.push_str("unset AWS_SESSION_TOKEN AWS_PROFILE\n");
         for (name, value) in lines {
             text.push_str("export ");
             text.push_str(name);

@@ -67,7 +67,9 @@ pub(super) async fn run(command: Command) -> Result<(), Problem> {
             }
         }
         Command::List { user, at } => {
-            at.administration.perform("ListUserPolicies", json!({ "AccountId": at.account, "UserName": user })).await
+            at.administration
+                .perform_list("ListUserPolicies", "PolicyNames", json!({ "AccountId": at.account, "UserName": user }))
+                .await
         }
         Command::Delete(policy) => policy.at.administration.perform("DeleteUserPolicy", named(&policy)).await,
     }

@@ -80,7 +80,7 @@ impl Serving {
             helpers.spawn(Arc::clone(tls).reload_on_change(TLS_LOOK, stop.clone()));
         }
         if !observability.is_empty() {
-            let handler = observability::handler(metrics, readiness_probe(&service));
+            let handler = observability::handler(metrics, readiness_probe(&service, &stop));
             // A scraper and a load balancer need few connections, and this listener must not take the doors' memory.
             let limits = Limits { connections: 64, body_bytes: 1024, ..limits.clone() };
             // It goes on until the doors are closed: a server that is stopping says that it is not ready.
@@ -156,15 +156,16 @@ pub(super) fn keep_verifier_key(data: &DataDirectory, node: &str, deployment: &D
     write_file(&path, text.as_bytes(), true)
 }
 
-fn readiness_probe(service: &Arc<claviger_service::Service>) -> ReadinessProbe {
-    let service = Arc::clone(service);
+fn readiness_probe(service: &Arc<claviger_service::Service>, stop: &Stop) -> ReadinessProbe {
+    let (service, stop) = (Arc::clone(service), stop.clone());
     Arc::new(move || {
-        let service = Arc::clone(&service);
+        let (service, stopping) = (Arc::clone(&service), stop.is_requested());
         Box::pin(async move {
             let found = service.readiness().await;
             let check = |name, ok: bool, problem: &str| Check { name, problem: (!ok).then(|| problem.to_owned()) };
             Readiness {
                 checks: vec![
+                    check("serving", !stopping, "the server is stopping"),
                     check("store", found.store, "the store does not answer"),
                     check("hsm", found.hsm, "a self-test failed: every operation is refused until a restart"),
                     check("lease", found.lease, "this node cannot confirm that what it knows is fresh"),

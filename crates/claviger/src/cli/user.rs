@@ -4,8 +4,7 @@ use clap::{Args, Subcommand};
 use claviger_domain::{AccountId, UserName};
 use serde_json::json;
 
-use super::connection::{Administration, ask_all_pages};
-use super::output;
+use super::connection::Administration;
 use crate::problem::Problem;
 
 /// In which account.
@@ -46,10 +45,7 @@ pub(super) async fn run(command: Command) -> Result<(), Problem> {
         Command::Create { name, at } => {
             at.administration.perform("CreateUser", json!({ "AccountId": at.account, "UserName": name })).await
         }
-        Command::List { at } => {
-            let users = ask_all_pages(&at.administration, "ListUsers", "Users", json!({ "AccountId": at.account })).await?;
-            output::answer(&users, at.administration.json)
-        }
+        Command::List { at } => at.administration.perform_list("ListUsers", "Users", json!({ "AccountId": at.account })).await,
         Command::Delete { name, at } => {
             at.administration.perform("DeleteUser", json!({ "AccountId": at.account, "UserName": name })).await
         }

@@ -62,7 +62,12 @@ impl FromStr for Endpoint {
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() || uri.authority().is_some_and(|a| a.as_str().contains('@')) {
             return Err(invalid());
         }
-        Ok(Self { tls, host: host.trim_matches(['[', ']']).to_owned(), port: uri.port_u16() })
+        // What stands behind the host is a port, or the authority is no longer than the host.
+        let port = uri.port_u16();
+        if port.is_none() && uri.authority().is_some_and(|authority| authority.as_str() != host) {
+            return Err(invalid());
+        }
+        Ok(Self { tls, host: host.trim_matches(['[', ']']).to_owned(), port })
     }
 }
 

@@ -112,6 +112,8 @@ impl Client {
         let request = self.signed_request(target, body)?;
         let (status, request_id, answer) = self.exchange(request).await?;
         if status == StatusCode::OK {
+            // Operations without output members answer with nothing at all.
+            let answer = if answer.is_empty() { Bytes::from_static(b"{}") } else { answer };
             return serde_json::from_slice(&answer).map_err(|error| {
                 failed(format!("{} gave an answer to {} that cannot be understood: {error}", self.endpoint, target.operation))
             });

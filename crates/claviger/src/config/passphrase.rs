@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::problem::Problem;
 
 /// Longer than any passphrase, shorter than a file named by mistake.
-const BYTES_MAX: u64 = 4096;
+const BYTES_MAX: usize = 4096;
 
 /// Where a passphrase comes from: exactly one place.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -89,9 +89,9 @@ fn read_file(path: &std::path::Path, what: &str) -> Result<Zeroizing<String>, Pr
     };
     let file = std::fs::File::open(path).map_err(failed)?;
     // The capacity is reserved up front, because a growing string would leave unwiped copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(BYTES_MAX as usize + 1));
-    file.take(BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
-    if text.len() as u64 > BYTES_MAX {
+    let mut text = Zeroizing::new(String::with_capacity(BYTES_MAX + 1));
+    file.take(BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() > BYTES_MAX {
         return Err(
             Problem::new(format!("{what} holds more than {BYTES_MAX} bytes")).remedy("it should hold the passphrase only")
         );
