@@ -30,7 +30,7 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
     type Output = SealedDataKey;
 
     async fn resolve(&self, service: &Service, caller: &Caller) -> Result<KeyTarget, Refusal> {
-        self.0.resolve(service, caller).await
+        service.resolve_key(caller, &self.0.key, "kms:GenerateDataKeyWithoutPlaintext").await
     }
 
     fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a KeyTarget) -> Vec<Ask<'a>> {
