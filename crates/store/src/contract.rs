@@ -59,6 +59,7 @@ macro_rules! contract_suite {
             commits::no_update_is_lost_among_concurrent_writers
             commits::one_of_many_wins_a_name
             commits::a_large_commit_is_one_commit
+            commits::histories_agree_with_a_model
             audit::entries_need_a_log
             audit::entries_are_numbered_in_order
             audit::a_refused_commit_leaves_no_entry

@@ -247,6 +247,85 @@ pub async fn a_large_commit_is_one_commit(fixture: &impl Fixture) {
     }
 }
 
+/// Some hundred commits made by a coin, on few records: every answer, and everything that is there in the end, as in a map.
+pub async fn histories_agree_with_a_model(fixture: &impl Fixture) {
+    let mut coin = Coin(0x1234_5678_9abc_def1);
+    let mut store = fixture.open().await;
+    let mut model: BTreeMap<RecordKey, Record> = BTreeMap::new();
+    let mut epochs: Epochs = [0; 64];
+    let (mut done, mut refused) = (0, 0);
+    for step in 0..600_u64 {
+        if step % 150 == 149 {
+            drop(store);
+            store = fixture.open().await;
+        }
+        let changes = coin.changes(&model, step);
+        let conflict = changes.iter().find(|change| match change.expect() {
+            Expect::Absent => model.contains_key(change.key()),
+            Expect::Version(version) => model.get(change.key()).is_none_or(|record| record.version != version),
+        });
+        let expected = match conflict {
+            Some(change) => Err(StoreError::Conflict(change.key().clone())),
+            None => Ok(moved(&mut epochs, &changes.iter().filter(|change| change.writes()).map(Change::key).collect::<Vec<_>>())),
+        };
+        if expected.is_ok() {
+            for change in &changes {
+                match change {
+                    Change::Put { record, .. } => drop(model.insert(record.key.clone(), record.clone())),
+                    Change::Delete { key, .. } => drop(model.remove(key)),
+                    Change::Check { .. } => {}
+                }
+            }
+        }
+        *(if expected.is_ok() { &mut done } else { &mut refused }) += 1;
+        assert_eq!(commit(&*store, changes, vec![]).await.map(sorted), expected, "step {step}");
+    }
+    assert!(done > 100 && refused > 100, "{done} done, {refused} refused: the coin is loaded");
+    assert_eq!(store.epochs().await, Ok(epochs));
+    let mut found = store.scan(None, 1000).await.unwrap();
+    found.sort_by(|one, other| one.key.cmp(&other.key));
+    assert_eq!(found, model.into_values().collect::<Vec<_>>());
+}
+
+/// Xorshift (Marsaglia, 2003): the same history in every run.
+struct Coin(u64);
+
+impl Coin {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+
+    /// One to three changes of different records, mostly with expectations that hold.
+    fn changes(&mut self, model: &BTreeMap<RecordKey, Record>, step: u64) -> Vec<Change> {
+        let mut changes: Vec<Change> = Vec::new();
+        for _ in 0..=self.below(3) {
+            let kind = [Key, Alias, User][usize::try_from(self.below(3)).unwrap()];
+            let key = key(1 + self.below(2), kind, &format!("{}", self.below(4)));
+            if changes.iter().any(|change| *change.key() == key) {
+                continue;
+            }
+            let now = model.get(&key).map(|record| record.version);
+            // One in eight is wrong about what is there.
+            let believed = if self.below(8) == 0 { Some(step + 1) } else { now };
+            let text = |number: u64| if number == 0 { String::new() } else { number.to_string() };
+            let (scope, owner) = (text(self.below(3)), text(self.below(3)));
+            let due = (self.below(2) == 0).then(|| claviger_domain::Timestamp(i64::try_from(self.below(100)).unwrap()));
+            let version = believed.unwrap_or(0) + 1 + self.below(2);
+            let new = Record { version, scope, owner, due, ..record(&key) };
+            changes.push(match (believed, self.below(4)) {
+                (None, _) => put(new, Expect::Absent),
+                (Some(version), 0) => Change::Delete { key, version },
+                (Some(version), 1) => Change::Check { key, version },
+                (Some(version), _) => put(new, Expect::Version(version)),
+            });
+        }
+        changes
+    }
+}
+
 /// Moves the expected epochs as a commit of these records must, and says what it must answer.
 fn moved(expected: &mut Epochs, keys: &[&RecordKey]) -> Vec<(Shard, u64)> {
     let shards: std::collections::BTreeSet<Shard> = keys.iter().map(|key| Shard::of(key)).collect();

@@ -131,7 +131,7 @@ impl Queue {
     pub(super) fn take(&self, batch: &mut Vec<Work>, sequencer: &mut Option<Box<dyn Sequencer>>, company: Company) -> bool {
         let mut state = self.state.lock();
         let deadline = Instant::now() + company.patience;
-        while state.waiting.len() < company.expected && state.closed.is_none() {
+        while company.expected > 1 && state.waiting.len() < company.expected && state.closed.is_none() {
             state.wanted = company.expected;
             if self.changed.wait_until(&mut state, deadline).timed_out() {
                 break;

@@ -23,7 +23,7 @@ pub(super) fn start(connection: Connection, path: &Path, queue: Arc<Queue>) -> R
     metrics::describe_histogram!("claviger_store_commit_seconds", metrics::Unit::Seconds, "Time of one durable group commit.");
     metrics::describe_histogram!("claviger_store_group_entries", "Audit entries written by one group commit.");
     let checkpoints = Checkpoints::start(path)?;
-    let writer = Writer { connection, sequencer: None, checkpoints, queue };
+    let writer = Writer { connection, sequencer: None, checkpoints, queue, failing: None };
     std::thread::Builder::new()
         .name("store-writer".into())
         .spawn(move || writer.run())
@@ -35,6 +35,8 @@ struct Writer {
     sequencer: Option<Box<dyn Sequencer>>,
     checkpoints: Checkpoints,
     queue: Arc<Queue>,
+    /// What the last transaction failed with, so that a full disk is logged once and not for every request.
+    failing: Option<StoreError>,
 }
 
 impl Writer {
@@ -66,11 +68,17 @@ impl Writer {
                 #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 entries")]
                 metrics::histogram!("claviger_store_group_entries").record(done.entries as f64);
                 self.checkpoints.count(written);
+                if self.failing.take().is_some() {
+                    tracing::info!("the store can be written to again");
+                }
                 answer_all(work, done);
             }
             Err(error) => {
-                tracing::error!(%error, commits = work.len(), "a transaction of the store failed and was rolled back");
                 work.drain(..).for_each(|work| answer(work, Err(error.clone())));
+                if self.failing.as_ref() != Some(&error) {
+                    tracing::error!(%error, "a transaction of the store failed and was rolled back; its requests were told so");
+                }
+                self.failing = Some(error);
             }
         }
     }
