@@ -1,1 +1,192 @@
-//! To come.
+//! When a key or a credential was last used is known exactly, whatever happens to the process.
+
+use std::sync::Arc;
+
+use claviger_domain::key::LastUse;
+use claviger_domain::policy::default_key_policy;
+use claviger_domain::{AccessKeyId, Caller, KeyArn, Kind};
+use claviger_service::operations::{admin, kms};
+
+use crate::common::operations::{Subject, data_key, re_encrypt};
+use crate::common::{
+    MINUTE_MS, Node, account, by_arn, decrypt, deployed, encrypt, identity_policy, key_policy, kind_of, root_arn,
+};
+
+async fn of_key(node: &Node, root: &Caller, key: &KeyArn) -> Option<LastUse> {
+    let operation = kms::GetKeyLastUsage { key: by_arn(key) };
+    node.service.perform(&node.again(root), &operation).await.unwrap().last
+}
+
+/// Of an account's root or one of its users, as the administrator sees it: without the requests of whoever asks.
+async fn of_access_key(node: &Node, asks: &Caller, of: &Caller, id: &AccessKeyId) -> Option<LastUse> {
+    let user = match &of.identity.principal {
+        claviger_domain::Principal::Root => None,
+        claviger_domain::Principal::User(name) => Some(name.clone()),
+    };
+    let operation = admin::ListAccessKeys { account: Some(of.identity.account), user };
+    let listed = node.service.perform(&node.again(asks), &operation).await.unwrap();
+    listed.into_iter().find(|listed| listed.key.id == *id).unwrap().last
+}
+
+/// What the log says that the last use of `caller`'s request was.
+async fn told(node: &Node, caller: &Caller, operation: &str) -> LastUse {
+    let entries = node.entries_of(caller).await;
+    assert_eq!(entries.len(), 1);
+    LastUse {
+        operation: operation.to_owned(),
+        at: caller.request.at,
+        event_id: entries[0].json["eventID"].as_str().unwrap().to_owned(),
+        request_id: caller.request.id.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn it_is_exact_at_once_after_a_crash_and_after_a_good_end() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let (key, unused) = (node.create_key(&root).await, node.create_key(&root).await);
+    assert_eq!(of_key(&node, &root, &key).await, None);
+    node.encrypt(&root, &key).await.unwrap();
+    node.clock.advance_ms(MINUTE_MS);
+    let caller = node.again(&root);
+    node.service.perform(&caller, &data_key(&key)).await.unwrap();
+    let expected = told(&node, &caller, "GenerateDataKey").await;
+    assert_eq!(of_key(&node, &root, &key).await.as_ref(), Some(&expected));
+
+    node.crash();
+    let node = deployment.serve().await;
+    assert_eq!(of_key(&node, &root, &key).await.as_ref(), Some(&expected), "read from the log");
+    node.shut_down().await;
+    let node = deployment.serve().await;
+    assert_eq!(of_key(&node, &root, &key).await.as_ref(), Some(&expected), "written out");
+
+    // Written out, used again, and then a crash: the newer one counts. Twice, so that the log is read from more than one place.
+    for _ in 0..2 {
+        node.service.shut_down().await.unwrap();
+        node.clock.advance_ms(MINUTE_MS);
+        let caller = node.again(&root);
+        node.service.perform(&caller, &encrypt(by_arn(&key), b"x")).await.unwrap();
+        assert_eq!(of_key(&node, &root, &key).await, Some(told(&node, &caller, "Encrypt").await));
+    }
+    let expected = of_key(&node, &root, &key).await;
+    node.crash();
+    let node = deployment.serve().await;
+    assert_eq!(of_key(&node, &root, &key).await, expected);
+    assert_eq!(of_key(&node, &root, &unused).await, None, "looking at a key is not using it");
+}
+
+#[tokio::test]
+async fn only_successful_cryptography_counts() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let subject = Subject::new(&node, &root, &default_key_policy(account())).await;
+    let nobody = node.create_user(&root, "nobody", &[]).await;
+    let before = of_key(&node, &root, &subject.key).await.unwrap();
+    node.clock.advance_ms(MINUTE_MS);
+    assert_eq!(kind_of(node.encrypt(&nobody, &subject.key).await), Kind::AccessDenied);
+    let dry = kms::GenerateDataKey { dry_run: true, ..data_key(&subject.key) };
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &dry).await), Kind::DryRun);
+    let mut broken = subject.ciphertext.clone();
+    *broken.last_mut().unwrap() ^= 1;
+    assert_eq!(kind_of(node.decrypt(&root, &broken).await), Kind::InvalidCiphertext);
+    node.describe(&root, &subject.key).await.unwrap();
+    node.service.perform(&node.again(&root), &kms::RotateKeyOnDemand { key: by_arn(&subject.key) }).await.unwrap();
+    assert_eq!(of_key(&node, &root, &subject.key).await, Some(before.clone()));
+    node.crash();
+    let node = deployment.serve().await;
+    assert_eq!(of_key(&node, &root, &subject.key).await, Some(before), "the log is read by the same rules");
+}
+
+#[tokio::test]
+async fn both_keys_of_a_re_encryption_and_keys_of_other_accounts_count() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let stranger = node.create_account(&deployment.administrator(), 42).await;
+    let shared = key_policy(&[("Allow", &root_arn(account()), "kms:*"), ("Allow", &stranger.identity.arn, "kms:*")]);
+    let subject = Subject::new(&node, &root, &shared).await;
+    node.clock.advance_ms(MINUTE_MS);
+    let caller = node.again(&stranger);
+    node.service.perform(&caller, &re_encrypt(&subject)).await.unwrap();
+    let expected = told(&node, &caller, "ReEncrypt").await;
+    for restarted in [false, true] {
+        let node = if restarted { &deployment.serve().await } else { &node };
+        for key in [&subject.key, &subject.other_key] {
+            assert_eq!(of_key(node, &root, key).await.as_ref(), Some(&expected));
+        }
+        node.store.close();
+    }
+}
+
+#[tokio::test]
+async fn access_keys_have_one_too() {
+    let (deployment, node) = deployed().await;
+    let (root, administrator) = (deployment.root(), deployment.administrator());
+    let user = node.create_user(&root, "user", &[&identity_policy("Allow", &["kms:ListKeys"])]).await;
+    assert_eq!(of_access_key(&node, &administrator, &user, &user.access_key).await, None);
+    let caller = node.again(&user);
+    node.service.perform(&caller, &kms::ListKeys { limit: 1, marker: None }).await.unwrap();
+    let expected = told(&node, &caller, "ListKeys").await;
+    node.clock.advance_ms(MINUTE_MS);
+    // Who is not allowed has not used the key for anything. As in AWS this is not a use here: the request failed.
+    assert_eq!(kind_of(node.service.perform(&node.again(&user), &kms::GenerateRandom { length: 8 }).await), Kind::AccessDenied);
+    assert_eq!(of_access_key(&node, &administrator, &user, &user.access_key).await.as_ref(), Some(&expected));
+    let caller = node.again(&root);
+    node.service.perform(&caller, &kms::GenerateRandom { length: 8 }).await.unwrap();
+    let of_root = told(&node, &caller, "GenerateRandom").await;
+    node.crash();
+    let node = deployment.serve().await;
+    for _ in 0..2 {
+        assert_eq!(of_access_key(&node, &administrator, &user, &user.access_key).await.as_ref(), Some(&expected));
+        assert_eq!(of_access_key(&node, &administrator, &root, &root.access_key).await.as_ref(), Some(&of_root));
+        node.service.shut_down().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writing_out_while_keys_are_used_loses_nothing() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let mut keys = Vec::new();
+    for _ in 0..8 {
+        keys.push(node.create_key(&root).await);
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for key in keys.clone() {
+        let (service, clock, root) = (Arc::clone(&node.service), Arc::clone(&node.clock), root.clone());
+        tasks.spawn(async move {
+            let mut last = None;
+            for _ in 0..25 {
+                clock.advance_ms(1);
+                let caller = crate::common::again(&root, claviger_service::Clock::now(clock.as_ref()));
+                service.perform(&caller, &encrypt(by_arn(&key), b"x")).await.unwrap();
+                last = Some(caller.request.id.to_string());
+            }
+            (key, last.unwrap())
+        });
+    }
+    let flushing = tokio::spawn({
+        let service = Arc::clone(&node.service);
+        async move {
+            loop {
+                service.shut_down().await.unwrap();
+            }
+        }
+    });
+    let mut expected = Vec::new();
+    while let Some(done) = tasks.join_next().await {
+        expected.push(done.unwrap());
+    }
+    flushing.abort();
+    assert!(flushing.await.unwrap_err().is_cancelled());
+    for (key, request) in &expected {
+        assert_eq!(&of_key(&node, &root, key).await.unwrap().request_id, request);
+    }
+    node.crash();
+    let node = deployment.serve().await;
+    for (key, request) in &expected {
+        assert_eq!(&of_key(&node, &root, key).await.unwrap().request_id, request, "after a crash");
+    }
+    let ciphertext = node.encrypt(&root, &expected[0].0).await.unwrap();
+    node.service.perform(&node.again(&root), &decrypt(&ciphertext)).await.unwrap();
+    assert_eq!(of_key(&node, &root, &expected[0].0).await.unwrap().operation, "Decrypt");
+}

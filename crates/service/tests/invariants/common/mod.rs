@@ -5,7 +5,7 @@ pub(crate) mod stores;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
@@ -62,7 +62,7 @@ pub(crate) struct Node {
 
 impl Deployment {
     pub(crate) async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = temporary_directory();
         let id = Uuid::new_v4();
         let (hsm, root) = Hsm::initialize_with_cost(id, &[("people", passphrase())], CHEAP).unwrap();
         let store = Arc::new(SqliteStore::open(&directory.path().join("store.sqlite"), OpenMode::CreateNew).unwrap());
@@ -130,6 +130,12 @@ pub(crate) async fn deployed() -> (Deployment, Node) {
     let deployment = Deployment::new().await;
     let node = deployment.serve().await;
     (deployment, node)
+}
+
+/// In memory where there is such a place: that what is written stays written is tested by the store crate, and here only costs time.
+fn temporary_directory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
 fn passphrase() -> SealSecret {
@@ -246,7 +252,17 @@ impl Node {
 
     /// Everything that the node's log says, oldest first.
     pub(crate) async fn log(&self) -> Vec<Entry> {
-        log_of(self.store.as_ref(), &self.name, 0).await
+        self.log_since(0).await
+    }
+
+    /// How many entries the node's log has.
+    pub(crate) async fn log_size(&self) -> u64 {
+        self.store.log_head(&self.name).await.unwrap().map_or(0, |head| head.size)
+    }
+
+    /// What the log says from this entry on.
+    pub(crate) async fn log_since(&self, from: u64) -> Vec<Entry> {
+        log_of(self.store.as_ref(), &self.name, from).await
     }
 
     /// What the log says of one request.
@@ -279,7 +295,9 @@ pub(crate) async fn log_of(store: &dyn Store, node: &str, from: u64) -> Vec<Entr
         let Some(last) = bundles.last() else { return entries };
         next = last.first + u64::from(last.count);
         for bundle in &bundles {
-            for entry in Bundle::parse(&bundle.data).unwrap().entries() {
+            let parsed = Bundle::parse(&bundle.data).unwrap();
+            let earlier = usize::try_from(from.saturating_sub(bundle.first)).unwrap();
+            for entry in parsed.entries().iter().skip(earlier) {
                 assert!(entry.is_intact());
                 entries.push(Entry { bytes: entry.bytes.to_vec(), json: serde_json::from_slice(entry.bytes).unwrap() });
             }

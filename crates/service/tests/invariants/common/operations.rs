@@ -9,6 +9,7 @@ use claviger_domain::policy::default_key_policy;
 use claviger_domain::{AliasName, Caller, EncryptionContext, KeyArn, Refusal};
 use claviger_service::Service;
 use claviger_service::operations::kms;
+use uuid::Uuid;
 
 use super::{Node, alias, by_arn, create_key, decrypt, encrypt};
 
@@ -54,7 +55,7 @@ impl Subject {
     pub(crate) async fn new(node: &Node, root: &Caller, policy: &str) -> Self {
         let key = node.create_key_with(root, Some(policy.to_owned())).await;
         let other_key = node.create_key_with(root, Some(policy.to_owned())).await;
-        let (used, free) = (alias(&format!("used-{}", key.key)), alias(&format!("free-{}", key.key)));
+        let (used, free) = (alias(&format!("used-{}", Uuid::new_v4())), alias(&format!("free-{}", Uuid::new_v4())));
         node.create_alias(root, &key, &used).await;
         let ciphertext = node.encrypt(root, &key).await.unwrap();
         Self { key, other_key, alias: used, free_alias: free, ciphertext }

@@ -137,9 +137,7 @@ impl Shared {
     /// So many ways to one store.
     pub(crate) fn between<const NODES: usize>(inner: &Arc<SqliteStore>) -> [Arc<Self>; NODES] {
         let turn = Arc::default();
-        std::array::from_fn(|_| {
-            Arc::new(Self { inner: Arc::clone(inner), turn: Arc::clone(&turn), log: Arc::default() })
-        })
+        std::array::from_fn(|_| Arc::new(Self { inner: Arc::clone(inner), turn: Arc::clone(&turn), log: Arc::default() }))
     }
 }
 
