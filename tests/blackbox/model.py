@@ -1,0 +1,309 @@
+"""Judges every answer of the server by the service model that botocore carries.
+
+`Observer.watch(client)` hooks into a botocore client, so that each answer that the client gets is checked, whatever the test
+looks at: required members, types, lengths, ranges, patterns and enumerations, no member that the model does not know, no null;
+errors that the operation may have, in AWS's spelling and with AWS's status; the content type and the request id.
+
+The observer also remembers what passed by (request ids, outcomes, secrets), for the tests of the audit log.
+"""
+
+import base64
+import binascii
+import json
+import re
+import uuid
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+
+JSON_CONTENT_TYPE = "application/x-amz-json-1.1"
+STS_NAMESPACE = "{https://sts.amazonaws.com/doc/2011-06-15/}"
+
+# Errors that any operation may have and that are not in its model: AWS KMS API Reference, "Common Errors".
+COMMON_ERRORS = {
+    "ValidationException",
+    "AccessDeniedException",
+    "SerializationException",
+    "ThrottlingException",
+    "UnknownOperationException",
+    "MissingAuthenticationTokenException",
+    "UnrecognizedClientException",
+    "InvalidSignatureException",
+    "IncompleteSignatureException",
+    "NotAuthorizedException",
+}
+
+# What a deployment that does not offer all of AWS KMS answers where an operation or a parameter is missing.
+NOT_OFFERED = {"UnsupportedOperationException"}
+
+# A marker that nobody gave out is refused by all lists, although one model leaves the error out.
+BESIDE_THE_MODEL = {("ListKeyPolicies", "InvalidMarkerException")}
+
+STATUS_OF_ERROR = {"KMSInternalException": 500, "KeyUnavailableException": 500, "DependencyTimeoutException": 503}
+
+# Errors that come without any message.
+WITHOUT_MESSAGE = {"InvalidCiphertextException", "KMSInvalidSignatureException", "KMSInvalidMacException"}
+
+# Errors whose message is spelled with a capital letter.
+CAPITAL_MESSAGE = {"AccessDeniedException"}
+
+
+class ModelViolation(AssertionError):
+    """An answer is not as the service model says."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client got for one request."""
+
+    request_id: str
+    operation: str
+    status: int
+    error: str | None
+
+
+class Observer:
+    """Sees every answer, checks it, and remembers it."""
+
+    def __init__(self):
+        self.answers = []
+        self.secrets = {}
+
+    def watch(self, client):
+        """Checks every answer that this client gets from now on."""
+        service = client.meta.service_model.service_id.hyphenize()
+        client.meta.events.register(f"before-call.{service}", self._before_call)
+        client.meta.events.register(f"before-parse.{service}", self._before_parse)
+        return client
+
+    def keep_secret(self, secret, what):
+        """Remembers a value that must not appear in the audit log."""
+        raw = secret.encode() if isinstance(secret, str) else bytes(secret)
+        if len(raw) >= 12:
+            self.secrets[raw] = what
+
+    def note(self, answer):
+        """Remembers an answer."""
+        if any(answer.request_id == other.request_id for other in self.answers[-100:]):
+            raise ModelViolation(f"request id {answer.request_id} was given twice")
+        self.answers.append(answer)
+
+    def _before_call(self, model, params, **_):
+        body = params.get("body")
+        if isinstance(body, (bytes, str)) and model.service_model.protocol == "json":
+            try:
+                members = json.loads(body)
+            except ValueError:
+                return
+            self._keep_secret_members(members, f"request of {model.name}")
+
+    def _before_parse(self, operation_model, response_dict, **_):
+        headers, body = response_dict["headers"], response_dict["body"]
+        answer = check_answer(operation_model, response_dict["status_code"], headers, body)
+        self.note(answer)
+        if operation_model.service_model.protocol == "json" and body and answer.error is None:
+            self._keep_secret_members(json.loads(body), f"answer of {operation_model.name}")
+
+    def _keep_secret_members(self, members, what):
+        if not isinstance(members, dict):
+            return
+        for name in ("Plaintext", "CiphertextBlob"):
+            value = members.get(name)
+            if isinstance(value, str):
+                try:
+                    self.keep_secret(base64.b64decode(value), f"{name} in {what}")
+                except binascii.Error:
+                    pass
+
+
+def check_answer(operation_model, status, headers, body):
+    """Checks a whole answer and says what it was."""
+    name = operation_model.name
+    request_id = check_request_id(headers)
+    if operation_model.service_model.protocol == "query":
+        return Answer(request_id, name, status, check_query_answer(operation_model, status, headers, body, request_id))
+    content_type = headers.get("Content-Type")
+    if content_type != JSON_CONTENT_TYPE:
+        raise ModelViolation(f"{name}: Content-Type is {content_type!r}")
+    if status != 200:
+        return Answer(request_id, name, status, check_json_error(operation_model, status, body))
+    if operation_model.output_shape is None:
+        if body not in (b"", b"{}"):
+            raise ModelViolation(f"{name} answers nothing, but got {body[:200]!r}")
+        return Answer(request_id, name, status, None)
+    check_value(operation_model.output_shape, parse_json(name, body), name)
+    return Answer(request_id, name, status, None)
+
+
+def check_request_id(headers):
+    request_id = headers.get("x-amzn-RequestId")
+    try:
+        if str(uuid.UUID(request_id)) == request_id:
+            return request_id
+    except (TypeError, ValueError, AttributeError):
+        pass
+    raise ModelViolation(f"x-amzn-RequestId is {request_id!r}, not a UUID")
+
+
+def parse_json(name, body):
+    def refuse_constant(text):
+        raise ModelViolation(f"{name}: {text} is not JSON")
+
+    def refuse_duplicates(pairs):
+        names = [key for key, _ in pairs]
+        if len(names) != len(set(names)):
+            raise ModelViolation(f"{name}: a member is there twice: {sorted(names)}")
+        return dict(pairs)
+
+    try:
+        return json.loads(body, parse_constant=refuse_constant, object_pairs_hook=refuse_duplicates)
+    except ValueError as error:
+        raise ModelViolation(f"{name}: {error} in {body[:200]!r}") from error
+
+
+def check_json_error(operation_model, status, body):
+    """Checks an error of the JSON protocol and answers its code."""
+    name = operation_model.name
+    error = parse_json(name, body)
+    if not isinstance(error, dict) or not isinstance(error.get("__type"), str):
+        raise ModelViolation(f"{name}: an error without __type: {body[:200]!r}")
+    code = error["__type"]
+    allowed = {shape.name for shape in operation_model.error_shapes} | COMMON_ERRORS | NOT_OFFERED
+    if code not in allowed and (name, code) not in BESIDE_THE_MODEL:
+        raise ModelViolation(f"{name} cannot answer {code}")
+    if status != STATUS_OF_ERROR.get(code, 400):
+        raise ModelViolation(f"{name}: {code} came with status {status}")
+    spelling = "Message" if code in CAPITAL_MESSAGE else "message"
+    if set(error) - {"__type", spelling}:
+        raise ModelViolation(f"{name}: {code} has the members {sorted(error)}")
+    message = error.get(spelling)
+    if code in WITHOUT_MESSAGE and spelling in error:
+        raise ModelViolation(f"{name}: {code} comes without a message, but got {message!r}")
+    if spelling in error and (not isinstance(message, str) or not message):
+        raise ModelViolation(f"{name}: the message of {code} is {message!r}")
+    return code
+
+
+def check_query_answer(operation_model, status, headers, body, request_id):
+    """Checks an answer of the query protocol (STS) and answers the error's code, if it is one."""
+    name = operation_model.name
+    if (headers.get("Content-Type") or "").split(";")[0] != "text/xml":
+        raise ModelViolation(f"{name}: Content-Type is {headers.get('Content-Type')!r}")
+    root = ElementTree.fromstring(body)
+    told = root.findtext(f".//{STS_NAMESPACE}RequestId")
+    if told != request_id:
+        raise ModelViolation(f"{name}: RequestId in the body is {told}, in the header {request_id}")
+    if status != 200:
+        error = root.find(f"{STS_NAMESPACE}Error")
+        if root.tag != f"{STS_NAMESPACE}ErrorResponse" or error is None:
+            raise ModelViolation(f"{name}: not an error: {body[:200]!r}")
+        kind = error.findtext(f"{STS_NAMESPACE}Type")
+        if kind != ("Sender" if status < 500 else "Receiver") or not error.findtext(f"{STS_NAMESPACE}Message"):
+            raise ModelViolation(f"{name}: a wrong error: {body[:300]!r}")
+        return error.findtext(f"{STS_NAMESPACE}Code")
+    result = root.find(f"{STS_NAMESPACE}{operation_model.output_shape.serialization['resultWrapper']}")
+    if root.tag != f"{STS_NAMESPACE}{name}Response" or result is None:
+        raise ModelViolation(f"{name}: not an answer: {body[:200]!r}")
+    members = {element.tag.removeprefix(STS_NAMESPACE): element.text for element in result}
+    check_value(operation_model.output_shape, members, name)
+    return None
+
+
+def check_value(shape, value, path):
+    """Checks a value against its shape in the model."""
+    if value is None:
+        raise ModelViolation(f"{path} is null")
+    check = {
+        "structure": check_structure,
+        "list": check_list,
+        "map": check_map,
+        "string": check_string,
+        "blob": check_blob,
+        "boolean": check_boolean,
+        "timestamp": check_timestamp,
+        "integer": check_whole_number,
+        "long": check_whole_number,
+        "double": check_number,
+        "float": check_number,
+    }[shape.type_name]
+    check(shape, value, path)
+
+
+def check_structure(shape, value, path):
+    if not isinstance(value, dict):
+        raise ModelViolation(f"{path} is {value!r}, not an object")
+    missing = set(shape.required_members) - set(value)
+    if missing:
+        raise ModelViolation(f"{path} lacks {sorted(missing)}")
+    unknown = set(value) - set(shape.members)
+    if unknown:
+        raise ModelViolation(f"{path} has the unknown members {sorted(unknown)}")
+    for name, member in value.items():
+        check_value(shape.members[name], member, f"{path}.{name}")
+
+
+def check_list(shape, value, path):
+    if not isinstance(value, list):
+        raise ModelViolation(f"{path} is {value!r}, not a list")
+    check_bounds(shape, len(value), path, "items")
+    for index, item in enumerate(value):
+        check_value(shape.member, item, f"{path}[{index}]")
+
+
+def check_map(shape, value, path):
+    if not isinstance(value, dict):
+        raise ModelViolation(f"{path} is {value!r}, not a map")
+    for key, item in value.items():
+        check_value(shape.key, key, f"{path} key")
+        check_value(shape.value, item, f"{path}[{key!r}]")
+
+
+def check_string(shape, value, path):
+    if not isinstance(value, str):
+        raise ModelViolation(f"{path} is {value!r}, not a string")
+    check_bounds(shape, len(value), path, "characters")
+    if shape.enum and value not in shape.enum:
+        raise ModelViolation(f"{path} is {value!r}, not one of {shape.enum}")
+    pattern = shape.metadata.get("pattern")
+    if pattern and not re.fullmatch(pattern, value):
+        raise ModelViolation(f"{path} is {value!r}, which does not match {pattern}")
+
+
+def check_blob(shape, value, path):
+    if not isinstance(value, str):
+        raise ModelViolation(f"{path} is {value!r}, not base64")
+    try:
+        decoded = base64.b64decode(value, validate=True)
+    except binascii.Error as error:
+        raise ModelViolation(f"{path} is not base64: {error}") from error
+    if base64.b64encode(decoded).decode() != value:
+        raise ModelViolation(f"{path} is not canonical base64")
+    check_bounds(shape, len(decoded), path, "bytes")
+
+
+def check_boolean(_, value, path):
+    if not isinstance(value, bool):
+        raise ModelViolation(f"{path} is {value!r}, not a boolean")
+
+
+def check_timestamp(_, value, path):
+    check_number(None, value, path)
+    # Seconds, not milliseconds: between 2020 and 2100.
+    if not 1_577_836_800 < value < 4_102_444_800:
+        raise ModelViolation(f"{path} is {value!r}, no time in seconds")
+
+
+def check_whole_number(shape, value, path):
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ModelViolation(f"{path} is {value!r}, not a whole number")
+    check_bounds(shape, value, path, "")
+
+
+def check_number(_, value, path):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ModelViolation(f"{path} is {value!r}, not a number")
+
+
+def check_bounds(shape, size, path, unit):
+    low, high = shape.metadata.get("min"), shape.metadata.get("max")
+    if low is not None and size < low or high is not None and size > high:
+        raise ModelViolation(f"{path} has {size} {unit}, not {low} to {high}")

@@ -1,0 +1,111 @@
+"""The table of the AWS KMS Developer Guide, "Key states of AWS KMS keys": what each operation does in each state.
+
+Each cell is tried with a key of its own.
+"""
+
+import pytest
+
+from harness import alias_name, refused
+
+STATES = ["Enabled", "Disabled", "PendingDeletion"]
+
+DONE = None
+DISABLED = ("DisabledException", "{arn} is disabled.")
+PENDING = ("KMSInvalidStateException", "{arn} is pending deletion.")
+NOT_PENDING = ("KMSInvalidStateException", "{arn} is not pending deletion.")
+
+# Operation: what happens in each of the states.
+TABLE = {
+    "CancelKeyDeletion": (NOT_PENDING, NOT_PENDING, DONE),
+    "CreateAlias": (DONE, DONE, PENDING),
+    "Decrypt": (DONE, DISABLED, PENDING),
+    "DeleteAlias": (DONE, DONE, DONE),
+    "DescribeKey": (DONE, DONE, DONE),
+    "DisableKey": (DONE, DONE, PENDING),
+    "DisableKeyRotation": (DONE, DISABLED, PENDING),
+    "EnableKey": (DONE, DONE, PENDING),
+    "EnableKeyRotation": (DONE, DISABLED, PENDING),
+    "Encrypt": (DONE, DISABLED, PENDING),
+    "GenerateDataKey": (DONE, DISABLED, PENDING),
+    "GenerateDataKeyWithoutPlaintext": (DONE, DISABLED, PENDING),
+    "GetKeyLastUsage": (DONE, DONE, DONE),
+    "GetKeyPolicy": (DONE, DONE, DONE),
+    "GetKeyRotationStatus": (DONE, DONE, DONE),
+    "ListAliases": (DONE, DONE, DONE),
+    "ListKeyPolicies": (DONE, DONE, DONE),
+    "ListKeyRotations": (DONE, DONE, DONE),
+    "ListResourceTags": (DONE, DONE, DONE),
+    "PutKeyPolicy": (DONE, DONE, DONE),
+    "ReEncrypt": (DONE, DISABLED, PENDING),
+    "RotateKeyOnDemand": (DONE, DISABLED, PENDING),
+    "ScheduleKeyDeletion": (DONE, DONE, PENDING),
+    "TagResource": (DONE, DONE, PENDING),
+    "UntagResource": (DONE, DONE, PENDING),
+    "UpdateAlias": (DONE, DONE, PENDING),
+    "UpdateKeyDescription": (DONE, DONE, PENDING),
+}
+
+CELLS = [(operation, state, outcome) for operation, row in TABLE.items() for state, outcome in zip(STATES, row, strict=True)]
+
+
+class Subject:
+    """A key with everything that an operation may want of it."""
+
+    def __init__(self, kms):
+        self.kms = kms
+        self.key = kms.create_key()["KeyMetadata"]
+        self.id, self.arn = self.key["KeyId"], self.key["Arn"]
+        self.blob = kms.encrypt(KeyId=self.id, Plaintext=b"made before")["CiphertextBlob"]
+        self.alias = alias_name()
+        kms.create_alias(AliasName=self.alias, TargetKeyId=self.id)
+
+    def bring_to(self, state):
+        if state == "Disabled":
+            self.kms.disable_key(KeyId=self.id)
+        elif state == "PendingDeletion":
+            self.kms.schedule_key_deletion(KeyId=self.id, PendingWindowInDays=7)
+
+    def state(self):
+        return self.kms.describe_key(KeyId=self.id)["KeyMetadata"]["KeyState"]
+
+    def parameters(self, operation):
+        return {
+            "CreateAlias": {"AliasName": f"{self.alias}-more", "TargetKeyId": self.id},
+            "Decrypt": {"CiphertextBlob": self.blob},
+            "DeleteAlias": {"AliasName": self.alias},
+            "Encrypt": {"KeyId": self.id, "Plaintext": b"x"},
+            "GenerateDataKey": {"KeyId": self.id, "KeySpec": "AES_256"},
+            "GenerateDataKeyWithoutPlaintext": {"KeyId": self.id, "KeySpec": "AES_256"},
+            "PutKeyPolicy": {"KeyId": self.id, "Policy": self.kms.get_key_policy(KeyId=self.id)["Policy"]},
+            "ReEncrypt": {"CiphertextBlob": self.blob, "DestinationKeyId": self.id},
+            "TagResource": {"KeyId": self.id, "Tags": [{"TagKey": "k", "TagValue": "v"}]},
+            "UntagResource": {"KeyId": self.id, "TagKeys": ["k"]},
+            "UpdateAlias": {"AliasName": self.alias, "TargetKeyId": self.id},
+            "UpdateKeyDescription": {"KeyId": self.id, "Description": "new"},
+        }.get(operation, {"KeyId": self.id})
+
+    def perform(self, operation):
+        method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
+        return getattr(self.kms, method)(**self.parameters(operation))
+
+
+AFTER = {
+    "CancelKeyDeletion": "Disabled",
+    "DisableKey": "Disabled",
+    "EnableKey": "Enabled",
+    "ScheduleKeyDeletion": "PendingDeletion",
+}
+
+
+@pytest.mark.parametrize(("operation", "state", "outcome"), CELLS, ids=[f"{cell[0]}-{cell[1]}" for cell in CELLS])
+def test_cell(kms, operation, state, outcome):
+    subject = Subject(kms)
+    subject.bring_to(state)
+    if outcome is DONE:
+        subject.perform(operation)
+        assert subject.state() == AFTER.get(operation, state)
+    else:
+        code, message = outcome
+        with refused(code, message.format(arn=subject.arn)):
+            subject.perform(operation)
+        assert subject.state() == state

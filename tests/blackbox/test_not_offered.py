@@ -1,0 +1,66 @@
+"""Operations of AWS KMS that are not offered yet say so, and all others do not exist."""
+
+import pytest
+
+import wire
+from wire import SERVICE_MODEL
+
+# Issue "1/4 The keeper stands".
+OFFERED = {
+    "CancelKeyDeletion",
+    "CreateAlias",
+    "CreateKey",
+    "Decrypt",
+    "DeleteAlias",
+    "DescribeKey",
+    "DisableKey",
+    "DisableKeyRotation",
+    "EnableKey",
+    "EnableKeyRotation",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "GenerateRandom",
+    "GetKeyLastUsage",
+    "GetKeyPolicy",
+    "GetKeyRotationStatus",
+    "ListAliases",
+    "ListKeyPolicies",
+    "ListKeyRotations",
+    "ListKeys",
+    "ListResourceTags",
+    "PutKeyPolicy",
+    "ReEncrypt",
+    "RotateKeyOnDemand",
+    "ScheduleKeyDeletion",
+    "TagResource",
+    "UntagResource",
+    "UpdateAlias",
+    "UpdateKeyDescription",
+}
+
+
+@pytest.mark.parametrize("operation", sorted(set(SERVICE_MODEL.operation_names) - OFFERED))
+def test_not_offered(server, operation):
+    reply = wire.call(server, operation)
+    assert (reply.status, reply.error) == (400, "UnsupportedOperationException")
+
+
+@pytest.mark.parametrize("operation", sorted(OFFERED))
+def test_offered(server, operation):
+    # Whatever is missing in an empty request, it is not the operation.
+    reply = wire.call(server, operation)
+    assert reply.status == 200 or reply.error == "ValidationException", reply.body
+
+
+@pytest.mark.parametrize("operation", ["", "Nothing", "encrypt", "ENCRYPT", "EncryptX", "Encrypt.Encrypt", "x" * 300])
+def test_unknown(server, operation):
+    reply = wire.call(server, operation)
+    assert (reply.status, reply.error) == (400, "UnknownOperationException")
+
+
+def test_unknown_targets(server):
+    for headers in ({}, {"X-Amz-Target": "Encrypt"}, {"X-Amz-Target": "OtherService.Encrypt"}, {"X-Amz-Target": "trentservice.Encrypt"}):
+        request = wire.request("", target=False, headers=headers)
+        reply = wire.send(server, wire.sign(server, request))
+        assert (reply.status, reply.error) == (400, "UnknownOperationException")
