@@ -1,0 +1,71 @@
+//! One operation, one file: in the service, and in each door that offers it.
+
+use std::collections::BTreeSet;
+
+use super::tree::{files, read, report, stem};
+
+/// The operations of a family, by the names of their files.
+fn operations(family: &str) -> BTreeSet<String> {
+    named(&format!("crates/service/src/operations/{family}"), "impl Operation for ")
+}
+
+/// The operations that the AWS door maps, by the names of their files.
+fn mapped(family: &str) -> BTreeSet<String> {
+    named(&format!("crates/doors/aws/src/{family}"), "impl Mapping for ")
+}
+
+fn named(directory: &str, marker: &str) -> BTreeSet<String> {
+    let declaring: Vec<_> = files(directory, ".rs").into_iter().filter(|path| read(path).contains(marker)).collect();
+    let names: BTreeSet<String> = declaring.iter().map(|path| stem(path).to_owned()).collect();
+    assert!(names.len() > 10, "{directory} has operations");
+    names
+}
+
+#[test]
+fn every_operation_has_a_file_here_and_there() {
+    let mut findings = Vec::new();
+    for family in ["kms", "admin"] {
+        let (service, door) = (operations(family), mapped(family));
+        findings
+            .extend(service.difference(&door).map(|name| format!("{family}/{name}.rs is in the service, but not in the door")));
+        findings
+            .extend(door.difference(&service).map(|name| format!("{family}/{name}.rs is in the door, but not in the service")));
+    }
+    report(
+        &findings,
+        "an operation is one file in crates/service/src/operations and one of the same name in crates/doors/aws/src",
+    );
+}
+
+#[test]
+fn every_operation_has_one_file() {
+    let mut findings = Vec::new();
+    for path in files("crates/service/src/operations", ".rs") {
+        let count = read(&path).matches("impl Operation for ").count();
+        if count > 1 {
+            findings.push(format!("{path} holds {count} operations"));
+        }
+    }
+    report(&findings, "one operation, one type, one file");
+}
+
+#[test]
+fn what_is_not_offered_is_written_down() {
+    let table = read("crates/doors/aws/src/kms/mod.rs");
+    let (_, list) = table.split_once("const NOT_OFFERED: &[&str] = &[").expect("the list NOT_OFFERED");
+    let names: Vec<&str> = list.split("];").next().unwrap_or_default().split('"').skip(1).step_by(2).collect();
+    let document = read("docs/divergences/aws-kms.md");
+    let (_, section) = document.split_once("## Not offered").expect("the section 'Not offered'");
+    let section = section.split_once("\n## ").map_or(section, |(section, _)| section);
+    let written: BTreeSet<&str> = section.split('`').skip(1).step_by(2).collect();
+    let findings: Vec<_> =
+        names.iter().filter(|name| !written.contains(*name)).map(|name| format!("{name} is missing")).collect();
+    report(&findings, "name it in docs/divergences/aws-kms.md under \"Not offered\"");
+    let stale: Vec<_> =
+        operations("kms").into_iter().map(|file| camel(&file)).filter(|name| written.contains(name.as_str())).collect();
+    report(&stale, "it is offered now: take it out of docs/divergences/aws-kms.md");
+}
+
+fn camel(file: &str) -> String {
+    file.split('_').flat_map(|word| word[..1].to_uppercase().chars().chain(word[1..].chars()).collect::<Vec<_>>()).collect()
+}
