@@ -15,6 +15,11 @@ test: tools ## Run all tests: unit, contract and property tests, then the black-
 	$(CARGO) test --workspace --locked
 	@$(MAKE) --no-print-directory test-blackbox
 
+.PHONY: bench
+bench: tools ## Measure this machine: every figure of docs/performance.md; ARGS="--quick" for a short run
+	@$(CARGO) build --release --locked --package claviger --package claviger-bench
+	@"$${CARGO_TARGET_DIR:-target}/release/claviger-bench" $(ARGS)
+
 .PHONY: lint
 lint: tools ## Check formatting, lints and the tree's own rules
 	$(CARGO) fmt --all --check

@@ -1,1 +1,197 @@
-fn main() {}
+//! `make bench`: what a request costs, measured on this machine, beside a bare server of the same stack.
+//!
+//! One run starts the real `claviger` binary and a bare hyper server as child processes, and drives both in turns with the same
+//! signed requests over the same kind of connections, so that whatever else the machine does falls on both. What is compared is
+//! the CPU time that the kernel accounts to the child process for one request: requests per second depend on who else wants the
+//! CPU (the generator does, too), CPU per request hardly.
+//!
+//! A figure that misses its bar is reported and does not fail the run: benchmarks report, tests assert. An answer other than 200
+//! does fail it, because then nothing was measured.
+//!
+//! Start reading at [`operations`] for the table of operations and at [`many_keys`] for the large store; `load` is the generator,
+//! `bare` the server that is compared with.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line program: its table goes to stdout, its progress to stderr"
+)]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use http::{HeaderName, HeaderValue};
+
+use crate::failure::{Context as _, Failure};
+use crate::operations::Operation;
+use crate::report::{Bar, Report};
+
+mod bare;
+mod connection;
+mod disk;
+mod failure;
+mod load;
+mod machine;
+mod many_keys;
+mod operations;
+mod report;
+mod requests;
+mod server;
+mod usage;
+
+/// Measures Claviger beside a bare HTTP server.
+#[derive(Debug, Parser)]
+#[command(name = "claviger-bench", max_term_width = 100, args_conflicts_with_subcommands = true)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    plan: Plan,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The bare server, which the benchmark starts itself
+    #[command(hide = true)]
+    Bare(BareArguments),
+}
+
+#[derive(Debug, Args)]
+struct BareArguments {
+    /// Where to listen
+    #[arg(long)]
+    listen: SocketAddr,
+    /// The length of each answer's body
+    #[arg(long)]
+    body_bytes: usize,
+    /// A header of each answer, as NAME:VALUE
+    #[arg(long, value_parser = parse_header)]
+    header: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// What to measure, and for how long.
+#[derive(Debug, Args)]
+struct Plan {
+    /// The server's program; by default the one beside this program
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+    /// Where to put the stores of the run (removed afterwards); by default beside this program. Its disk is what is measured
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// How long each operation is measured at each number of connections
+    #[arg(long, default_value_t = 3.0, value_parser = parse_seconds)]
+    seconds: f64,
+    /// How many connections to use at a time
+    #[arg(long, value_delimiter = ',', default_value = "1,8,64")]
+    connections: Vec<usize>,
+    /// Which operations to measure
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Operation::ALL)]
+    operations: Vec<Operation>,
+    /// How many keys the large store gets; 0 leaves that part out
+    #[arg(long, default_value_t = 100_000)]
+    keys: usize,
+    /// A short run, to see that everything works: a third of the time, 10,000 keys
+    #[arg(long)]
+    quick: bool,
+}
+
+impl Plan {
+    fn duration(&self) -> Duration {
+        Duration::from_secs_f64(if self.quick { self.seconds / 3.0 } else { self.seconds })
+    }
+
+    fn key_count(&self) -> usize {
+        if self.quick { self.keys.min(10_000) } else { self.keys }
+    }
+}
+
+/// How long a server is driven before its figures count.
+const WARM_UP: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    let outcome = match command_line.command {
+        Some(Command::Bare(arguments)) => bare::run(arguments.listen, arguments.header, arguments.body_bytes),
+        None => measure(&command_line.plan),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\nTHE BENCHMARK FAILED: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(plan: &Plan) -> Result<(), Failure> {
+    let here = std::env::current_exe().context("cannot find this program's own path")?;
+    let here = here.parent().unwrap_or(Path::new("."));
+    let binaries = server::Binaries {
+        claviger: plan.server.clone().unwrap_or_else(|| here.join("claviger")),
+        bench: std::env::current_exe().context("cannot find this program's own path")?,
+    };
+    let directory = plan.data.as_deref().unwrap_or(here);
+    std::fs::create_dir_all(directory).context(format!("cannot make {}", directory.display()))?;
+    let scratch = tempfile::Builder::new()
+        .prefix("bench-")
+        .tempdir_in(directory)
+        .context(format!("cannot make a directory in {}", directory.display()))?;
+
+    // One thread drives everything, so that the servers have the rest of the machine to themselves.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the generator")?;
+    runtime.block_on(async {
+        let mut report = Report::default();
+        machine::describe().iter().for_each(|line| println!("{line}"));
+        println!("{}\n", disk::measure(scratch.path())?);
+        operations::measure(plan, &binaries, scratch.path(), &mut report).await?;
+        if plan.key_count() > 0 {
+            many_keys::measure(plan.key_count(), &binaries, scratch.path(), &mut report).await?;
+        }
+        print_bars(&report);
+        Ok(())
+    })
+}
+
+fn print_bars(report: &Report) {
+    println!("\n## Bars\n\n{}", report.bars_table());
+    match report.missed() {
+        0 => println!("All bars are met."),
+        1 => println!("ONE BAR IS MISSED."),
+        missed => println!("{missed} BARS ARE MISSED."),
+    }
+    if report.bars.iter().any(|Bar { noisy, .. }| *noisy) {
+        println!("The machine was busy with other work (see the load average): repeat the run when it is idle.");
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("a number of seconds from 0.1 to 600".to_owned()),
+    }
+}
+
+fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("NAME:VALUE")?;
+    Ok((name.parse().map_err(|_| "a header's name")?, value.parse().map_err(|_| "a header's value")?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_says_what_it_leaves_out() {
+        use clap::CommandFactory as _;
+        CommandLine::command().debug_assert();
+        let quick = CommandLine::try_parse_from(["claviger-bench", "--quick"]).unwrap().plan;
+        assert_eq!(quick.key_count(), 10_000);
+        assert_eq!(quick.duration(), Duration::from_secs(1));
+        assert_eq!(quick.connections, [1, 8, 64]);
+        assert_eq!(quick.operations.len(), Operation::ALL.len());
+    }
+}

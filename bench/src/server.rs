@@ -1,0 +1,201 @@
+//! The servers under measurement, as child processes that do not outlive the run.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use http::{HeaderName, HeaderValue};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::connection::Connection;
+use crate::failure::{Context as _, Failure};
+use crate::requests::Client;
+use crate::usage::CpuTime;
+
+/// The programs that are started.
+pub(crate) struct Binaries {
+    pub(crate) claviger: PathBuf,
+    /// This program, which is the bare server, too.
+    pub(crate) bench: PathBuf,
+}
+
+/// A server that runs. It is killed when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    log: PathBuf,
+    pub(crate) address: SocketAddr,
+    /// Where its metrics are, if it has any.
+    observability: Option<SocketAddr>,
+}
+
+/// A deployment of Claviger, running or not.
+pub(crate) struct Deployment<'a> {
+    binaries: &'a Binaries,
+    data: PathBuf,
+    address: SocketAddr,
+    observability: SocketAddr,
+}
+
+/// A Claviger that answers.
+pub(crate) struct Started {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
+    /// From the start of the process to its first successful answer.
+    pub(crate) took: Duration,
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+/// How much of a server's log is shown when it fails.
+const LOG_LINES: usize = 20;
+
+impl<'a> Deployment<'a> {
+    pub(crate) fn new(binaries: &'a Binaries, data: PathBuf) -> Result<Self, Failure> {
+        Ok(Self { binaries, data, address: free_address()?, observability: free_address()? })
+    }
+
+    /// Starts the server and waits for its first successful answer.
+    pub(crate) async fn start(&self) -> Result<Started, Failure> {
+        let begun = Instant::now();
+        let mut command = Command::new(&self.binaries.claviger);
+        command.arg("dev").arg("--data").arg(&self.data).args([
+            "--listen",
+            &self.address.to_string(),
+            "--observability",
+            &self.observability.to_string(),
+        ]);
+        let mut server = Server::spawn(command, self.data.with_extension("log"), self.address)?;
+        server.observability = Some(self.observability);
+        let client = self.client(&mut server, begun).await?;
+        let first = client.request("ListKeys", &json!({ "Limit": 1 }))?;
+        server.until_it_answers(begun, &first).await?;
+        Ok(Started { server, client, took: begun.elapsed() })
+    }
+
+    /// The credentials, as soon as the server has written them for this address.
+    async fn client(&self, server: &mut Server, begun: Instant) -> Result<Client, Failure> {
+        let environment = self.data.join("dev.env");
+        let endpoint = format!("http://{}", self.address);
+        while !fs::read_to_string(&environment).is_ok_and(|text| text.contains(&endpoint)) {
+            server.pause(begun).await?;
+        }
+        Client::from_environment(&environment, self.address)
+    }
+}
+
+impl Server {
+    /// Starts a bare server that answers with these headers and a body of this length.
+    pub(crate) async fn bare(
+        binaries: &Binaries,
+        log: PathBuf,
+        headers: &[(HeaderName, HeaderValue)],
+        body_bytes: usize,
+    ) -> Result<Self, Failure> {
+        let begun = Instant::now();
+        let address = free_address()?;
+        let mut command = Command::new(&binaries.bench);
+        command.args(["bare", "--listen", &address.to_string(), "--body-bytes", &body_bytes.to_string()]);
+        for (name, value) in headers {
+            command.arg("--header").arg(format!("{name}:{}", value.to_str().unwrap_or_default()));
+        }
+        let mut server = Self::spawn(command, log, address)?;
+        server.until_it_answers(begun, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+        Ok(server)
+    }
+
+    fn spawn(mut command: Command, log: PathBuf, address: SocketAddr) -> Result<Self, Failure> {
+        let output = File::create(&log).context(format!("cannot make {}", log.display()))?;
+        let errors = output.try_clone().context("cannot share a log file")?;
+        let program = PathBuf::from(command.get_program());
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .context(format!("cannot start {} (build it with `make bench`)", program.display()))?;
+        Ok(Self { child, log, address, observability: None })
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn cpu_time(&self) -> Result<CpuTime, Failure> {
+        CpuTime::of(self.child.id())
+    }
+
+    /// The page of metrics; empty for a server that has none.
+    pub(crate) async fn metrics(&self) -> Result<String, Failure> {
+        let Some(address) = self.observability else { return Ok(String::new()) };
+        let mut connection = Connection::open(address).await?;
+        let answer = connection.call(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+        Ok(String::from_utf8_lossy(answer.body).into_owned())
+    }
+
+    /// Asks the server to stop, and waits until it has.
+    pub(crate) async fn stop(mut self) -> Result<(), Failure> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).context("cannot ask the server to stop")?;
+        let begun = Instant::now();
+        while self.child.try_wait().context("cannot wait for the server")?.is_none() {
+            if begun.elapsed() > PATIENCE {
+                return Err(self.failure("a server did not stop when asked to"));
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until this request is answered with 200.
+    async fn until_it_answers(&mut self, begun: Instant, request: &[u8]) -> Result<(), Failure> {
+        let mut connection = loop {
+            match Connection::open(self.address).await {
+                Ok(connection) => break connection,
+                Err(_) => self.pause(begun).await?,
+            }
+        };
+        let answer = connection.call(request).await.map_err(|failure| self.failure(&failure.to_string()))?;
+        match answer.status {
+            200 => Ok(()),
+            status => {
+                let happened = format!("the first answer was {status}: {}", String::from_utf8_lossy(answer.body));
+                Err(self.failure(&happened))
+            }
+        }
+    }
+
+    /// Lets the server get on with starting, unless there is no hope.
+    async fn pause(&mut self, begun: Instant) -> Result<(), Failure> {
+        if let Some(status) = self.child.try_wait().context("cannot look after a server")? {
+            return Err(self.failure(&format!("a server ended as it started, with {status}")));
+        }
+        if begun.elapsed() > PATIENCE {
+            return Err(self.failure("a server did not start in time"));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        Ok(())
+    }
+
+    fn failure(&self, happened: &str) -> Failure {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines.get(lines.len().saturating_sub(LOG_LINES)..).unwrap_or_default();
+        Failure::new(format!("{happened}\nThe end of its log:\n{}", last.join("\n")))
+    }
+}
+
+impl Drop for Server {
+    /// As abrupt as `kill -9`: nothing in the scratch directory is needed again.
+    fn drop(&mut self) {
+        if self.child.kill().and_then(|()| self.child.wait()).is_err() {
+            eprintln!("the server with process id {} may still be running", self.child.id());
+        }
+    }
+}
+
+/// An address on loopback that nobody listens on at the moment.
+fn free_address() -> Result<SocketAddr, Failure> {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("no port is free")
+}
