@@ -99,7 +99,10 @@ pub(crate) fn event_of<O: Operation>(
             event.additional = material.as_ref().map(Material::as_json);
             event.response_elements = elements.as_ref().map(|elements| elements as &dyn Json);
         }
-        Outcome::Refusal(refusal) => event.error = Some(error_of(refusal)),
+        Outcome::Refusal(refusal) => {
+            event.error = Some(error_of(refusal));
+            event.decision = reasoned(event.decision, refusal);
+        }
     }
     Ok((id, encode(&event)?))
 }
@@ -142,6 +145,7 @@ pub(crate) fn refusal_event(
         None => EventIdentity::unknown(claimed_access_key),
     };
     entry.error = Some(error_of(refusal));
+    entry.decision = reasoned(entry.decision, refusal);
     encode(&entry)
 }
 
@@ -247,6 +251,11 @@ fn digest_of(change: &Change) -> Option<ChangeDigest<'_>> {
     };
     let key = change.key();
     Some(ChangeDigest { kind: key.kind.as_str(), account: key.account, id: &key.id, version, sha256 })
+}
+
+/// The decision, with the reason that only the log may know where authorisation itself gave none.
+fn reasoned<'a>(decision: Verdict<'a>, refusal: &'a Refusal) -> Verdict<'a> {
+    Verdict { basis: decision.basis.or(refusal.reason.as_deref()), ..decision }
 }
 
 fn error_of(refusal: &Refusal) -> EventError<'_> {

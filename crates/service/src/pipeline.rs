@@ -1,6 +1,7 @@
 //! The way of a request: resolve, authorise, execute, commit with its audit entry, answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use claviger_domain::policy::{Demand, Denial, authorize};
 use claviger_domain::{Caller, Kind, Permit, Refusal};
@@ -155,6 +156,13 @@ impl Service {
 
     /// Commits, and makes this node's caches know of it before anybody is told.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        let began = Instant::now();
+        let result = self.commit_and_evict(commit).await;
+        self.audit_lag.record(began.elapsed().as_secs_f64());
+        result
+    }
+
+    async fn commit_and_evict(&self, commit: Commit) -> Result<(), StoreError> {
         if commit.changes.is_empty() {
             return self.records.store.commit(commit).await.map(drop);
         }

@@ -6,7 +6,7 @@ use claviger_domain::identity::AccessKey;
 use claviger_domain::identity::{Account, Principal, User};
 use claviger_domain::key::{Alias, Key, LastUse};
 use claviger_domain::{AccountId, AliasName, KeyId, Refusal, Region, Timestamp};
-use claviger_hsm::{AccountKey, Hsm, RecordIdentity};
+use claviger_hsm::{AccountKey, Hsm, HsmError, RecordIdentity};
 use claviger_store::{Change, Expect, List, Record, RecordKey, RecordKind, Store, StoreError};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -261,8 +261,12 @@ impl Records {
         let versions = self.existing_account(account).await?;
         let key = versions.version(record.account_key_version).ok_or_else(|| tampered(&record.key))?;
         self.hsm.open_record(key, &identity_of(record), &record.sealed).map_err(|error| {
-            tracing::error!(record = %describe(&record.key), %error, "a record does not open: the store was changed from outside, or is damaged");
-            tampered(&record.key)
+            tracing::error!(record = %describe(&record.key), %error, "a record cannot be opened");
+            match error {
+                HsmError::Tampered(_) => tampered(&record.key),
+                // The module's own trouble is nobody's tampering.
+                other => other.into(),
+            }
         })
     }
 

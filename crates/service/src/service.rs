@@ -9,6 +9,7 @@ use claviger_domain::key::Alias;
 use claviger_domain::{AccountId, Identity, Refusal, Region, Timestamp};
 use claviger_hsm::Hsm;
 use claviger_store::{RecordKey, RecordKind, Shard, Store};
+use metrics::{Histogram, histogram};
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
@@ -53,6 +54,8 @@ pub struct Service {
     pub(crate) started: Timestamp,
     regions: Option<Vec<Region>>,
     verifier_key: VerifierKey,
+    /// How long requests waited until their audit entry was durable.
+    pub(crate) audit_lag: Histogram,
     /// Where requests wait in line that met others at the same record.
     turns: Vec<Arc<Mutex<()>>>,
 }
@@ -135,6 +138,7 @@ impl Service {
             started: clock.now(),
             regions: settings.regions,
             verifier_key,
+            audit_lag: histogram!("claviger_audit_lag_seconds"),
             turns: (0..Shard::COUNT).map(|_| Arc::new(Mutex::new(()))).collect(),
             node: settings.node,
             records,

@@ -141,7 +141,9 @@ impl Service {
                             }
                         }
                         Err(damage) => {
-                            report.findings.push(format!("the log of node {node} is damaged at entry {}: {damage}", bundle.first));
+                            report
+                                .findings
+                                .push(format!("the log of node {node} is damaged at entry {}: {damage}", bundle.first));
                         }
                     }
                 }

@@ -8,6 +8,7 @@ use claviger_domain::caller::Request;
 use claviger_domain::{Caller, Kind, Refusal, Region};
 use claviger_service::operation::Event;
 use claviger_service::{Service, SignatureClaim};
+use http::Method;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use uuid::Uuid;
@@ -169,7 +170,12 @@ pub(crate) fn unknown_operation() -> Refusal {
     Refusal::new(Kind::UnknownOperation, "")
 }
 
+/// Every operation is `POST /`; AWS STS also answers `GET /?Action=...`.
 fn protocol_of(parts: &Parts) -> Protocol<'_> {
+    let (is_post, is_get) = (parts.method == Method::POST, parts.method == Method::GET);
+    if parts.uri.path() != "/" || !(is_post || is_get) {
+        return Protocol::Unknown;
+    }
     let Some(target) = parts.headers.get("x-amz-target") else {
         let form = parts
             .headers
@@ -178,7 +184,7 @@ fn protocol_of(parts: &Parts) -> Protocol<'_> {
         let in_query = parts.uri.query().is_some_and(|query| query.contains("Action="));
         return if form || in_query { Protocol::Sts } else { Protocol::Unknown };
     };
-    match target.to_str().ok().and_then(|target| target.split_once('.')) {
+    match target.to_str().ok().and_then(|target| target.split_once('.')).filter(|_| is_post) {
         Some(("TrentService", name)) => Protocol::Kms(name),
         Some(("ClavigerAdmin", name)) => Protocol::Admin(name),
         _ => Protocol::Unknown,

@@ -23,9 +23,9 @@ impl Tag {
 
 /// Checks tags against the model, and reads them once the check has been finished.
 pub(crate) fn read_tags(check: &mut Validator, tags: Option<&Vec<Tag>>) -> Result<BTreeMap<String, String>, Refusal> {
-    for tag in tags.into_iter().flatten() {
-        check_tag_key(check, "tags.member.tagKey", tag.tag_key.as_ref());
-        check.required_length("tags.member.tagValue", tag.tag_value.as_ref(), 0, 256);
+    for (number, tag) in (1..).zip(tags.into_iter().flatten()) {
+        check_tag_key(check, &format!("tags.{number}.member.tagKey"), tag.tag_key.as_ref());
+        check.required_length(&format!("tags.{number}.member.tagValue"), tag.tag_value.as_ref(), 0, 256);
     }
     let mut read = BTreeMap::new();
     for tag in tags.into_iter().flatten().cloned() {
