@@ -112,8 +112,7 @@ impl Door {
         protocol: &Protocol<'_>,
         request: &mut Request,
     ) -> Result<Claim<'r>, Refusal> {
-        let as_refusal = |failure: crate::sigv4::Failure| Refusal::new(failure.kind(), failure.to_string());
-        let claim = parse_claim(parts, body, request.at).map_err(as_refusal)?;
+        let claim = parse_claim(parts, body, request.at)?;
         request.region = region_or(Some(claim.region));
         let services = match protocol {
             Protocol::Kms(_) | Protocol::Unknown => ["kms"],
@@ -121,7 +120,7 @@ impl Door {
             Protocol::Sts => ["sts"],
         };
         let served = |region: &str| region.parse().is_ok_and(|region| self.service.serves(&region));
-        claim.require_scope(&services, served).map_err(as_refusal)?;
+        claim.require_scope(&services, served)?;
         Ok(claim)
     }
 
