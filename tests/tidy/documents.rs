@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::tree::{exists, files, read, report, root};
 
 /// What belongs to a note to oneself, or to one machine, and not into a tree that others read.
-const NOT_HERE: &[&str] = &["TODO", "FIXME", "XXX", "HACK", "WIP", "lorem ipsum", "/home/", "/root/", "/work/", "/Users/"];
+const NOT_HERE: &[&str] = &["TODO", "FIXME", "XXX", "HACK", "WIP", "lorem ipsum", "/root/", "/work/", "/Users/"];
 
 /// Words for which the project has others.
 const OTHER_WORDS: &[(&str, &str)] = &[("whitelist", "allow list"), ("blacklist", "deny list"), ("slave", "replica")];
@@ -148,6 +148,27 @@ fn decisions_are_numbered_one_after_the_other() {
         }
     }
     report(&findings, "docs/decisions/NNN-title.md, in the order in which they were made");
+}
+
+#[test]
+fn metrics_are_documented() {
+    let code: Vec<String> = files("crates", ".rs").into_iter().filter(|path| path.contains("/src/")).collect();
+    let counted: BTreeSet<String> = code.iter().flat_map(|path| metrics(&read(path), "\"claviger_", &['"'])).collect();
+    let documented = metrics(&read("docs/operations.md"), "| `claviger_", &['`', '{']);
+    assert!(counted.len() > 5 && documented.len() > 5, "both are read");
+    let missing = counted.difference(&documented).map(|name| format!("{name} is not in docs/operations.md"));
+    let stale = documented.difference(&counted).map(|name| format!("{name} is in docs/operations.md, but nothing counts it"));
+    report(&missing.chain(stale).collect::<Vec<_>>(), "put it into the table of metrics, or take it out");
+}
+
+/// The names of metrics in the text of a document or of code: `claviger_...` between these marks.
+fn metrics(text: &str, open: &str, close: &[char]) -> BTreeSet<String> {
+    let name = |at: usize| {
+        let rest = &text[at + open.len() - "claviger_".len()..];
+        let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '_'))?;
+        close.iter().any(|mark| rest[end..].starts_with(*mark)).then(|| rest[..end].to_owned())
+    };
+    text.match_indices(open).filter_map(|(at, _)| name(at)).collect()
 }
 
 /// The anchors of a document's headings, as forges make them.
