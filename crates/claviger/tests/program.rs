@@ -341,6 +341,10 @@ fn a_configured_server_speaks_tls_and_takes_up_a_new_certificate_on_sighup() {
     let status = site.status(&credentials, &old);
     assert!(text(&status.stdout).contains("Node          one"), "{}", text(&status.stderr));
 
+    let elsewhere = [credentials.clone(), vec![("AWS_REGION".to_owned(), "eu-west-1".to_owned())]].concat();
+    let refused = site.status(&elsewhere, &old);
+    assert!(text(&refused.stderr).contains("--region"), "{}", text(&refused.stderr));
+
     write_certificate(site.directory.path());
     server.signal(Signal::HUP);
     let end = Instant::now() + PATIENCE;

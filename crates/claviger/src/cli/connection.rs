@@ -10,25 +10,35 @@ use super::output;
 use crate::client::{Client, Credentials, Endpoint, Target};
 use crate::problem::Problem;
 
-/// Where the server is.
+/// How to talk to a server, wherever it is.
 #[derive(Debug, Args)]
-pub(super) struct Connection {
-    /// The server: https://HOST[:PORT], or http://127.0.0.1:9911
-    #[arg(long, env = "CLAVIGER_ENDPOINT", value_name = "URL")]
-    endpoint: Option<Endpoint>,
+struct Manner {
     /// PEM file with the certificate authorities to trust instead of this machine's
     #[arg(long, env = "AWS_CA_BUNDLE", value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The Region to sign requests for
+    /// The Region to sign requests for: one that the server serves [default: AWS_DEFAULT_REGION, or us-east-1]
     #[arg(long, env = "AWS_REGION", value_name = "REGION")]
     region: Option<String>,
+}
+
+/// The server of a command that uses keys: any that speaks the AWS KMS API.
+#[derive(Debug, Args)]
+pub(super) struct KmsConnection {
+    /// The server: https://HOST[:PORT] [default: AWS_ENDPOINT_URL, or CLAVIGER_ENDPOINT]
+    #[arg(long, env = "AWS_ENDPOINT_URL_KMS", value_name = "URL")]
+    endpoint: Option<Endpoint>,
+    #[command(flatten)]
+    manner: Manner,
 }
 
 /// An administrative command's connection and form of answer.
 #[derive(Debug, Args)]
 pub(super) struct Administration {
+    /// The server: https://HOST[:PORT], or http://127.0.0.1:9911
+    #[arg(long, env = "CLAVIGER_ENDPOINT", value_name = "URL")]
+    endpoint: Option<Endpoint>,
     #[command(flatten)]
-    connection: Connection,
+    manner: Manner,
     /// Print the server's answer as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -71,29 +81,29 @@ impl Administration {
 
     /// Asks for one administrative operation.
     pub(super) async fn ask(&self, operation: &'static str, input: Value) -> Result<Value, Problem> {
-        let client = self.connection.client(&["CLAVIGER_ADMIN", "AWS"], self.connection.endpoint.clone())?;
+        let client = self.manner.client(self.endpoint.clone(), &["CLAVIGER_ADMIN", "AWS"])?;
         let target = Target { service: "claviger", prefix: "ClavigerAdmin", operation };
         client.call(target, &without_nulls(input)).await.map_err(Problem::from)
     }
 }
 
-impl Connection {
+impl KmsConnection {
     /// A client for the KMS API, which may be another server than the administrators'.
-    pub(super) fn kms(&self) -> Result<Client, Problem> {
-        let from_environment = || ["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL"].iter().find_map(|name| std::env::var(name).ok());
-        let given_as_argument = std::env::var("CLAVIGER_ENDPOINT").ok() != self.endpoint.as_ref().map(Endpoint::to_string);
-        let endpoint = match (&self.endpoint, from_environment()) {
-            (Some(endpoint), _) if given_as_argument => Some(endpoint.clone()),
-            (_, Some(text)) => Some(text.parse().map_err(Problem::usage)?),
-            (endpoint, None) => endpoint.clone(),
+    pub(super) fn client(&self) -> Result<Client, Problem> {
+        let elsewhere = || ["AWS_ENDPOINT_URL", "CLAVIGER_ENDPOINT"].iter().find_map(|name| std::env::var(name).ok());
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => Some(endpoint.clone()),
+            None => elsewhere().map(|text| text.parse().map_err(Problem::usage)).transpose()?,
         };
-        self.client(&["AWS"], endpoint)
+        self.manner.client(endpoint, &["AWS"])
     }
+}
 
-    fn client(&self, prefixes: &[&str], endpoint: Option<Endpoint>) -> Result<Client, Problem> {
+impl Manner {
+    fn client(&self, endpoint: Option<Endpoint>, credentials_from: &[&str]) -> Result<Client, Problem> {
         let endpoint = endpoint.ok_or_else(|| {
             Problem::usage("no server was named")
-                .remedy("name it with --endpoint or CLAVIGER_ENDPOINT, or source the dev.env file")
+                .remedy("name it with --endpoint or CLAVIGER_ENDPOINT, or source the dev.env file of `claviger dev`")
         })?;
         if endpoint.is_exposed() {
             output::note(format_args!(
@@ -101,7 +111,8 @@ impl Connection {
             ));
         }
         let region = self.region.clone().or_else(|| std::env::var("AWS_DEFAULT_REGION").ok());
-        Client::new(endpoint, credentials(prefixes)?, region.unwrap_or_else(|| "us-east-1".to_owned()), self.ca.as_deref())
+        let region = region.unwrap_or_else(|| "us-east-1".to_owned());
+        Client::new(endpoint, credentials(credentials_from)?, region, self.ca.as_deref())
     }
 }
 

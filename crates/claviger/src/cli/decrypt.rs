@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::connection::Connection;
+use super::connection::KmsConnection;
 use super::encrypt::{ENDING, decode_data_key};
 use super::files::{Input, Output, default_output, file_problem, transfer};
 use crate::client::{CallError, Client, Target};
@@ -30,7 +30,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    connection: Connection,
+    connection: KmsConnection,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
@@ -38,7 +38,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         Some(path) => path.clone(),
         None => default_output(&arguments.file, without_ending)?,
     };
-    let client = arguments.connection.kms()?;
+    let client = arguments.connection.client()?;
     let mut input = Input::open(&arguments.file)?;
     let header = Header::read(&mut input).map_err(|error| file_problem(input.name(), &error))?;
     let key = open_data_key(&client, &header, arguments.key.as_deref(), input.name()).await?;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::connection::Connection;
+use super::connection::KmsConnection;
 use super::files::{Input, Output, default_output, transfer};
 use crate::client::{Client, Target};
 use crate::file_encryption::{DATA_KEY_BYTES, DataKey, encrypt, encryption_context};
@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    connection: Connection,
+    connection: KmsConnection,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
@@ -46,7 +46,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
             Problem::usage("an encrypted file cannot be shown on a terminal").remedy("name a file with -o, or pipe it on")
         );
     }
-    let client = arguments.connection.kms()?;
+    let client = arguments.connection.client()?;
     let input = Input::open(&arguments.file)?;
     let output = Output::open(&target, arguments.force)?;
     let key = generate_data_key(&client, &arguments.key).await?;

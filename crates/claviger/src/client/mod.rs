@@ -237,7 +237,7 @@ impl From<CallError> for Problem {
                 let id = request_id.map(|id| format!(" (request {id})")).unwrap_or_default();
                 let colon = if message.is_empty() { "" } else { ": " };
                 let problem = Self::new(format!("the server refused: {code}{colon}{message}{id}"));
-                match remedy_for(&code) {
+                match remedy_for(&code, &message) {
                     Some(remedy) => problem.remedy(remedy),
                     None => problem,
                 }
@@ -246,7 +246,10 @@ impl From<CallError> for Problem {
     }
 }
 
-fn remedy_for(code: &str) -> Option<&'static str> {
+fn remedy_for(code: &str, message: &str) -> Option<&'static str> {
+    if message.contains("scoped to a valid region") {
+        return Some("name a Region that the server serves with --region or AWS_REGION");
+    }
     Some(match code.trim_end_matches("Exception") {
         "UnrecognizedClient" | "InvalidSignature" | "IncompleteSignature" | "MissingAuthenticationToken" => {
             "check the access key id and secret: they have to belong together, to this deployment, and be active"

@@ -181,8 +181,9 @@ where
         if let Poll::Ready(result) = connection.as_mut().poll(context) {
             return Poll::Ready(Ended::Itself(result));
         }
-        let deadline = activity.deadline(&shared.limits);
-        if deadline < alarm.deadline() {
+        if let Some(deadline) = activity.overdue_head(&shared.limits)
+            && deadline < alarm.deadline()
+        {
             alarm.as_mut().reset(deadline);
         }
         while alarm.as_mut().poll(context).is_ready() {
@@ -206,31 +207,31 @@ async fn answer<H: Handler>(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let _serving = activity.serve();
     let start = Instant::now();
-    let deadline = start + shared.limits.request;
     let (head, body) = request.into_parts();
-    let body = match timeout_at(deadline, collect(body, shared.limits.body_bytes as usize)).await {
-        Ok(Ok(body)) => body,
-        unreadable => {
-            activity.refuse_body();
-            let (status, message) = match unreadable {
-                Ok(Err(Unreadable::TooLarge)) => {
-                    (StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than this server allows.")
-                }
-                Ok(Err(Unreadable::Broken(error))) => {
-                    tracing::debug!(%error, peer = %peer.address, "a body broke off");
-                    (StatusCode::BAD_REQUEST, "The request's body could not be read.")
-                }
-                _ => (StatusCode::REQUEST_TIMEOUT, "The request's body did not arrive in time."),
-            };
-            return Ok(last_answer(status, message, head.version));
-        }
-    };
-    let logged = shared.log_requests.then(|| (head.method.clone(), head.uri.clone()));
     let version = head.version;
-    let answered = timeout_at(deadline, contain_panics(shared.handler.answer(Request::from_parts(head, body), peer))).await;
+    let logged = shared.log_requests.then(|| (head.method.clone(), head.uri.clone()));
+    let mut has_body = false;
+    // One deadline for both, because setting one costs more than most bodies.
+    let answered = timeout_at(start + shared.limits.request, async {
+        let body = collect(body, shared.limits.body_bytes as usize).await?;
+        has_body = true;
+        Ok(contain_panics(shared.handler.answer(Request::from_parts(head, body), peer)).await)
+    })
+    .await;
+    if !has_body {
+        activity.refuse_body();
+    }
     let response = match answered {
-        Ok(Some(response)) => response.map(Full::new),
-        Ok(None) => last_answer(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to process the request.", version),
+        Ok(Ok(Some(response))) => response.map(Full::new),
+        Ok(Ok(None)) => last_answer(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to process the request.", version),
+        Ok(Err(Unreadable::TooLarge)) => {
+            last_answer(StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than this server allows.", version)
+        }
+        Ok(Err(Unreadable::Broken(error))) => {
+            tracing::debug!(%error, peer = %peer.address, "a body broke off");
+            last_answer(StatusCode::BAD_REQUEST, "The request's body could not be read.", version)
+        }
+        Err(_) if !has_body => last_answer(StatusCode::REQUEST_TIMEOUT, "The request's body did not arrive in time.", version),
         Err(_) => {
             metrics::counter!("claviger_requests_timed_out_total").increment(1);
             last_answer(StatusCode::SERVICE_UNAVAILABLE, "The request took too long. Its outcome is unknown.", version)

@@ -34,6 +34,8 @@ pub(super) struct Activity {
     serving: AtomicU32,
     refused_body: AtomicBool,
     counts_heads: bool,
+    /// Whether `since_ms` is when the head that is coming began.
+    head_timed: AtomicBool,
 }
 
 impl Activity {
@@ -46,13 +48,15 @@ impl Activity {
             serving: AtomicU32::new(0),
             refused_body: AtomicBool::new(false),
             counts_heads,
+            head_timed: AtomicBool::new(false),
         })
     }
 
-    /// Bytes have come.
+    /// Bytes have come. The clock is read later, and only if they are not a whole head: see [`Activity::overdue_head`].
     fn received(&self) {
         if self.counts_heads && self.phase.load(Ordering::Relaxed) == Phase::Idle as u8 {
-            self.enter(Phase::Head);
+            self.head_timed.store(false, Ordering::Relaxed);
+            self.phase.store(Phase::Head as u8, Ordering::Relaxed);
         }
     }
 
@@ -80,14 +84,28 @@ impl Activity {
         }
     }
 
+    /// When a head that has begun to come has to be complete. None when nothing of one has come.
+    pub(super) fn overdue_head(&self, limits: &Limits) -> Option<Instant> {
+        if self.phase() != Phase::Head {
+            return None;
+        }
+        if !self.head_timed.swap(true, Ordering::Relaxed) {
+            self.enter(Phase::Head);
+        }
+        Some(self.since() + limits.header_read)
+    }
+
     /// When the connection has to be ended unless something happens. While it serves, a time to look again.
     pub(super) fn deadline(&self, limits: &Limits) -> Instant {
-        let since = self.start + Duration::from_millis(self.since_ms.load(Ordering::Relaxed));
         match self.phase() {
-            Phase::Idle => since + limits.idle,
-            Phase::Head => since + limits.header_read,
+            Phase::Idle => self.since() + limits.idle,
+            Phase::Head => self.since() + limits.header_read,
             Phase::Serving => Instant::now() + limits.idle,
         }
+    }
+
+    fn since(&self) -> Instant {
+        self.start + Duration::from_millis(self.since_ms.load(Ordering::Relaxed))
     }
 
     fn enter(&self, phase: Phase) {
