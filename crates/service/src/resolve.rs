@@ -214,12 +214,13 @@ pub(crate) fn hidden_by_ciphertext() -> Refusal {
 }
 
 /// Refuses a key of another account, whether it exists or not, where only the caller's own will do.
-pub(crate) fn must_be_own(reference: &KeyReference, caller: &Caller) -> Result<(), Refusal> {
-    match reference {
-        KeyReference::Arn(arn) if arn.account != caller.identity.account => Err(key_not_found(arn)),
-        KeyReference::AliasArn(arn) if arn.account != caller.identity.account => Err(alias_not_found(arn)),
-        _ => Ok(()),
-    }
+pub(crate) fn must_be_own(reference: &KeyReference, caller: &Caller, action: &str) -> Result<(), Refusal> {
+    let owner = match reference {
+        KeyReference::Arn(arn) => arn.account,
+        KeyReference::AliasArn(arn) => arn.account,
+        KeyReference::Id(_) | KeyReference::Alias(_) => return Ok(()),
+    };
+    if owner == caller.identity.account { Ok(()) } else { Err(hidden(caller, action, &reference.to_string())) }
 }
 
 /// A key of the caller's own account that is not there.

@@ -38,7 +38,7 @@ macro_rules! about_one_own_key {
             service: &$crate::Service,
             caller: &claviger_domain::Caller,
         ) -> Result<Self::Target, claviger_domain::Refusal> {
-            $crate::resolve::must_be_own(&self.key, caller)?;
+            $crate::resolve::must_be_own(&self.key, caller, $action)?;
             service.resolve_key(caller, &self.key, $action).await
         }
 

@@ -26,7 +26,7 @@ impl Operation for CreateAlias {
 
     async fn resolve(&self, service: &Service, caller: &Caller) -> Result<KeyTarget, Refusal> {
         check_not_reserved(&self.alias)?;
-        must_be_own(&self.key, caller)?;
+        must_be_own(&self.key, caller, "kms:CreateAlias")?;
         service.resolve_key(caller, &self.key, "kms:CreateAlias").await
     }
 

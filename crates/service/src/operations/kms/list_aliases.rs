@@ -29,7 +29,7 @@ impl Operation for ListAliases {
     async fn resolve(&self, service: &Service, caller: &Caller) -> Result<Option<KeyTarget>, Refusal> {
         match &self.key {
             Some(key) => {
-                must_be_own(key, caller)?;
+                must_be_own(key, caller, "kms:ListAliases")?;
                 service.resolve_key(caller, key, "kms:ListAliases").await.map(Some)
             }
             None => Ok(None),

@@ -31,3 +31,39 @@ pub(crate) fn request_tag<'a>(tags: &'a BTreeMap<String, String>, key: &str) -> 
     let Some(name) = key.strip_prefix("aws:requesttag/") else { return Values::Absent };
     tags.iter().find(|(tag, _)| tag.eq_ignore_ascii_case(name)).map_or(Values::Absent, |(_, value)| text(value))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use super::*;
+
+    fn tags(names: impl IntoIterator<Item = String>) -> BTreeMap<String, String> {
+        names.into_iter().map(|name| (name, "value".to_owned())).collect()
+    }
+
+    fn why(names: impl IntoIterator<Item = String>) -> Option<String> {
+        check_tags(&tags(names)).err().map(|refusal| refusal.detail)
+    }
+
+    #[test]
+    fn fifty_tags_and_no_reserved_names() {
+        assert_eq!(why((0..50).map(|number| number.to_string())), None);
+        assert_eq!(why((0..51).map(|number| number.to_string())).as_deref(), Some("Too many tags"));
+        for name in ["aws:x", "AWS:x", "aws:"] {
+            assert_eq!(why([name.to_owned()]).as_deref(), Some("Tags beginning with aws: are reserved"), "{name}");
+        }
+        // A name that is cut inside a character is no reserved name, and no reason to fall over.
+        for name in ["aws", "awsx", "aäws:", "ää"] {
+            assert_eq!(why([name.to_owned()]), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_request_tags_condition_finds_a_tag_whatever_its_case() {
+        let tags = tags(["Team".to_owned()]);
+        assert_eq!(request_tag(&tags, "aws:requesttag/team"), text("value"));
+        for key in ["aws:requesttag/other", "aws:requesttag/", "aws:tagkeys", "team"] {
+            assert_eq!(request_tag(&tags, key), Values::Absent, "{key}");
+        }
+    }
+}

@@ -35,7 +35,7 @@ impl Operation for UpdateAlias {
         check_not_reserved(&self.alias)?;
         let arn = alias_arn(caller, &self.alias);
         let alias = service.stored_alias(&arn).await?.ok_or_else(|| alias_not_found(&arn))?;
-        must_be_own(&self.key, caller)?;
+        must_be_own(&self.key, caller, "kms:UpdateAlias")?;
         let from = service.resolve_key(caller, &KeyReference::Id(alias.value.target), "kms:UpdateAlias").await?;
         let to = service.resolve_key(caller, &self.key, "kms:UpdateAlias").await?;
         Ok(Move { alias, from, to })
