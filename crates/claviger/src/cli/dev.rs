@@ -12,7 +12,7 @@ use super::output;
 use super::serve::{Serving, keep_verifier_key};
 use crate::config::{Limits, Log, LogLevel, Regions, Seal};
 use crate::deployment::{DataDirectory, make_development_seal, write_file};
-use crate::observability::start_logging;
+use crate::observability::{Metrics, start_logging};
 use crate::problem::Problem;
 use crate::server::bind;
 
@@ -60,13 +60,15 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         make_development_seal(&seal)?;
         make(&data, &seal, &environment, address).await?;
     }
+    let metrics = Metrics::install()?;
     let deployment = data.open(NODE, &Regions::Any, &Seal::DevelopmentFile(seal)).await?;
     keep_verifier_key(&data, NODE, &deployment)?;
     let credentials = Credentials::read(&environment)?;
     write_file(&environment, credentials.environment(address).as_bytes(), true)?;
 
     greet(&environment, address)?;
-    let serving = Serving { deployment, listeners, tls: None, limits: Limits::default(), observability, log_requests: false };
+    let serving =
+        Serving { deployment, listeners, tls: None, limits: Limits::default(), observability, metrics, log_requests: false };
     serving.until_stopped().await
 }
 
@@ -99,7 +101,7 @@ fn greet(environment: &Path, address: SocketAddr) -> Result<(), Problem> {
     let environment = std::path::absolute(environment).unwrap_or_else(|_| environment.to_owned());
     output::line(format_args!("source {}", environment.display()))?;
     output::line("key=$(aws kms create-key --query KeyMetadata.KeyId --output text)")?;
-    output::line("aws kms encrypt --key-id $key --plaintext $(echo -n hello | base64) --query CiphertextBlob --output text")?;
+    output::line("aws kms encrypt --key-id $key --plaintext fileb://<(printf hello) --query CiphertextBlob --output text")?;
     output::note("\nStop with Ctrl-C.");
     Ok(())
 }

@@ -46,11 +46,20 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     if let Seal::DevelopmentFile(path) = seal {
         tracing::warn!(file = %path.display(), "DEVELOPMENT SEAL: whoever can read this file can read every key");
     }
+    // Before anything that keeps a meter: one that is made without a recorder counts nothing.
+    let metrics = Metrics::install()?;
     let data = DataDirectory::new(&config.data);
     let deployment = data.open(config.node.as_str(), &config.regions, seal).await?;
     keep_verifier_key(&data, config.node.as_str(), &deployment)?;
-    let serving =
-        Serving { deployment, listeners, tls, limits: config.limits.clone(), observability, log_requests: config.log.requests };
+    let serving = Serving {
+        deployment,
+        listeners,
+        tls,
+        limits: config.limits.clone(),
+        observability,
+        metrics,
+        log_requests: config.log.requests,
+    };
     serving.until_stopped().await
 }
 
@@ -62,18 +71,25 @@ pub(super) struct Serving {
     pub(super) limits: Limits,
     /// Where health and metrics are served; may be empty.
     pub(super) observability: Vec<TcpListener>,
+    pub(super) metrics: Metrics,
     pub(super) log_requests: bool,
 }
 
 impl Serving {
     /// Serves until SIGTERM or SIGINT, lets requests under way finish, and closes the store.
     pub(super) async fn until_stopped(self) -> Result<(), Problem> {
-        let Self { deployment: Deployment { service, store, hsm: _ }, listeners, tls, limits, observability, log_requests } =
-            self;
+        let Self {
+            deployment: Deployment { service, store, hsm: _ },
+            listeners,
+            tls,
+            limits,
+            observability,
+            metrics,
+            log_requests,
+        } = self;
         let stop = Stop::new();
         let mut signals = Signals::new()?;
         let mut helpers = JoinSet::new();
-        let metrics = Metrics::install()?;
         helpers.spawn(metrics.clone().keep_up(stop.clone()));
         helpers.spawn(Arc::clone(&service).run_background());
         if let Some(tls) = &tls {

@@ -31,7 +31,7 @@ pub(super) enum Command {
         #[command(flatten)]
         at: InAccount,
     },
-    /// Delete a user, its access keys and its policies
+    /// Delete a user and its policies. Its access keys have to be deleted first
     Delete {
         /// The user's name
         name: UserName,

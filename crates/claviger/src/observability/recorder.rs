@@ -51,6 +51,11 @@ impl Metrics {
 }
 
 fn describe() {
+    metrics::describe_counter!("claviger_requests_total", "Requests by door, operation and outcome");
+    metrics::describe_histogram!("claviger_request_seconds", "How long requests took, by door and operation");
+    metrics::describe_histogram!("claviger_audit_lag_seconds", "How long requests waited until their audit entry was durable");
+    metrics::describe_gauge!("claviger_keys", "Keys by state, in all accounts");
+    metrics::describe_gauge!("claviger_lease_age_seconds", "How old this node's knowledge of others' changes is");
     metrics::describe_gauge!("claviger_connections_open", "Connections that are open now, on all listeners");
     metrics::describe_counter!("claviger_connections_limit_reached_total", "Times that a new connection had to wait for room");
     metrics::describe_counter!("claviger_tls_handshake_failures_total", "TLS handshakes that failed");
