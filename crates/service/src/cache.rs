@@ -60,3 +60,63 @@ impl<V> Cache<V> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use claviger_store::Epochs;
+
+    use super::*;
+
+    fn shard() -> Shard {
+        Shard::from_number(7).unwrap()
+    }
+
+    fn at(epoch: u64) -> Epochs {
+        [epoch; Shard::COUNT]
+    }
+
+    fn fresh(epoch: u64) -> Freshness {
+        Freshness::new(&at(epoch), Instant::now(), Duration::from_secs(1))
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_kept_after_it() {
+        let (cache, freshness) = (Cache::new(1024), fresh(5));
+        let noted = freshness.known(shard());
+        // The reader reads; the writer's change becomes durable and known, and evicts; only then the reader comes to keep what it read.
+        freshness.committed(&[(shard(), 6)]);
+        cache.evict(shard(), "key");
+        cache.insert(shard(), "key", noted, &Arc::new("old"), &freshness);
+        assert!(cache.get(shard(), "key", &freshness).is_none());
+        cache.insert(shard(), "key", freshness.known(shard()), &Arc::new("new"), &freshness);
+        assert_eq!(*cache.get(shard(), "key", &freshness).unwrap(), "new");
+    }
+
+    #[test]
+    fn own_changes_take_only_what_they_changed() {
+        let (cache, freshness) = (Cache::new(1024), fresh(5));
+        for id in ["changed", "other"] {
+            cache.insert(shard(), id, 5, &Arc::new(id), &freshness);
+        }
+        freshness.committed(&[(shard(), 6)]);
+        cache.evict(shard(), "changed");
+        assert!(cache.get(shard(), "changed", &freshness).is_none());
+        assert!(cache.get(shard(), "other", &freshness).is_some());
+        // Somebody else's change may have been to anything in the shard.
+        freshness.polled(&at(7), Instant::now());
+        assert!(cache.get(shard(), "other", &freshness).is_none());
+    }
+
+    #[test]
+    fn it_holds_no_more_than_it_may() {
+        let (cache, freshness) = (Cache::new(Shard::COUNT * 2), fresh(0));
+        for id in ["a", "b", "c"] {
+            cache.insert(shard(), id, 0, &Arc::new(id), &freshness);
+        }
+        assert!(cache.get(shard(), "a", &freshness).is_none(), "the one that was used least lately");
+        assert!(cache.get(shard(), "b", &freshness).is_some() && cache.get(shard(), "c", &freshness).is_some());
+    }
+}

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use claviger_audit::bundle::Bundle;
 use claviger_domain::key::LastUse;
 use claviger_domain::{AccessKeyId, AccountId, Caller, KeyArn, KeyId, KeyReference, Refusal, Region, Timestamp};
-use claviger_store::{Change, Commit};
+use claviger_store::{Change, Commit, RecordKey, RecordKind};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -112,6 +112,15 @@ impl Subject {
             Self::AccessKey(_, id) => id.to_string(),
         }
     }
+
+    /// The record of what was used.
+    fn record_key(&self) -> RecordKey {
+        let kind = match self {
+            Self::Key(..) => RecordKind::Key,
+            Self::AccessKey(..) => RecordKind::AccessKey,
+        };
+        RecordKey { account: self.account(), kind, id: self.record_id() }
+    }
 }
 
 impl Use {
@@ -186,19 +195,27 @@ impl Service {
         for uses in unwritten.chunks(FLUSH_COUNT) {
             let mut commit = Commit::default();
             for (subject, last) in uses {
-                commit.changes.push(self.write_out(subject, last).await?);
+                commit.changes.extend(self.write_out(subject, last).await?);
             }
-            self.commit(commit).await.map_err(store_refusal)?;
+            if !commit.changes.is_empty() {
+                self.commit(commit).await.map_err(store_refusal)?;
+            }
             self.last_uses.written(uses);
         }
         self.records.store.set_fact(&self.last_uses.fact, &until.to_string()).await.map_err(store_refusal)
     }
 
-    async fn write_out(&self, subject: &Subject, last: &Use) -> Result<Change, Refusal> {
+    /// The change that writes out a use; none when the store tells of a later one, or what was used is gone.
+    async fn write_out(&self, subject: &Subject, last: &Use) -> Result<Option<Change>, Refusal> {
         let record = LastUseRecord { account: subject.account(), subject: subject.record_id(), last: last.to_last_use() };
         match self.records.get::<LastUseRecord>(record.account, &record.id()).await? {
-            Some(Versioned { version, .. }) => self.records.update(&record, version).await,
-            None => self.records.create(&record).await,
+            Some(stored) if stored.value.last.at > last.at => Ok(None),
+            Some(Versioned { version, .. }) => self.records.update(&record, version).await.map(Some),
+            // The log may tell of uses of what was deleted later.
+            None => match self.records.store.get(&subject.record_key()).await.map_err(store_refusal)? {
+                Some(_) => self.records.create(&record).await.map(Some),
+                None => Ok(None),
+            },
         }
     }
 

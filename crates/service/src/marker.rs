@@ -45,3 +45,51 @@ impl<T> Page<T> {
         Ok(Self { items, next })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use claviger_hsm::{PassphraseCost, SealSecret};
+    use uuid::Uuid;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn hsm() -> Hsm {
+        let cost = PassphraseCost { memory_kib: 8, passes: 1, lanes: 1 };
+        let seal = SealSecret::Passphrase(Zeroizing::new("correct horse".to_owned()));
+        Hsm::initialize_with_cost(Uuid::new_v4(), &[("people", seal)], cost).unwrap().0
+    }
+
+    #[test]
+    fn a_marker_continues_its_own_list_only() {
+        let (hsm, other) = (hsm(), hsm());
+        let marker = seal(&hsm, "keys/1", "last").unwrap();
+        assert_eq!(open(&hsm, "keys/1", &marker).unwrap(), "last");
+        assert!(!marker.contains("last") && marker.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+        let refused = |result: Result<String, Refusal>| assert_eq!(result.unwrap_err().kind, Kind::InvalidMarker);
+        refused(open(&hsm, "keys/2", &marker));
+        refused(open(&hsm, "keys/1\0last", &marker));
+        refused(open(&other, "keys/1", &marker));
+        refused(open(&hsm, "keys/1", ""));
+        refused(open(&hsm, "keys/1", "no marker at all"));
+        for place in 0..marker.len() {
+            let mut changed = marker.clone().into_bytes();
+            changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
+            refused(open(&hsm, "keys/1", std::str::from_utf8(&changed).unwrap()));
+        }
+    }
+
+    #[test]
+    fn a_page_has_a_marker_exactly_when_there_is_more() {
+        let hsm = hsm();
+        let cut = |count: usize| Page::cut((0..count).collect(), 3, &hsm, "numbers", ToString::to_string).unwrap();
+        for count in 0..=3 {
+            let page = cut(count);
+            assert_eq!((page.items.len(), page.next), (count, None));
+        }
+        let page = cut(4);
+        assert_eq!(page.items, [0, 1, 2]);
+        assert_eq!(open(&hsm, "numbers", &page.next.unwrap()).unwrap(), "2");
+    }
+}

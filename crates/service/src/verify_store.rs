@@ -191,3 +191,66 @@ struct LoggedChange {
     sha256: Option<String>,
     version: u64,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// An entry at this time that tells of one record at this version; `content` is none for a deletion.
+    fn entry(at: i64, version: u64, content: Option<&str>) -> Vec<u8> {
+        let mut change = json!({"account": "123456789012", "id": "x", "kind": "alias", "version": version});
+        if let Some(content) = content {
+            change["sha256"] = json!(content);
+        }
+        json!({"claviger": {"changes": [change], "timeMs": at}}).to_string().into_bytes()
+    }
+
+    /// The version and content that these entries tell of last, each in the log of a node.
+    fn last(entries: &[(&str, Vec<u8>)]) -> (u64, Option<String>) {
+        let mut told = HashMap::new();
+        for (node, entry) in entries {
+            note_changes(node, entry, &mut told);
+        }
+        let last = told.into_values().next().unwrap();
+        (last.version, last.sha256)
+    }
+
+    fn is(version: u64, content: &str) -> (u64, Option<String>) {
+        (version, Some(content.to_owned()))
+    }
+
+    #[test]
+    fn within_a_log_the_order_of_the_entries_decides() {
+        // Also against the clock, which may have been set back, and when a deleted record is made again from its first version.
+        assert_eq!(last(&[("a", entry(9, 1, Some("one"))), ("a", entry(5, 2, Some("two")))]), is(2, "two"));
+        let again = [("a", entry(1, 3, Some("old"))), ("a", entry(2, 3, None)), ("a", entry(3, 1, Some("new")))];
+        assert_eq!(last(&again), is(1, "new"));
+        assert_eq!(last(&again[..2]), (3, None));
+    }
+
+    #[test]
+    fn between_logs_the_time_decides_and_then_the_version() {
+        // The logs are read one after the other, in the order of the nodes' names.
+        assert_eq!(last(&[("a", entry(5, 2, Some("two"))), ("b", entry(1, 1, Some("one")))]), is(2, "two"));
+        assert_eq!(last(&[("a", entry(1, 1, Some("one"))), ("b", entry(5, 2, Some("two")))]), is(2, "two"));
+        assert_eq!(last(&[("a", entry(5, 2, Some("two"))), ("b", entry(5, 1, Some("one")))]), is(2, "two"));
+        assert_eq!(last(&[("a", entry(5, 4, None)), ("b", entry(6, 1, Some("again")))]), is(1, "again"));
+    }
+
+    #[test]
+    fn what_is_no_entry_of_ours_tells_of_nothing() {
+        let mut told = HashMap::new();
+        for bytes in [&b""[..], b"{", b"{}", br#"{"claviger":{}}"#, br#"{"claviger":{"changes":[{}],"timeMs":1}}"#] {
+            note_changes("a", bytes, &mut told);
+        }
+        note_changes(
+            "a",
+            &entry(1, 1, Some("x")).iter().map(|byte| if *byte == b'-' { b'_' } else { *byte }).collect::<Vec<_>>(),
+            &mut told,
+        );
+        assert_eq!(told.len(), 1);
+    }
+}

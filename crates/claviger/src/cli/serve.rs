@@ -117,6 +117,9 @@ impl Serving {
             tracing::error!(%error, "the server ended by itself");
         }
         helpers.shutdown().await;
+        if let Err(refusal) = service.shut_down().await {
+            tracing::warn!(%refusal, "not everything was written out; the next start reads it from the audit log");
+        }
         drop(service);
         close_store(store).await?;
         tracing::info!("stopped");
