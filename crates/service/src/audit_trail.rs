@@ -8,7 +8,7 @@ use claviger_audit::entry::{
 use claviger_domain::caller::Request;
 use claviger_domain::{AccountId, Caller, Kind, Permit, Refusal, Region, Timestamp};
 use claviger_store::{Change, Entry};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::operation::{Ask, Event, Operation, Used};
@@ -90,7 +90,7 @@ pub(crate) fn event_of<O: Operation>(
     event.resources = &resources;
     event.request_parameters = Some(&parameters);
     event.decision = decision.into();
-    let (digests, material);
+    let (digests, material, reason);
     match outcome {
         Outcome::Success { changes, used, elements } => {
             digests = digests_of(changes);
@@ -102,6 +102,10 @@ pub(crate) fn event_of<O: Operation>(
         Outcome::Refusal(refusal) => {
             event.error = Some(error_of(refusal));
             event.decision = reasoned(event.decision, refusal);
+            // What stopped a request that was allowed is no part of the decision.
+            let stopped = event.decision.effect == VerdictEffect::Allow;
+            reason = refusal.reason.as_ref().filter(|_| stopped).map(|reason| json!({"reason": reason}));
+            event.additional = reason.as_ref().map(|reason| reason as &dyn Json);
         }
     }
     Ok((id, encode(&event)?))
