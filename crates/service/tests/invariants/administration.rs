@@ -303,6 +303,6 @@ async fn the_deployments_own_account_holds_no_keys() {
     assert_eq!(kind_of(node.encrypt(&administrator, &key).await), Kind::AccessDenied);
     assert_eq!(
         kind_of(node.service.perform(&node.again(&administrator), &kms::DisableKey { key: by_arn(&key) }).await),
-        Kind::NotFound
+        Kind::AccessDenied
     );
 }

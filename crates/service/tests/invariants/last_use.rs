@@ -5,11 +5,15 @@ use std::sync::Arc;
 use claviger_domain::key::LastUse;
 use claviger_domain::policy::default_key_policy;
 use claviger_domain::{AccessKeyId, Caller, KeyArn, Kind};
+use claviger_service::Settings;
 use claviger_service::operations::{admin, kms};
+use claviger_store::Store as _;
 
 use crate::common::operations::{Subject, data_key, re_encrypt};
+use crate::common::stores::Shared;
 use crate::common::{
-    MINUTE_MS, Node, account, by_arn, decrypt, deployed, encrypt, identity_policy, key_policy, kind_of, root_arn,
+    Deployment, MINUTE_MS, NODE, Node, account, by_arn, decrypt, deployed, encrypt, identity_policy, key_policy, kind_of,
+    root_arn,
 };
 
 async fn of_key(node: &Node, root: &Caller, key: &KeyArn) -> Option<LastUse> {
@@ -139,6 +143,51 @@ async fn access_keys_have_one_too() {
         assert_eq!(of_access_key(&node, &administrator, &user, &user.access_key).await.as_ref(), Some(&expected));
         assert_eq!(of_access_key(&node, &administrator, &root, &root.access_key).await.as_ref(), Some(&of_root));
         node.service.shut_down().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_deleted_credential_goes_with_it_and_stays_away() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let user = node.create_user(&root, "user", &[]).await;
+    let operation = claviger_service::operations::sts::GetCallerIdentity;
+    let rows = async |node: &Node| {
+        let records = node.store.scan(None, 1000).await.unwrap();
+        records.into_iter().filter(|record| record.key.id == user.access_key.as_str()).count()
+    };
+    node.service.perform(&node.again(&user), &operation).await.unwrap();
+    node.service.shut_down().await.unwrap();
+    assert_eq!(rows(&node).await, 2, "the credential and its last use");
+    node.service.perform(&node.again(&user), &operation).await.unwrap();
+    let delete = admin::DeleteAccessKey { account: None, id: user.access_key.clone() };
+    node.service.perform(&node.again(&root), &delete).await.unwrap();
+    node.service.shut_down().await.unwrap();
+    assert_eq!(rows(&node).await, 0);
+    node.crash();
+    let node = deployment.serve().await;
+    node.service.shut_down().await.unwrap();
+    assert_eq!(rows(&node).await, 0, "reading the log again brings nothing back");
+}
+
+#[tokio::test]
+async fn a_node_does_not_put_an_older_use_over_a_newer_one_of_another_node() {
+    let deployment = Deployment::new().await;
+    let store = deployment.store();
+    let [one, other] = Shared::between(&store);
+    let one = deployment.serve_through(Arc::clone(&store), one, Settings::for_node(NODE)).await.unwrap();
+    let other = deployment.serve_through(store, other, Settings::for_node("node-2")).await.unwrap();
+    let root = deployment.root();
+    let key = one.create_key(&root).await;
+    one.encrypt(&root, &key).await.unwrap();
+    deployment.clock.advance_ms(MINUTE_MS);
+    let caller = other.again(&root);
+    other.service.perform(&caller, &data_key(&key)).await.unwrap();
+    let expected = told(&other, &caller, "GenerateDataKey").await;
+    other.service.shut_down().await.unwrap();
+    one.service.shut_down().await.unwrap();
+    for node in [&one, &other] {
+        assert_eq!(of_key(node, &root, &key).await.as_ref(), Some(&expected));
     }
 }
 

@@ -9,5 +9,6 @@ mod authorization;
 mod common;
 mod freshness;
 mod last_use;
+mod paging;
 mod tampering;
 mod time;

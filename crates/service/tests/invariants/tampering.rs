@@ -364,6 +364,10 @@ async fn account_keys_cannot_be_exchanged() {
     for caller in [&scene.root(), &scene.stranger] {
         let refusal = node.service.perform(&node.again(caller), &crate::common::create_key(None)).await.err().unwrap();
         assert_eq!(refusal.kind, Kind::Internal, "{refusal}");
+        let log = node.log().await;
+        let entry = &log.last().unwrap().json;
+        let told = entry["additionalEventData"]["reason"].as_str().unwrap();
+        assert!(told.contains(&format!("account key of account {}", caller.identity.account)), "the log names it: {entry}");
     }
     let findings = node.service.verify_store().await.unwrap().findings;
     for row in [one, other] {

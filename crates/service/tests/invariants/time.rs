@@ -38,6 +38,8 @@ async fn a_key_is_gone_with_all_that_is_its_own_when_its_time_comes() {
     node.service.shut_down().await.unwrap();
     assert_eq!(rows_about(&node, &key.key.to_string()).await.len(), 2, "the key and its last use");
 
+    // A use that is in memory alone, and in the log.
+    node.encrypt(&root, &key).await.unwrap();
     let scheduled = node.service.perform(&node.again(&root), &schedule(&key)).await.unwrap();
     assert_eq!((scheduled.at, scheduled.window_days), (START.plus_days(7), 7));
     assert_eq!(kind_of(node.decrypt(&root, &ciphertext).await), Kind::InvalidState, "it cannot be used while it waits");
