@@ -1,6 +1,8 @@
 # The few commands that everybody needs. `make help` lists them.
 
 CARGO ?= cargo
+PYTHON ?= python3
+VENV ?= .venv
 
 .PHONY: help
 help: ## List the commands
@@ -14,6 +16,21 @@ run: tools ## Build Claviger and serve a deployment for development; ARGS="--lis
 test: tools ## Run all tests: unit, contract and property tests, then the black-box tests
 	$(CARGO) test --workspace --locked
 	@$(MAKE) --no-print-directory test-blackbox
+
+.PHONY: test-blackbox
+test-blackbox: tools $(VENV)/.installed ## Drive the real binary with boto3 and the AWS CLI; ARGS="-k encrypt" adds pytest's options
+	$(CARGO) build --locked --package claviger
+	CLAVIGER_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/claviger" $(VENV)/bin/python -m pytest tests/blackbox $(ARGS)
+
+# A virtual environment of its own, made anew when the pinned versions change.
+$(VENV)/.installed: tests/requirements.txt
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "The black-box tests need Python 3.10 or newer with its venv module, as '$(PYTHON)'." >&2; \
+	    echo "Install it ('apt install python3-venv', 'dnf install python3'), or name another one with PYTHON=..." >&2; \
+	    exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
 
 .PHONY: bench
 bench: tools ## Measure this machine: every figure of docs/performance.md; ARGS="--quick" for a short run

@@ -14,7 +14,7 @@ MISSING = "00000000-0000-4000-8000-000000000000"
 
 
 def test_without_parameters_makes_an_enabled_symmetric_key(kms):
-    before = datetime.datetime.now(datetime.UTC)
+    before = datetime.datetime.now(datetime.timezone.utc)
     key = kms.create_key()["KeyMetadata"]
     assert str(uuid.UUID(key["KeyId"])) == key["KeyId"]
     material = key.pop("CurrentKeyMaterialId")

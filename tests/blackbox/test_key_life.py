@@ -43,7 +43,7 @@ def test_description_limits(unchecked, key_id):
 @pytest.mark.parametrize("days", [None, 7, 8, 30])
 def test_deletion_is_scheduled(kms, key_id, arn, days):
     given = {} if days is None else {"PendingWindowInDays": days}
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     answer = kms.schedule_key_deletion(KeyId=key_id, **given)
     answer.pop("ResponseMetadata")
     expected = now + datetime.timedelta(days=days or 30)

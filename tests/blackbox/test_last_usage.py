@@ -37,7 +37,7 @@ def test_each_use_is_noted(kms, key_id, arn, operation):
     assert last["Operation"] == operation
     assert last["KmsRequestId"] == answer["ResponseMetadata"]["RequestId"]
     assert last["CloudTrailEventId"]
-    assert abs((last["Timestamp"] - datetime.datetime.now(datetime.UTC)).total_seconds()) < 5
+    assert abs((last["Timestamp"] - datetime.datetime.now(datetime.timezone.utc)).total_seconds()) < 5
 
 
 def test_re_encrypt_counts_for_both_keys(kms):

@@ -16,7 +16,7 @@ def status(kms, key_id):
 
 
 def days_from_now(moment):
-    return (moment - datetime.datetime.now(datetime.UTC)).total_seconds() / 86400
+    return (moment - datetime.datetime.now(datetime.timezone.utc)).total_seconds() / 86400
 
 
 def test_off_at_first(kms, key_id, arn):

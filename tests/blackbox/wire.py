@@ -57,7 +57,7 @@ def sign(server, unsigned, principal=None, region=REGION, service="kms", at=None
     if credentials is None:
         held = (principal or server.root).credentials
         credentials = botocore.credentials.Credentials(held.access_key, held.secret)
-    moment = at or datetime.datetime.now(datetime.UTC)
+    moment = at or datetime.datetime.now(datetime.timezone.utc)
 
     with unittest.mock.patch.object(botocore.auth, "get_current_datetime", lambda *_, **__: moment.replace(tzinfo=None)):
         signer(credentials, service, region).add_auth(unsigned)
