@@ -172,12 +172,14 @@ async fn found(scene: &Scene, row: &Row, what: &str) {
     }
 }
 
+type Edit = fn(&mut Row);
+
 #[tokio::test]
 async fn every_clear_column_is_bound_to_its_record() {
     let scene = Scene::new().await;
     // An account's key is what seals the others: its row has no scope, owner or due date that anybody would read (see the end).
     for row in scene.edit(rows).into_iter().filter(|row| row.kind != "account-key") {
-        let edits: [(&str, fn(&mut Row)); 7] = [
+        let edits: [(&str, Edit); 7] = [
             ("a version ahead", |row| row.version += 1),
             ("a version behind", |row| row.version -= 1),
             ("another account key", |row| row.account_key_version += 1),
