@@ -186,8 +186,11 @@ impl Service {
         self.last_uses.forget(&Subject::AccessKey(account, id.clone()));
     }
 
-    /// Writes out what is in memory, and up to where in the log that reaches.
-    pub(crate) async fn flush_last_uses(&self) -> Result<(), Refusal> {
+    /// Writes out what is in memory, and up to where in the log that reaches. Public so that tests need not wait for the background.
+    ///
+    /// # Errors
+    /// When the store fails. What was not written out stays in memory, and in the log.
+    pub async fn flush_last_uses(&self) -> Result<(), Refusal> {
         let head = self.records.store.log_head(&self.node).await.map_err(store_refusal)?;
         let size = head.map_or(0, |head| head.size);
         let until = std::mem::replace(&mut *self.last_uses.seen_until.lock(), size);
