@@ -7,10 +7,10 @@ use claviger_domain::policy::default_key_policy;
 use claviger_domain::{AccessKeyId, Caller, KeyArn, Kind};
 use claviger_service::Settings;
 use claviger_service::operations::{admin, kms};
-use claviger_store::Store as _;
+use claviger_store::Store;
 
 use crate::common::operations::{Subject, data_key, re_encrypt};
-use crate::common::stores::Shared;
+use crate::common::stores::{Late, Shared};
 use crate::common::{
     Deployment, MINUTE_MS, NODE, Node, account, by_arn, decrypt, deployed, encrypt, identity_policy, key_policy, kind_of,
     root_arn,
@@ -66,7 +66,7 @@ async fn it_is_exact_at_once_after_a_crash_and_after_a_good_end() {
 
     // Written out, used again, and then a crash: the newer one counts. Twice, so that the log is read from more than one place.
     for _ in 0..2 {
-        node.service.shut_down().await.unwrap();
+        node.service.flush_last_uses().await.unwrap();
         node.clock.advance_ms(MINUTE_MS);
         let caller = node.again(&root);
         node.service.perform(&caller, &encrypt(by_arn(&key), b"x")).await.unwrap();
@@ -157,12 +157,12 @@ async fn the_last_use_of_a_deleted_credential_goes_with_it_and_stays_away() {
         records.into_iter().filter(|record| record.key.id == user.access_key.as_str()).count()
     };
     node.service.perform(&node.again(&user), &operation).await.unwrap();
-    node.service.shut_down().await.unwrap();
+    node.service.flush_last_uses().await.unwrap();
     assert_eq!(rows(&node).await, 2, "the credential and its last use");
     node.service.perform(&node.again(&user), &operation).await.unwrap();
     let delete = admin::DeleteAccessKey { account: None, id: user.access_key.clone() };
     node.service.perform(&node.again(&root), &delete).await.unwrap();
-    node.service.shut_down().await.unwrap();
+    node.service.flush_last_uses().await.unwrap();
     assert_eq!(rows(&node).await, 0);
     node.crash();
     let node = deployment.serve().await;
@@ -217,7 +217,7 @@ async fn writing_out_while_keys_are_used_loses_nothing() {
         let service = Arc::clone(&node.service);
         async move {
             loop {
-                service.shut_down().await.unwrap();
+                service.flush_last_uses().await.unwrap();
             }
         }
     });
@@ -238,4 +238,32 @@ async fn writing_out_while_keys_are_used_loses_nothing() {
     let ciphertext = node.encrypt(&root, &expected[0].0).await.unwrap();
     node.service.perform(&node.again(&root), &decrypt(&ciphertext)).await.unwrap();
     assert_eq!(of_key(&node, &root, &expected[0].0).await.unwrap().operation, "Decrypt");
+}
+
+/// The use is in the log, and its request has not got so far as to note it, when what is in memory is written out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_use_that_is_noted_late_is_not_lost() {
+    let deployment = Deployment::new().await;
+    let store = deployment.store();
+    let late = Late::before(&store);
+    let port = Arc::clone(&late) as Arc<dyn Store>;
+    let node = deployment.serve_through(store, port, Settings::for_node(NODE)).await.unwrap();
+    let root = deployment.root();
+    let key = node.create_key(&root).await;
+    late.hold_answers(true);
+    let (size, caller) = (node.log_size().await, node.again(&root));
+    let using = tokio::spawn({
+        let (service, caller, key) = (Arc::clone(&node.service), caller.clone(), key.clone());
+        async move { service.perform(&caller, &encrypt(by_arn(&key), b"x")).await.map(drop) }
+    });
+    while node.log_size().await == size {
+        tokio::task::yield_now().await;
+    }
+    node.service.flush_last_uses().await.unwrap();
+    using.abort();
+    assert!(using.await.unwrap_err().is_cancelled());
+    let expected = told(&node, &caller, "Encrypt").await;
+    node.crash();
+    let node = deployment.serve().await;
+    assert_eq!(of_key(&node, &root, &key).await, Some(expected));
 }

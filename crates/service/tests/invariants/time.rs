@@ -35,7 +35,7 @@ async fn a_key_is_gone_with_all_that_is_its_own_when_its_time_comes() {
     node.create_alias(&root, &other, &alias("stays")).await;
     let ciphertext = node.encrypt(&root, &key).await.unwrap();
     let kept = node.encrypt(&root, &other).await.unwrap();
-    node.service.shut_down().await.unwrap();
+    node.service.flush_last_uses().await.unwrap();
     assert_eq!(rows_about(&node, &key.key.to_string()).await.len(), 2, "the key and its last use");
 
     // A use that is in memory alone, and in the log.
@@ -55,7 +55,7 @@ async fn a_key_is_gone_with_all_that_is_its_own_when_its_time_comes() {
     let by_alias = kms::DescribeKey { key: KeyReference::Alias(alias("first")) };
     assert_eq!(kind_of(node.service.perform(&node.again(&root), &by_alias).await), Kind::NotFound);
     // What was in memory does not bring anything back.
-    node.service.shut_down().await.unwrap();
+    node.service.flush_last_uses().await.unwrap();
     for gone in [key.key.to_string().as_str(), "alias/first", "alias/second"] {
         assert_eq!(rows_about(&node, gone).await, Vec::<String>::new());
     }

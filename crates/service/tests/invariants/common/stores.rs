@@ -1,6 +1,7 @@
-//! Stores that stand before the real one: one that fails when told to, one that lets two nodes share it, one that holds the writer.
+//! Stores that stand before the real one: one that fails when told to, one that lets two nodes share it, one whose writer can be held,
+//! one that keeps its answers to itself.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use claviger_domain::{AccountId, Timestamp};
@@ -269,5 +270,45 @@ impl Sequencer for Gated {
 
     fn discard(&mut self) {
         self.inner.discard();
+    }
+}
+
+/// A store that does what it is asked, and can be told not to say so.
+pub(crate) struct Late {
+    inner: Arc<SqliteStore>,
+    holds: AtomicBool,
+}
+
+impl Late {
+    pub(crate) fn before(inner: &Arc<SqliteStore>) -> Arc<Self> {
+        Arc::new(Self { inner: Arc::clone(inner), holds: AtomicBool::new(false) })
+    }
+
+    /// From now on those who commit audit entries wait for ever.
+    pub(crate) fn hold_answers(&self, holds: bool) {
+        self.holds.store(holds, Ordering::SeqCst);
+    }
+}
+
+impl Store for Late {
+    pass_through!();
+
+    fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
+        let holds = self.holds.load(Ordering::SeqCst) && !commit.entries.is_empty();
+        Box::pin(async move {
+            let committed = self.inner.commit(commit).await;
+            if holds {
+                std::future::pending::<()>().await;
+            }
+            committed
+        })
+    }
+
+    fn epochs(&self) -> StoreFuture<'_, Epochs> {
+        self.inner.epochs()
+    }
+
+    fn attach_log(&self, sequencer: Box<dyn Sequencer>) {
+        self.inner.attach_log(sequencer);
     }
 }
