@@ -46,6 +46,10 @@ WITHOUT_MESSAGE = {"InvalidCiphertextException", "KMSInvalidSignatureException",
 # Errors whose message is spelled with a capital letter.
 CAPITAL_MESSAGE = {"AccessDeniedException"}
 
+# A ciphertext begins with its format and the ids of key and material, which the log may well name. A multiple of three, so that
+# base64 of the rest is the rest of the base64.
+CIPHERTEXT_HEADER = 33
+
 
 class ModelViolation(AssertionError):
     """An answer is not as the service model says."""
@@ -94,23 +98,25 @@ class Observer:
                 members = json.loads(body)
             except ValueError:
                 return
-            self._keep_secret_members(members, f"request of {model.name}")
+            # Ciphertexts in requests are those of answers, or what tests made of them.
+            self._keep_secret_members(members, ("Plaintext",), f"request of {model.name}")
 
     def _before_parse(self, operation_model, response_dict, **_):
         headers, body = response_dict["headers"], response_dict["body"]
         answer = check_answer(operation_model, response_dict["status_code"], headers, body)
         self.note(answer)
         if operation_model.service_model.protocol == "json" and body and answer.error is None:
-            self._keep_secret_members(json.loads(body), f"answer of {operation_model.name}")
+            self._keep_secret_members(json.loads(body), ("Plaintext", "CiphertextBlob"), f"answer of {operation_model.name}")
 
-    def _keep_secret_members(self, members, what):
+    def _keep_secret_members(self, members, names, what):
         if not isinstance(members, dict):
             return
-        for name in ("Plaintext", "CiphertextBlob"):
+        for name in names:
             value = members.get(name)
             if isinstance(value, str):
+                public = CIPHERTEXT_HEADER if name == "CiphertextBlob" else 0
                 try:
-                    self.keep_secret(base64.b64decode(value), f"{name} in {what}")
+                    self.keep_secret(base64.b64decode(value)[public:], f"{name} in {what}")
                 except binascii.Error:
                     pass
 

@@ -232,7 +232,7 @@ def test_no_entry_holds_a_secret(server, session, texts):
         for begin in range(len(text) - WINDOW + 1):
             what = needles.get(text[begin : begin + WINDOW])
             if what:
-                found.append((what, text[max(0, begin - 40) : begin + 60]))
+                found.append((what, text[begin : begin + WINDOW], text[max(0, begin - 40) : begin + 60]))
     assert found == []
 
 

@@ -79,17 +79,17 @@ def test_states(kms, key_id, arn):
 
 def test_on_demand(kms, key):
     key_id, first = key["KeyId"], key["CurrentKeyMaterialId"]
-    blobs = {first: kms.encrypt(KeyId=key_id, Plaintext=first.encode())["CiphertextBlob"]}
+    blobs = {first: kms.encrypt(KeyId=key_id, Plaintext=first[::-1].encode())["CiphertextBlob"]}
     for _ in range(5):
         assert kms.rotate_key_on_demand(KeyId=key_id)["KeyId"] == key["Arn"]
         current = kms.describe_key(KeyId=key_id)["KeyMetadata"]["CurrentKeyMaterialId"]
         assert current not in blobs
-        blobs[current] = kms.encrypt(KeyId=key_id, Plaintext=current.encode())["CiphertextBlob"]
+        blobs[current] = kms.encrypt(KeyId=key_id, Plaintext=current[::-1].encode())["CiphertextBlob"]
         data_key = kms.generate_data_key(KeyId=key_id, KeySpec="AES_256")
         assert data_key["KeyMaterialId"] == current
     for material, blob in blobs.items():
         opened = kms.decrypt(CiphertextBlob=blob, KeyId=key_id)
-        assert (opened["Plaintext"].decode(), opened["KeyMaterialId"]) == (material, material)
+        assert (opened["Plaintext"].decode(), opened["KeyMaterialId"]) == (material[::-1], material)
     # A ciphertext does not open as one of another material.
     materials = list(blobs)
     one, other = blobs[materials[0]], blobs[materials[1]]

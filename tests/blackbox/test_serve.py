@@ -188,6 +188,7 @@ def handshake(site, context=None, host="localhost"):
             return wrapped.version(), wrapped.cipher()[0], hashlib.sha256(wrapped.getpeercert(binary_form=True)).hexdigest()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_versions_of_tls(site):
     assert handshake(site)[0] == "TLSv1.3"
     context = tls_context(site)

@@ -86,7 +86,10 @@ def send(server, signed, check=True):
         connection.close()
     if check:
         identity = model.check_request_id(reply.headers)
-        operation = signed.headers.get("X-Amz-Target", ".").split(".")[-1]
+        # What is no POST to / is no operation, whatever its target says.
+        place_of_api = (signed.method, target) == ("POST", "/")
+        service, _, name = signed.headers.get("X-Amz-Target", "").partition(".")
+        operation = name if place_of_api and service == "TrentService" else ""
         error = json.loads(reply.body).get("__type") if reply.status != 200 else None
         server.observer.note(model.Answer(identity, operation, reply.status, error))
         if operation in SERVICE_MODEL.operation_names:
