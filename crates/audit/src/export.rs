@@ -41,7 +41,7 @@ pub fn export(source: &mut dyn BundleSource, key: &VerifierKey, directory: &Path
             return Err(ExportError::Unsound { index: writer.tree.size() });
         }
         let parsed = Bundle::parse(&bundle.data).map_err(|_| unsound())?;
-        if parsed.entries().is_empty() {
+        if parsed.entries().len() == 0 {
             return Err(unsound());
         }
         for entry in parsed.entries() {

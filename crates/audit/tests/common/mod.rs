@@ -104,5 +104,5 @@ pub fn append(log: &mut Log, entries: &[Entry], signer: &TestSigner) -> StoredBu
     let leaves: Vec<Hash> = entries.iter().map(Entry::leaf).collect();
     let prepared = log.prepare(&leaves, signer).unwrap();
     log.advance(&prepared).unwrap();
-    StoredBundle::new(&prepared, bundle::encode(entries).unwrap())
+    StoredBundle::new(&prepared, bundle::encode_plain(entries).unwrap())
 }

@@ -297,7 +297,7 @@ pub(crate) async fn log_of(store: &dyn Store, node: &str, from: u64) -> Vec<Entr
         for bundle in &bundles {
             let parsed = Bundle::parse(&bundle.data).unwrap();
             let earlier = usize::try_from(from.saturating_sub(bundle.first)).unwrap();
-            for entry in parsed.entries().iter().skip(earlier) {
+            for entry in parsed.entries().skip(earlier) {
                 assert!(entry.is_intact());
                 entries.push(Entry { bytes: entry.bytes.to_vec(), json: serde_json::from_slice(entry.bytes).unwrap() });
             }
