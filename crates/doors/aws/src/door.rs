@@ -55,7 +55,8 @@ const NAME: &str = "aws-kms";
 impl Door {
     /// The door to this service.
     pub fn new(service: Arc<Service>) -> Self {
-        Self { service, meters: Meters::new() }
+        let operations = kms::OFFERED.iter().chain(admin::OFFERED).copied().chain([sts::EVENT.name]);
+        Self { service, meters: Meters::new(operations) }
     }
 
     /// Answers one request. Never fails: what goes wrong is an answer too, and in the audit log.

@@ -1,5 +1,6 @@
 //! Values as the JSON 1.1 protocol writes them. Source: Smithy, "AWS JSON 1.1 protocol".
 
+use std::cell::RefCell;
 use std::fmt;
 
 use base64::Engine as _;
@@ -12,7 +13,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::de::{self, DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The content type of both requests and answers.
 pub(crate) const JSON: &str = "application/x-amz-json-1.1";
@@ -88,14 +89,36 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 
 /// An answer's body.
 pub(crate) fn write<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
-    let mut body = Zeroizing::new(Vec::with_capacity(BODY_BYTES_USUAL));
-    serde_json::to_writer(&mut *body, value).map_err(|_| Refusal::internal("The answer could not be written."))?;
-    // The buffer is wiped when the connection has taken it.
-    Ok(Bytes::from_owner(Wiped(body)))
+    let mut body = Vec::with_capacity(BODY_BYTES_USUAL);
+    serde_json::to_writer(&mut body, value).map_err(|_| unwritable())?;
+    Ok(body.into())
 }
 
-/// Enough for most answers, so that a buffer with a plaintext is not moved (and left behind unwiped) while it grows.
-const BODY_BYTES_USUAL: usize = 8192;
+/// The body of an answer with a secret in it: wiped when the connection has taken it.
+pub(crate) fn write_secret<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let written = serde_json::to_writer(&mut *scratch, value).map_err(|_| unwritable());
+        let body = Zeroizing::new(scratch.clone());
+        scratch.as_mut_slice().zeroize();
+        scratch.clear();
+        written.map(|()| Bytes::from_owner(Wiped(body)))
+    })
+}
+
+/// Enough for most answers.
+const BODY_BYTES_USUAL: usize = 512;
+/// Enough for every answer with a secret: 4,096 bytes in base64 and what stands around them. A buffer that grew would leave parts of the
+/// secret behind.
+const SECRET_BODY_BYTES_MAX: usize = 8192;
+
+thread_local! {
+    /// Where bodies with secrets are written before their length is known. Wiped after each use, as far as it was used.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(SECRET_BODY_BYTES_MAX));
+}
+
+fn unwritable() -> Refusal {
+    Refusal::internal("The answer could not be written.")
+}
 
 struct Wiped(Zeroizing<Vec<u8>>);
 

@@ -22,6 +22,9 @@ pub(crate) trait Mapping {
     /// The answer's body; `()` for an operation without one.
     type Response: Serialize;
 
+    /// Whether the answer holds a secret, which is then wiped from memory once it has been sent.
+    const SECRET: bool = false;
+
     /// Checks the request against the model and makes the operation of it.
     fn decode(request: Self::Request) -> Result<Self::Operation, Refusal>;
 
@@ -35,7 +38,7 @@ pub(crate) async fn run<M: Mapping>(door: &Door, caller: Caller, body: &Bytes) -
     let event = M::Operation::EVENT;
     let result = match read(body).and_then(M::decode) {
         Ok(operation) => match door.service.perform(&caller, &operation).await {
-            Ok(output) => write(&M::encode(output)),
+            Ok(output) => write::<M>(&M::encode(output)),
             Err(refusal) => Err(refusal),
         },
         Err(refusal) => Err(door.record(&caller.request, Some(&caller), None, event, refusal).await),
@@ -48,8 +51,12 @@ pub(crate) async fn run<M: Mapping>(door: &Door, caller: Caller, body: &Bytes) -
 }
 
 /// An operation that answers nothing sends no body at all, as AWS KMS does.
-fn write<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
-    if size_of::<T>() == 0 { Ok(Bytes::new()) } else { json::write(value) }
+fn write<M: Mapping>(value: &M::Response) -> Result<Bytes, Refusal> {
+    match (size_of::<M::Response>(), M::SECRET) {
+        (0, _) => Ok(Bytes::new()),
+        (_, true) => json::write_secret(value),
+        (_, false) => json::write(value),
+    }
 }
 
 /// Reads a body as the request of the operation that `target` names (`TrentService.Encrypt`, as X-Amz-Target does), and drops it: for fuzzing.

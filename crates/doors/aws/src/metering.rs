@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use claviger_domain::Refusal;
 use metrics::{Counter, Histogram, counter, histogram};
-use parking_lot::RwLock;
 
-/// The meters of all operations, each made at its first use and then kept: looking one up by its labels costs more than counting.
+/// The meters of all operations, made once: looking one up by its labels costs more than counting.
 pub(crate) struct Meters {
-    of_operations: RwLock<HashMap<&'static str, Meter>>,
+    of_operations: HashMap<&'static str, Meter>,
 }
 
-#[derive(Clone)]
 struct Meter {
     succeeded: Counter,
     seconds: Histogram,
@@ -23,35 +21,34 @@ const SECONDS: &str = "claviger_request_seconds";
 const DOOR: &str = "aws-kms";
 
 impl Meters {
-    pub(crate) fn new() -> Self {
-        Self { of_operations: RwLock::new(HashMap::new()) }
+    /// Meters for the operations of these names. The process' recorder has to be there before.
+    pub(crate) fn new(operations: impl IntoIterator<Item = &'static str>) -> Self {
+        let meter = |operation| Meter {
+            succeeded: counter!(REQUESTS, "door" => DOOR, "operation" => operation, "outcome" => "ok"),
+            seconds: histogram!(SECONDS, "door" => DOOR, "operation" => operation),
+        };
+        Self { of_operations: operations.into_iter().map(|operation| (operation, meter(operation))).collect() }
     }
 
     /// Counts a request that became an operation.
     pub(crate) fn count(&self, operation: &'static str, took: Duration, refusal: Option<&Refusal>) {
-        let meter = self.meter(operation);
-        meter.seconds.record(took.as_secs_f64());
-        match refusal {
-            None => meter.succeeded.increment(1),
-            Some(refusal) => {
-                counter!(REQUESTS, "door" => DOOR, "operation" => operation, "outcome" => refusal.kind.name()).increment(1);
-            }
+        let meter = self.of_operations.get(operation);
+        if let Some(meter) = meter {
+            meter.seconds.record(took.as_secs_f64());
+        }
+        match (refusal, meter) {
+            (Some(refusal), _) => count_refusal(operation, refusal),
+            (None, Some(meter)) => meter.succeeded.increment(1),
+            (None, None) => {}
         }
     }
 
     /// Counts a request that never became one.
     pub(crate) fn refused_before_operation(&self, refusal: &Refusal) {
-        counter!(REQUESTS, "door" => DOOR, "operation" => "none", "outcome" => refusal.kind.name()).increment(1);
+        count_refusal("none", refusal);
     }
+}
 
-    fn meter(&self, operation: &'static str) -> Meter {
-        if let Some(meter) = self.of_operations.read().get(operation) {
-            return meter.clone();
-        }
-        let meter = Meter {
-            succeeded: counter!(REQUESTS, "door" => DOOR, "operation" => operation, "outcome" => "ok"),
-            seconds: histogram!(SECONDS, "door" => DOOR, "operation" => operation),
-        };
-        self.of_operations.write().entry(operation).or_insert(meter).clone()
-    }
+fn count_refusal(operation: &'static str, refusal: &Refusal) {
+    counter!(REQUESTS, "door" => DOOR, "operation" => operation, "outcome" => refusal.kind.name()).increment(1);
 }

@@ -13,7 +13,8 @@ use crate::door::{Door, unknown_operation};
 use crate::errors::{XML, escape_xml, xml_error};
 use crate::json::response;
 
-const EVENT: Event = Event::sts("GetCallerIdentity");
+/// The one operation that is offered.
+pub(crate) const EVENT: Event = Event::sts("GetCallerIdentity");
 
 /// Answers a request of the query protocol.
 pub(crate) async fn dispatch(door: &Door, caller: Caller, parts: &Parts, body: &Bytes) -> http::Response<Bytes> {

@@ -36,6 +36,7 @@ impl Mapping for CreateAccessKey {
     type Request = Request;
     type Operation = op::CreateAccessKey;
     type Response = Response;
+    const SECRET: bool = true;
 
     fn decode(request: Request) -> Result<op::CreateAccessKey, Refusal> {
         Ok(op::CreateAccessKey {

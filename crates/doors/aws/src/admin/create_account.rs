@@ -33,6 +33,7 @@ impl Mapping for CreateAccount {
     type Request = Request;
     type Operation = op::CreateAccount;
     type Response = Response;
+    const SECRET: bool = true;
 
     fn decode(request: Request) -> Result<op::CreateAccount, Refusal> {
         let mut check = Validator::new();

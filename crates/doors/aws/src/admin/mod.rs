@@ -46,6 +46,9 @@ macro_rules! operations {
             }
         }
 
+        /// The names in the table.
+        pub(crate) const OFFERED: &[&str] = &[$($name,)*];
+
         /// Reads a body as the request of the operation of this name, and drops it: for fuzzing.
         pub(crate) fn read_request_body(name: &str, body: &[u8]) -> Result<(), Refusal> {
             match name {

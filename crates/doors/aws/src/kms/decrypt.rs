@@ -43,6 +43,7 @@ impl Mapping for Decrypt {
     type Request = Request;
     type Operation = op::Decrypt;
     type Response = Response;
+    const SECRET: bool = true;
 
     fn decode(request: Request) -> Result<op::Decrypt, Refusal> {
         let mut check = Validator::new();

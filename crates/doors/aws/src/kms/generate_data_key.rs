@@ -25,6 +25,7 @@ impl Mapping for GenerateDataKey {
     type Request = DataKeyRequest;
     type Operation = op::GenerateDataKey;
     type Response = Response;
+    const SECRET: bool = true;
 
     fn decode(request: DataKeyRequest) -> Result<op::GenerateDataKey, Refusal> {
         request.decode()

@@ -31,6 +31,7 @@ impl Mapping for GenerateRandom {
     type Request = Request;
     type Operation = op::GenerateRandom;
     type Response = Response;
+    const SECRET: bool = true;
 
     fn decode(request: Request) -> Result<op::GenerateRandom, Refusal> {
         let mut check = Validator::new();

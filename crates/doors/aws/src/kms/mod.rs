@@ -75,8 +75,7 @@ macro_rules! operations {
         }
 
         /// The names in the table.
-        #[cfg(test)]
-        const OFFERED: &[&str] = &[$($name,)*];
+        pub(crate) const OFFERED: &[&str] = &[$($name,)*];
     };
 }
 
