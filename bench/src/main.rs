@@ -111,6 +111,10 @@ impl Plan {
 /// How long a server is driven before its figures count.
 const WARM_UP: Duration = Duration::from_millis(500);
 
+/// That of the `claviger` binary, because the bare server has to be of the same stack.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     let outcome = match command_line.command {
@@ -180,7 +184,6 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 

@@ -45,8 +45,9 @@ pub(crate) async fn measure(count: usize, binaries: &Binaries, scratch: &Path, r
 
     let small = Deployment::new(binaries, scratch.join("few"))?;
     let few = shelve_few(&small).await?;
-    compare_encrypt(&many, &few, report).await?;
+    // In this order, because a server writes out last uses of keys for a while after many were used.
     compare_list_keys(&many, &few, report).await?;
+    compare_encrypt(&many, &few, report).await?;
 
     drop(many);
     let Started { server, took, .. } = deployment.start().await?;
@@ -94,7 +95,6 @@ async fn shelve_few(deployment: &Deployment<'_>) -> Result<Shelf, Failure> {
 async fn compare_encrypt(many: &Shelf, few: &Shelf, report: &mut Report) -> Result<(), Failure> {
     let count = many.keys.len();
     println!("\nEncrypt 32 B at {BAR_CONNECTIONS} connections, the two stores in turns where both have figures:\n");
-    let many_title = format!("{count} keys");
     let mut table = Table::new(&[
         "keys drawn",
         "of",
@@ -107,35 +107,22 @@ async fn compare_encrypt(many: &Shelf, few: &Shelf, report: &mut Report) -> Resu
         "p99 ms",
         "CPU µs",
     ]);
-    table.fit(&["each key's first use".into(), many_title.clone()]);
+    let row = |drawn: &str, large: &Side<'_>, small: Option<&Side<'_>>| {
+        let small = small.map_or_else(|| vec!["-".to_owned(); 4], cells);
+        [vec![drawn.to_owned(), format!("{count} keys")], cells(large), small].concat()
+    };
+    table.fit(&[String::new(), format!("{count} keys")]);
     println!("{}", table.head());
 
-    let mut cold = Side::new(&many.server, many.encrypt_each(count, 1)?, BAR_CONNECTIONS).await?;
-    cold.take_turn(Until::Count(count)).await?;
-    let dashes = || vec!["-".to_owned(); 4];
-    println!("{}", table.row(&[vec!["each key's first use".into(), many_title.clone()], cells(&cold), dashes()].concat()));
+    let (large, small) = always_the_same(many, few).await?;
+    println!("{}", table.row(&row("always the same", &large, Some(&small))));
+    println!("{}", table.row(&row("each key's first use", &each_once(many).await?, None)));
+    let (large, small) = at_random(many, few).await?;
+    println!("{}\n", table.row(&row("at random, warm", &large, Some(&small))));
 
-    // As many different requests for the small store, so that the generator has the same work with both.
-    let mut large = Side::new(&many.server, many.encrypt_each(count, 2)?, BAR_CONNECTIONS).await?;
-    let mut small = Side::new(&few.server, few.encrypt_each(count, 3)?, BAR_CONNECTIONS).await?;
-    small.warm_up().await?;
-    for _ in 0..TURNS {
-        large.take_turn(Until::Count(count.div_ceil(TURNS))).await?;
-        small.take_turn(Until::Count(count.div_ceil(TURNS))).await?;
-    }
-    println!("{}", table.row(&[vec!["at random, warm".into(), many_title.clone()], cells(&large), cells(&small)].concat()));
     let slower = small.tally.per_second() / large.tally.per_second();
     let got = format!("{slower:.2}x the time, {:.2}x the CPU", large.cpu_us() / small.cpu_us());
     report.bar(format!("Encrypt over {count} keys beside {FEW}"), "≤ 1.2x the time", got, slower <= SLOWER_MAX);
-
-    let mut hot_of_many = Side::new(&many.server, many.encrypt_first()?, BAR_CONNECTIONS).await?;
-    let mut hot_of_few = Side::new(&few.server, few.encrypt_first()?, BAR_CONNECTIONS).await?;
-    for _ in 0..TURNS {
-        hot_of_many.take_turn(Until::Elapsed(HOT_KEY_TIME)).await?;
-        hot_of_few.take_turn(Until::Elapsed(HOT_KEY_TIME)).await?;
-    }
-    println!("{}\n", table.row(&[vec!["always the same".into(), many_title], cells(&hot_of_many), cells(&hot_of_few)].concat()));
-
     let resident = resident_mb(&many.server)?;
     println!(
         "Memory after every key was used: VmRSS {resident:.0} MB, at most {:.0} MB; with {FEW} keys {:.0} MB.",
@@ -144,6 +131,39 @@ async fn compare_encrypt(many: &Shelf, few: &Shelf, report: &mut Report) -> Resu
     );
     report.bar(format!("Resident memory, {count} keys in use"), "≤ 300 MB", format!("{resident:.0} MB"), resident <= 300.0);
     Ok(())
+}
+
+async fn always_the_same<'a>(many: &'a Shelf, few: &'a Shelf) -> Result<(Side<'a>, Side<'a>), Failure> {
+    let mut large = Side::new(&many.server, many.encrypt_first()?, BAR_CONNECTIONS).await?;
+    let mut small = Side::new(&few.server, few.encrypt_first()?, BAR_CONNECTIONS).await?;
+    large.warm_up().await?;
+    small.warm_up().await?;
+    for _ in 0..TURNS {
+        large.take_turn(Until::Elapsed(HOT_KEY_TIME)).await?;
+        small.take_turn(Until::Elapsed(HOT_KEY_TIME)).await?;
+    }
+    Ok((large, small))
+}
+
+/// The first use of each key but one: the server reads and opens it.
+async fn each_once(many: &Shelf) -> Result<Side<'_>, Failure> {
+    let count = many.keys.len();
+    let mut side = Side::new(&many.server, many.encrypt_each(count, 1)?, BAR_CONNECTIONS).await?;
+    side.take_turn(Until::Count(count)).await?;
+    Ok(side)
+}
+
+async fn at_random<'a>(many: &'a Shelf, few: &'a Shelf) -> Result<(Side<'a>, Side<'a>), Failure> {
+    let count = many.keys.len();
+    // As many different requests for the small store, so that the generator has the same work with both.
+    let mut large = Side::new(&many.server, many.encrypt_each(count, 2)?, BAR_CONNECTIONS).await?;
+    let mut small = Side::new(&few.server, few.encrypt_each(count, 3)?, BAR_CONNECTIONS).await?;
+    small.warm_up().await?;
+    for _ in 0..TURNS {
+        large.take_turn(Until::Count(count.div_ceil(TURNS))).await?;
+        small.take_turn(Until::Count(count.div_ceil(TURNS))).await?;
+    }
+    Ok((large, small))
 }
 
 fn cells(side: &Side<'_>) -> Vec<String> {

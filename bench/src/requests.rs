@@ -97,7 +97,6 @@ fn variable(text: &str, name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use claviger_door_aws::sigv4::parse_claim;
 

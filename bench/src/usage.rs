@@ -60,7 +60,6 @@ pub(crate) fn memory_mb(pid: u32, name: &str) -> Result<f64, Failure> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 

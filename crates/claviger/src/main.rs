@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Requests make many small, short-lived allocations on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Said once and for all, so that no dependency can bring another provider in.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {

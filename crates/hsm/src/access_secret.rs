@@ -122,7 +122,6 @@ fn sign_into(key: &hmac::Key, data: &[u8], out: &mut [u8; 32]) -> Result<(), Hsm
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use super::*;
     use crate::testing::{account, account_key, flips, hsm, other_account, refusal, wrong_lengths};

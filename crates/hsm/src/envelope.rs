@@ -110,7 +110,6 @@ fn with_associated_data<T>(header: &[u8; HEADER_BYTES], context: &EncryptionCont
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use std::collections::BTreeMap;
 

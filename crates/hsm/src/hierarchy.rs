@@ -190,7 +190,6 @@ impl Hsm {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;

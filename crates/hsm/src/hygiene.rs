@@ -49,7 +49,6 @@ pub fn harden_process() -> Vec<HygieneProblem> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 

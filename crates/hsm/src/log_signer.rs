@@ -75,7 +75,6 @@ fn public_key(pair: &Ed25519KeyPair) -> [u8; 32] {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use claviger_domain::AccountId;
 

@@ -43,7 +43,6 @@ impl Material {
             out.copy_from_slice(&bytes);
             Ok(())
         });
-        #[allow(clippy::unwrap_used, reason = "tests may panic")]
         let secret = secret.unwrap();
         let id = material_id(key, &secret);
         Self(Arc::new(MaterialInner { key, id, secret }))
@@ -97,7 +96,6 @@ fn material_id(key: KeyId, material: &Secret) -> MaterialId {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use super::*;
     use crate::testing::{account, account_key, flips, hsm, key_id, other_account, other_key_id, refusal, wrong_lengths};

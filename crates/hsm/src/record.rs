@@ -81,7 +81,6 @@ fn right_key(key: &AccountKey, identity: &RecordIdentity<'_>) -> Result<(), HsmE
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use proptest::prelude::*;
 

@@ -30,7 +30,6 @@ impl Hsm {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use super::*;
     use crate::testing::{flips, hsm, wrong_lengths};

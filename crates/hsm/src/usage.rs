@@ -109,7 +109,6 @@ fn fill(out: &mut [u8]) -> Result<(), HsmError> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use super::*;
     use crate::hierarchy::AccountKey;

@@ -145,7 +145,6 @@ fn gcm_nonce(nonce: &[u8; NONCE_BYTES]) -> Nonce {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use super::*;
 

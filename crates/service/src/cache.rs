@@ -62,7 +62,6 @@ impl<V> Cache<V> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use std::time::{Duration, Instant};
 

@@ -47,7 +47,6 @@ impl<T> Page<T> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use claviger_hsm::{PassphraseCost, SealSecret};
     use uuid::Uuid;

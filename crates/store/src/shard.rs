@@ -39,7 +39,6 @@ impl Shard {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use super::*;
     use crate::RecordKind;

@@ -112,7 +112,6 @@ pub(crate) const BUNDLES: &str = "
     ORDER BY first LIMIT $3";
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 

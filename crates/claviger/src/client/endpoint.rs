@@ -78,7 +78,6 @@ impl fmt::Display for Endpoint {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 

@@ -119,7 +119,6 @@ fn prompt(confirm: bool) -> Result<Zeroizing<String>, Problem> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 

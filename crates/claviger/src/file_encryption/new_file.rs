@@ -72,7 +72,6 @@ impl Drop for NewFile {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 

@@ -216,7 +216,6 @@ fn user_agent(parts: &Parts) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 

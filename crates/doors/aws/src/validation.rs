@@ -207,7 +207,6 @@ pub(crate) fn refuse_recipient(recipient: Option<&Recipient>) -> Result<(), Refu
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 

@@ -33,7 +33,7 @@ macro_rules! operations {
         /// Answers a request for the operation of this name.
         pub(crate) async fn dispatch(door: &Door, name: &str, caller: Caller, body: &Bytes) -> http::Response<Bytes> {
             match name {
-                $($name => run::<$mapping>(door, caller, body).await,)*
+                $($name => Box::pin(run::<$mapping>(door, caller, body)).await,)*
                 _ => refuse(door, &caller).await,
             }
         }

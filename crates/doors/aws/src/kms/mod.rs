@@ -52,8 +52,9 @@ macro_rules! operations {
     ($($name:literal => $mapping:ty,)*) => {
         /// Answers a request for the operation of this name.
         pub(crate) async fn dispatch(door: &Door, name: &str, caller: Caller, body: &Bytes) -> http::Response<Bytes> {
+            // Boxed, so that the future of every connection is not as large as that of the largest operation: it is moved for each request.
             match name {
-                $($name => run::<$mapping>(door, caller, body).await,)*
+                $($name => Box::pin(run::<$mapping>(door, caller, body)).await,)*
                 _ => refuse(door, name, &caller).await,
             }
         }

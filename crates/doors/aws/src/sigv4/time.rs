@@ -34,7 +34,6 @@ fn two_digits(tens: u8, ones: u8) -> Option<i8> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests may panic")]
 mod tests {
     use super::*;
 

@@ -33,7 +33,6 @@ pub(crate) fn request_tag<'a>(tags: &'a BTreeMap<String, String>, key: &str) -> 
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 mod tests {
     use super::*;
 
