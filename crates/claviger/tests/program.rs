@@ -312,9 +312,15 @@ impl Site {
     }
 
     fn status(&self, credentials: &[(String, String)], certificate: &Path) -> Output {
-        let endpoint = format!("https://localhost:{}", self.doors.port());
-        let arguments = ["status", "--endpoint", &endpoint, "--ca", certificate.to_str().unwrap()];
-        run(claviger(&arguments).envs(credentials.to_vec()))
+        run(self.client(&["status"], certificate).envs(credentials.to_vec()))
+    }
+
+    /// A command that asks the server, and trusts this certificate.
+    fn client(&self, arguments: &[&str], certificate: &Path) -> Command {
+        let mut command = claviger(arguments);
+        command.args(["--endpoint", &format!("https://localhost:{}", self.doors.port())]);
+        command.arg("--ca").arg(certificate).current_dir(self.directory.path());
+        command
     }
 }
 
@@ -341,8 +347,12 @@ fn a_configured_server_speaks_tls_and_takes_up_a_new_certificate_on_sighup() {
     let status = site.status(&credentials, &old);
     assert!(text(&status.stdout).contains("Node          one"), "{}", text(&status.stderr));
 
+    // Keys are of a Region, administration is not.
     let elsewhere = [credentials.clone(), vec![("AWS_REGION".to_owned(), "eu-west-1".to_owned())]].concat();
-    let refused = site.status(&elsewhere, &old);
+    assert!(site.status(&elsewhere, &old).status.success());
+    let refused = run(site
+        .client(&["encrypt", "passphrase", "--key", "alias/none", "-o", "-"], &old)
+        .envs(elsewhere.into_iter().map(|(name, value)| (name.replace("CLAVIGER_ADMIN", "AWS"), value))));
     assert!(text(&refused.stderr).contains("--region"), "{}", text(&refused.stderr));
 
     write_certificate(site.directory.path());
