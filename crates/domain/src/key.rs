@@ -1,85 +1,27 @@
 //! The managed object: a key with its state, policy, tags, rotation, and the sealed versions of its material.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::spec::{
+    DataKeyPairSpec, EncapsulationAlgorithm, EncryptionAlgorithm, KeyAgreementAlgorithm, KeySpec, KeyUsage, MacAlgorithm,
+    MessageType, SigningAlgorithm,
+};
 use crate::arn::KeyArn;
-use crate::ids::{AccountId, AliasName, InvalidId, KeyId, MaterialId, Region};
+use crate::ids::{AccountId, AliasName, KeyId, MaterialId, Region};
+use crate::names::names;
 use crate::timestamp::Timestamp;
 
-/// A closed list of names that protocols spell in one way.
-macro_rules! names {
-    ($(#[$doc:meta])* $name:ident, $expected:literal { $($(#[$item_doc:meta])* $item:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum $name {
-            $($(#[$item_doc])* #[serde(rename = $text)] $item,)*
-        }
-
-        impl $name {
-            /// All of them, in the order of AWS's service model.
-            pub const ALL: &'static [Self] = &[$(Self::$item,)*];
-
-            /// The name as protocols write it.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$item => $text,)* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = InvalidId;
-
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                Self::ALL.iter().copied().find(|item| item.as_str() == text).ok_or(InvalidId { expected: $expected })
-            }
-        }
-    };
-}
-
-names! {
-    /// What kind of material a key has. Grows with the algorithms that the hsm crate offers.
-    KeySpec, "a key spec" {
-        /// A 256-bit key for KC-XAES-256-GCM (design/crypto.md).
-        SymmetricDefault = "SYMMETRIC_DEFAULT",
-    }
-}
-
-names! {
-    /// What a key may be used for.
-    KeyUsage, "a key usage" {
-        /// Encrypt, Decrypt, ReEncrypt and data keys.
-        EncryptDecrypt = "ENCRYPT_DECRYPT",
-    }
-}
-
-names! {
-    /// How a key encrypts.
-    EncryptionAlgorithm, "an encryption algorithm" {
-        /// KC-XAES-256-GCM under a symmetric key (design/crypto.md).
-        SymmetricDefault = "SYMMETRIC_DEFAULT",
-        /// RSAES-OAEP with SHA-1 (RFC 8017, section 7.1).
-        RsaesOaepSha1 = "RSAES_OAEP_SHA_1",
-        /// RSAES-OAEP with SHA-256 (RFC 8017, section 7.1).
-        RsaesOaepSha256 = "RSAES_OAEP_SHA_256",
-        /// SM2 public key encryption (GB/T 32918.4).
-        Sm2pke = "SM2PKE",
-    }
-}
+mod spec;
 
 names! {
     /// Where a key's material came from.
     Origin, "an origin" {
         /// Made in this deployment's hsm.
         Internal = "AWS_KMS",
+        /// Imported by its owner.
+        External = "EXTERNAL",
     }
 }
 
@@ -116,6 +58,17 @@ pub enum KeyState {
         /// When it will be destroyed.
         at: Timestamp,
     },
+    /// A multi-Region primary key that will wait for its deletion once its last replica is gone.
+    PendingReplicaDeletion {
+        /// For how many days it will then wait.
+        window_days: u32,
+    },
+    /// Waits for its owner to import material.
+    PendingImport,
+    /// A replica that is being made.
+    Creating,
+    /// Its primary Region is being changed.
+    Updating,
 }
 
 impl KeyState {
@@ -125,6 +78,10 @@ impl KeyState {
             Self::Enabled => "Enabled",
             Self::Disabled => "Disabled",
             Self::PendingDeletion { .. } => "PendingDeletion",
+            Self::PendingReplicaDeletion { .. } => "PendingReplicaDeletion",
+            Self::PendingImport => "PendingImport",
+            Self::Creating => "Creating",
+            Self::Updating => "Updating",
         }
     }
 }
@@ -143,6 +100,9 @@ pub struct MaterialVersion {
     /// The material, sealed under the account key.
     #[serde(with = "base64_bytes")]
     pub sealed: Vec<u8>,
+    /// The public half of an asymmetric key, as SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER; empty for other keys.
+    #[serde(with = "base64_bytes", default, skip_serializing_if = "Vec::is_empty")]
+    pub public_key: Vec<u8>,
 }
 
 /// Automatic rotation, switched on.
@@ -152,6 +112,15 @@ pub struct RotationSchedule {
     pub period_days: u32,
     /// When the next one is due.
     pub next: Timestamp,
+}
+
+/// What a multi-Region key knows of its kin. Each of them has a record of its own with the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MultiRegion {
+    /// The Region of the primary key.
+    pub primary: Region,
+    /// The Regions of the replica keys.
+    pub replicas: BTreeSet<Region>,
 }
 
 /// The managed object. What a store keeps of it is this, sealed.
@@ -185,6 +154,9 @@ pub struct Key {
     pub aliases: BTreeSet<AliasName>,
     /// Automatic rotation; none when switched off.
     pub rotation: Option<RotationSchedule>,
+    /// Its primary and replica keys; none for a single-Region key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub multi_region: Option<MultiRegion>,
     /// All versions of its material, oldest first. The last one encrypts.
     pub materials: Vec<MaterialVersion>,
 }
@@ -211,7 +183,11 @@ impl Key {
             KeyState::PendingDeletion { at } => Some(at),
             KeyState::Enabled => self.rotation.map(|schedule| schedule.next),
             // A disabled key is not rotated; the rotation is made when it is enabled again.
-            KeyState::Disabled => None,
+            KeyState::Disabled
+            | KeyState::PendingReplicaDeletion { .. }
+            | KeyState::PendingImport
+            | KeyState::Creating
+            | KeyState::Updating => None,
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod encryption_context;
 pub mod identity;
 pub mod ids;
 pub mod key;
+mod names;
 pub mod permit;
 pub mod policy;
 pub mod refusal;

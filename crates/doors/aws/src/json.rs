@@ -60,6 +60,7 @@ impl Serialize for SecretOut {
 }
 
 /// A time in an answer: seconds since the epoch, the milliseconds as the fraction.
+#[derive(Default)]
 pub(crate) struct Seconds(pub(crate) Timestamp);
 
 impl Serialize for Seconds {

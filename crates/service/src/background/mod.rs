@@ -79,7 +79,7 @@ impl Service {
         let Versioned { value, version } = self.records.open::<Key>(record).await?;
         match value.state {
             KeyState::PendingDeletion { .. } => self.delete_due_key(&value, version, now).await,
-            KeyState::Enabled | KeyState::Disabled => self.rotate_due_key(value, version, now).await,
+            _ => self.rotate_due_key(value, version, now).await,
         }
     }
 

@@ -42,7 +42,14 @@ impl Service {
         let versions = self.records.existing_account(key.account).await?;
         let account_key = versions.current()?;
         let (id, sealed) = self.records.hsm.generate_material(account_key, key.id)?;
-        key.materials.push(MaterialVersion { id, created: now, rotation, account_key_version: account_key.version(), sealed });
+        key.materials.push(MaterialVersion {
+            id,
+            created: now,
+            rotation,
+            account_key_version: account_key.version(),
+            sealed,
+            public_key: Vec::new(),
+        });
         Ok(())
     }
 }

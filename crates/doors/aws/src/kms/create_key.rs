@@ -75,19 +75,22 @@ fn offered_spec(spec: &str, usage: Option<&str>) -> Result<KeySpec, Refusal> {
     if spec != KeySpec::SymmetricDefault.as_str() && usage.is_none() {
         return Err(Refusal::invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."));
     }
-    spec.parse().map_err(|_| Refusal::unsupported(format!("Keys of spec {spec} are not offered by this deployment.")))
+    let not_offered = || Refusal::unsupported(format!("Keys of spec {spec} are not offered by this deployment."));
+    spec.parse().ok().filter(|spec| *spec == KeySpec::SymmetricDefault).ok_or_else(not_offered)
 }
 
 fn offered_usage(usage: Option<&str>) -> Result<KeyUsage, Refusal> {
     let usage = usage.unwrap_or(KeyUsage::EncryptDecrypt.as_str());
-    usage.parse().map_err(|_| {
+    let incompatible = || {
         Refusal::invalid(format!(
             "The operation failed because the KeyUsage {usage} is not compatible with key spec SYMMETRIC_DEFAULT."
         ))
-    })
+    };
+    usage.parse().ok().filter(|usage| KeySpec::SymmetricDefault.usages().contains(usage)).ok_or_else(incompatible)
 }
 
 fn offered_origin(origin: Option<&str>) -> Result<Origin, Refusal> {
     let origin = origin.unwrap_or(Origin::Internal.as_str());
-    origin.parse().map_err(|_| Refusal::unsupported(format!("Keys of origin {origin} are not offered by this deployment.")))
+    let not_offered = || Refusal::unsupported(format!("Keys of origin {origin} are not offered by this deployment."));
+    origin.parse().ok().filter(|origin| *origin == Origin::Internal).ok_or_else(not_offered)
 }

@@ -1,6 +1,7 @@
 //! `KeyMetadata`, as CreateKey and DescribeKey answer it.
 
-use claviger_domain::key::{Key, KeyState};
+use claviger_domain::key::{EncapsulationAlgorithm, Key, KeyAgreementAlgorithm, KeySpec, KeyState, KeyUsage, MultiRegion};
+use claviger_domain::{KeyArn, Region};
 use serde::Serialize;
 
 use crate::json::Seconds;
@@ -19,9 +20,10 @@ pub(crate) struct OnlyKeyId {
     pub(crate) key_id: String,
 }
 
-#[derive(Serialize)]
+/// Members that a key does not have are absent, never null or empty.
+#[derive(Serialize, Default)]
 #[serde(rename_all = "PascalCase")]
-struct KeyMetadata {
+pub(crate) struct KeyMetadata {
     #[serde(rename = "AWSAccountId")]
     account: String,
     key_id: String,
@@ -33,23 +35,53 @@ struct KeyMetadata {
     key_state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     deletion_date: Option<Seconds>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending_deletion_window_in_days: Option<u32>,
     origin: &'static str,
     key_manager: &'static str,
     customer_master_key_spec: &'static str,
     key_spec: &'static str,
-    encryption_algorithms: [&'static str; 1],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    encryption_algorithms: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signing_algorithms: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    key_agreement_algorithms: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    encapsulation_algorithms: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mac_algorithms: Vec<&'static str>,
     multi_region: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multi_region_configuration: Option<MultiRegionConfiguration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_key_material_id: Option<String>,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MultiRegionConfiguration {
+    multi_region_key_type: &'static str,
+    primary_key: MultiRegionKey,
+    replica_keys: Vec<MultiRegionKey>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct MultiRegionKey {
+    arn: String,
+    region: String,
+}
+
 impl Described {
     pub(crate) fn of(key: &Key) -> Self {
-        let deletion_date = match key.state {
-            KeyState::PendingDeletion { at } => Some(Seconds(at)),
-            KeyState::Enabled | KeyState::Disabled => None,
-        };
-        let key_metadata = KeyMetadata {
+        Self { key_metadata: KeyMetadata::of(key) }
+    }
+}
+
+impl KeyMetadata {
+    pub(crate) fn of(key: &Key) -> Self {
+        let mut metadata = Self {
             account: key.account.to_string(),
             key_id: key.id.to_string(),
             arn: key.arn().to_string(),
@@ -58,16 +90,55 @@ impl Described {
             description: key.description.clone(),
             key_usage: key.usage.as_str(),
             key_state: key.state.as_str(),
-            deletion_date,
             origin: key.origin.as_str(),
             key_manager: key.manager.as_str(),
             customer_master_key_spec: key.spec.as_str(),
             key_spec: key.spec.as_str(),
-            // The only algorithm of the only spec there is.
-            encryption_algorithms: [key.spec.as_str()],
             multi_region: key.id.is_multi_region(),
-            current_key_material_id: key.current_material().map(|material| material.id.to_string()),
+            multi_region_configuration: key.multi_region.as_ref().map(|kin| MultiRegionConfiguration::of(key, kin)),
+            // AWS tells it for symmetric encryption keys only.
+            current_key_material_id: key
+                .current_material()
+                .filter(|_| key.spec == KeySpec::SymmetricDefault)
+                .map(|material| material.id.to_string()),
+            ..Self::default()
         };
-        Self { key_metadata }
+        match key.state {
+            KeyState::PendingDeletion { at } => metadata.deletion_date = Some(Seconds(at)),
+            KeyState::PendingReplicaDeletion { window_days } => metadata.pending_deletion_window_in_days = Some(window_days),
+            _ => {}
+        }
+        metadata.list_algorithms(key);
+        metadata
+    }
+
+    fn list_algorithms(&mut self, key: &Key) {
+        match key.usage {
+            KeyUsage::EncryptDecrypt => {
+                self.encryption_algorithms = key.spec.encryption_algorithms().iter().map(|name| name.as_str()).collect();
+            }
+            KeyUsage::SignVerify => {
+                self.signing_algorithms = key.spec.signing_algorithms().iter().map(|name| name.as_str()).collect();
+            }
+            KeyUsage::GenerateVerifyMac => {
+                self.mac_algorithms = key.spec.mac_algorithm().iter().map(|name| name.as_str()).collect();
+            }
+            KeyUsage::KeyAgreement => self.key_agreement_algorithms = vec![KeyAgreementAlgorithm::Ecdh.as_str()],
+            KeyUsage::EncapsulateDecapsulate => self.encapsulation_algorithms = vec![EncapsulationAlgorithm::MlKem.as_str()],
+        }
+    }
+}
+
+impl MultiRegionConfiguration {
+    fn of(key: &Key, kin: &MultiRegion) -> Self {
+        let relative = |region: &Region| MultiRegionKey {
+            arn: KeyArn { region: region.clone(), account: key.account, key: key.id }.to_string(),
+            region: region.to_string(),
+        };
+        Self {
+            multi_region_key_type: if kin.primary == key.region { "PRIMARY" } else { "REPLICA" },
+            primary_key: relative(&kin.primary),
+            replica_keys: kin.replicas.iter().map(relative).collect(),
+        }
     }
 }

@@ -96,6 +96,7 @@ impl Operation for CreateKey {
             tags: self.tags.clone(),
             aliases: BTreeSet::new(),
             rotation: None,
+            multi_region: None,
             materials: Vec::new(),
         };
         service.add_material(&mut key, None, caller.request.at).await?;

@@ -1,6 +1,6 @@
 //! Decrypt: what Encrypt, ReEncrypt or GenerateDataKey made. Source: AWS KMS API Reference, "Decrypt".
 
-use claviger_domain::key::EncryptionAlgorithm;
+use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Refusal};
 use zeroize::Zeroizing;
@@ -68,6 +68,7 @@ impl Operation for Decrypt {
     ) -> Result<Effect<Decrypted>, Refusal> {
         let snapshot = &target.snapshot;
         snapshot.must_be_enabled()?;
+        snapshot.must_be_for(KeyUsage::EncryptDecrypt, "Decrypt")?;
         snapshot.must_offer(self.algorithm)?;
         stop_if_dry(self.dry_run && self.ignore_ciphertext)?;
         let envelope = envelope_of(&self.ciphertext, target)?;

@@ -1,6 +1,6 @@
 //! Encrypt: up to 4,096 bytes under a key. Source: AWS KMS API Reference, "Encrypt".
 
-use claviger_domain::key::EncryptionAlgorithm;
+use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, EncryptionContext, KeyReference, Refusal};
 use zeroize::Zeroizing;
@@ -56,6 +56,7 @@ impl Operation for Encrypt {
     ) -> Result<Effect<Encrypted>, Refusal> {
         let snapshot = &target.snapshot;
         snapshot.must_be_enabled()?;
+        snapshot.must_be_for(KeyUsage::EncryptDecrypt, "Encrypt")?;
         snapshot.must_offer(self.algorithm)?;
         stop_if_dry(self.dry_run)?;
         let material = snapshot.current_material(service.hsm())?;

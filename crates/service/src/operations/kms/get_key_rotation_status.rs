@@ -37,8 +37,8 @@ impl Operation for GetKeyRotationStatus {
     ) -> Result<Effect<RotationStatus>, Refusal> {
         let key = &target.snapshot.key;
         let schedule = match key.state {
-            KeyState::PendingDeletion { .. } => None,
-            KeyState::Enabled | KeyState::Disabled => key.rotation,
+            KeyState::PendingDeletion { .. } | KeyState::PendingReplicaDeletion { .. } => None,
+            _ => key.rotation,
         };
         Ok(Effect::answer(RotationStatus { key: key.id, schedule }))
     }

@@ -1,7 +1,7 @@
 //! ReEncrypt: from one key to another, or to a key's newest material, without the plaintext leaving the hsm. Source: AWS KMS API
 //! Reference, "ReEncrypt".
 
-use claviger_domain::key::EncryptionAlgorithm;
+use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Refusal};
 
@@ -96,6 +96,8 @@ impl Operation for ReEncrypt {
         let (source, destination) = (&target.source.snapshot, &target.destination.snapshot);
         source.must_be_enabled()?;
         destination.must_be_enabled()?;
+        source.must_be_for(KeyUsage::EncryptDecrypt, "ReEncryptFrom")?;
+        destination.must_be_for(KeyUsage::EncryptDecrypt, "ReEncryptTo")?;
         source.must_offer(self.source_algorithm)?;
         destination.must_offer(self.destination_algorithm)?;
         stop_if_dry(self.dry_run && self.ignore_ciphertext)?;

@@ -80,6 +80,7 @@ impl Service {
             tags: BTreeMap::new(),
             aliases: BTreeSet::from([name.clone()]),
             rotation: Some(RotationSchedule { period_days: ROTATION_DAYS, next: now.plus_days(ROTATION_DAYS) }),
+            multi_region: None,
             materials: Vec::new(),
         };
         self.add_material(&mut key, None, now).await?;

@@ -1,7 +1,7 @@
 //! What a key's state forbids. Source: AWS KMS Developer Guide, "Key states of AWS KMS keys".
 
 use claviger_domain::Refusal;
-use claviger_domain::key::{EncryptionAlgorithm, KeyState};
+use claviger_domain::key::{EncryptionAlgorithm, KeyState, KeyUsage};
 
 use crate::snapshot::KeySnapshot;
 
@@ -9,27 +9,54 @@ impl KeySnapshot {
     /// The key must be enabled: for cryptography and for what depends on it.
     pub(crate) fn must_be_enabled(&self) -> Result<(), Refusal> {
         match self.key.state {
-            KeyState::Enabled => Ok(()),
+            // A key is in use while its primary Region changes.
+            KeyState::Enabled | KeyState::Updating => Ok(()),
             KeyState::Disabled => Err(Refusal::disabled(format!("{} is disabled.", self.arn))),
-            KeyState::PendingDeletion { .. } => Err(self.is_pending_deletion()),
+            KeyState::PendingDeletion { .. }
+            | KeyState::PendingReplicaDeletion { .. }
+            | KeyState::PendingImport
+            | KeyState::Creating => Err(self.is_in_the_wrong_state()),
         }
     }
 
     /// The key must not wait for its deletion: for what changes it.
     pub(crate) fn must_not_be_pending_deletion(&self) -> Result<(), Refusal> {
         match self.key.state {
-            KeyState::Enabled | KeyState::Disabled => Ok(()),
-            KeyState::PendingDeletion { .. } => Err(self.is_pending_deletion()),
+            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport | KeyState::Updating => Ok(()),
+            KeyState::PendingDeletion { .. } | KeyState::PendingReplicaDeletion { .. } | KeyState::Creating => {
+                Err(self.is_in_the_wrong_state())
+            }
         }
     }
 
-    fn is_pending_deletion(&self) -> Refusal {
-        Refusal::invalid_state(format!("{} is pending deletion.", self.arn))
+    /// The refusal for a key whose state does not allow what was asked for.
+    pub(crate) fn is_in_the_wrong_state(&self) -> Refusal {
+        let state = match self.key.state {
+            KeyState::Enabled => "enabled",
+            KeyState::Disabled => "disabled",
+            KeyState::PendingDeletion { .. } => "pending deletion",
+            KeyState::PendingReplicaDeletion { .. } => "pending replica deletion",
+            KeyState::PendingImport => "pending import",
+            KeyState::Creating => "creating",
+            KeyState::Updating => "updating",
+        };
+        Refusal::invalid_state(format!("{} is {state}.", self.arn))
+    }
+
+    /// The key must be for this usage. `operation` is what the caller asked for: `Encrypt`.
+    pub(crate) fn must_be_for(&self, usage: KeyUsage, operation: &str) -> Result<(), Refusal> {
+        if self.key.usage == usage {
+            return Ok(());
+        }
+        Err(Refusal::invalid_key_usage(format!(
+            "{} key usage is {} which is not valid for {operation}.",
+            self.arn, self.key.usage
+        )))
     }
 
     /// The algorithm must be one that the key's spec has.
     pub(crate) fn must_offer(&self, algorithm: EncryptionAlgorithm) -> Result<(), Refusal> {
-        if algorithm == EncryptionAlgorithm::SymmetricDefault {
+        if self.key.spec.encryption_algorithms().contains(&algorithm) {
             return Ok(());
         }
         Err(Refusal::invalid_key_usage(format!("Algorithm {algorithm} is incompatible with key spec {}.", self.key.spec)))
