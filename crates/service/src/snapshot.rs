@@ -53,7 +53,7 @@ impl KeySnapshot {
 
     fn open(&self, version: &MaterialVersion, hsm: &Hsm) -> Result<Material, Refusal> {
         let account_key = self.account_key.version(version.account_key_version).ok_or_else(|| self.no_material())?;
-        Ok(hsm.load_material(account_key, self.key.id, version.id, &version.sealed)?)
+        Ok(hsm.load_material(account_key, self.key.id, self.key.spec, version.id, &version.sealed)?)
     }
 
     fn no_material(&self) -> Refusal {
