@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::import::{
+    Arrival, ExpirationModel, ImportType, Imported, MaterialState, Pending, WrappingAlgorithm, WrappingKeySpec,
+};
 pub use self::spec::{
     DataKeyPairSpec, EncapsulationAlgorithm, EncryptionAlgorithm, KeyAgreementAlgorithm, KeySpec, KeyUsage, MacAlgorithm,
     MessageType, SigningAlgorithm,
@@ -13,6 +16,7 @@ use crate::ids::{AccountId, AliasName, KeyId, MaterialId, Region};
 use crate::names::names;
 use crate::timestamp::Timestamp;
 
+mod import;
 mod spec;
 
 names! {
@@ -91,18 +95,21 @@ impl KeyState {
 pub struct MaterialVersion {
     /// A hash of the key's id and the material.
     pub id: MaterialId,
-    /// When it was made.
+    /// When it was made; for imported material that waited for a rotation, when that was.
     pub created: Timestamp,
-    /// Why it was made; none for the first version.
+    /// Why it was made, or made current; none for the first version, and for one that waits for its rotation.
     pub rotation: Option<RotationType>,
     /// The version of the account key that it is sealed under.
     pub account_key_version: u32,
-    /// The material, sealed under the account key.
+    /// The material, sealed under the account key. Empty when imported material is not there: deleted, expired, or not imported yet.
     #[serde(with = "base64_bytes")]
     pub sealed: Vec<u8>,
     /// The public half of an asymmetric key, as SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER; empty for other keys.
     #[serde(with = "base64_bytes", default, skip_serializing_if = "Vec::is_empty")]
     pub public_key: Vec<u8>,
+    /// What is known of material that its owner imported; none for material that was made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
 }
 
 /// Automatic rotation, switched on.
@@ -157,7 +164,11 @@ pub struct Key {
     /// Its primary and replica keys; none for a single-Region key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub multi_region: Option<MultiRegion>,
-    /// All versions of its material, oldest first. The last one encrypts.
+    /// What the ids of imported material are made with, sealed: without it nobody can search for material of little entropy by its id. Empty for
+    /// keys of another origin.
+    #[serde(with = "base64_bytes", default, skip_serializing_if = "Vec::is_empty")]
+    pub import_secret: Vec<u8>,
+    /// All versions of its material, oldest first. The last one that waits for nothing encrypts ([`Key::current_index`]).
     pub materials: Vec<MaterialVersion>,
 }
 
@@ -169,7 +180,7 @@ impl Key {
 
     /// The version that encrypts.
     pub fn current_material(&self) -> Option<&MaterialVersion> {
-        self.materials.last()
+        self.current_index().and_then(|index| self.materials.get(index))
     }
 
     /// How many rotations were made on demand.
@@ -177,9 +188,9 @@ impl Key {
         self.materials.iter().filter(|material| material.rotation == Some(RotationType::OnDemand)).count()
     }
 
-    /// When background work has to look at this key next: to destroy it, or to rotate it. None while neither is due.
+    /// When background work has to look at this key next: to destroy it or some of its material, or to rotate it. None while nothing will be due.
     pub fn due(&self) -> Option<Timestamp> {
-        match self.state {
+        let at_its_state = match self.state {
             KeyState::PendingDeletion { at } => Some(at),
             KeyState::Enabled => self.rotation.map(|schedule| schedule.next),
             // A disabled key is not rotated; the rotation is made when it is enabled again.
@@ -188,7 +199,8 @@ impl Key {
             | KeyState::PendingImport
             | KeyState::Creating
             | KeyState::Updating => None,
-        }
+        };
+        at_its_state.into_iter().chain(self.next_expiry()).min()
     }
 }
 
