@@ -64,6 +64,15 @@ impl AccountKey {
         sealed::seal(&self.0.secret, self.0.version, identity, plaintext)
     }
 
+    /// Opens a blob that strangers may have made.
+    pub(crate) fn open_blob(
+        &self,
+        blob: &Blob<'_>,
+        identity: AssociatedData,
+    ) -> Result<zeroize::Zeroizing<Vec<u8>>, crate::xaes::DoesNotOpen> {
+        blob.open(&self.0.secret, identity)
+    }
+
     /// Opens a blob with this key, or says that `name` was tampered with.
     pub(crate) fn open<T>(
         &self,
