@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from harness import ROOT, alias_name, policy, statement
-from test_key_states import DISABLED, DONE, NOT_PENDING, PENDING, STATES, TABLE
+from test_key_states import DISABLED, DONE, NOT_PENDING, ORIGIN, PENDING, STATES, TABLE
 from wire import SERVICE_MODEL
 
 FILE = ROOT / "docs" / "authorization-matrix.md"
@@ -25,6 +25,7 @@ SHORT = {
     DENIED: "–",
     "DisabledException": "disabled",
     "KMSInvalidStateException": "state",
+    "UnsupportedOperationException": "origin",
 }
 
 
@@ -79,7 +80,7 @@ def expected(operation, state, kind):
         # The alias is a resource too, and has no policy of its own.
         return DENIED
     outcome = TABLE[operation][STATES.index(state)]
-    return {DONE: ALLOWED, DISABLED: DISABLED[0], PENDING: PENDING[0], NOT_PENDING: NOT_PENDING[0]}[outcome]
+    return {DONE: ALLOWED, DISABLED: DISABLED[0], PENDING: PENDING[0], NOT_PENDING: NOT_PENDING[0], ORIGIN: ORIGIN[0]}[outcome]
 
 
 def crosses_accounts(operation):
@@ -181,6 +182,8 @@ class Stage:
             "Encrypt": {"KeyId": arn, "Plaintext": b"x"},
             "GenerateDataKey": {"KeyId": arn, "KeySpec": "AES_256"},
             "GenerateDataKeyWithoutPlaintext": {"KeyId": arn, "KeySpec": "AES_256"},
+            "GetParametersForImport": {"KeyId": arn, "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"},
+            "ImportKeyMaterial": {"KeyId": arn, "ImportToken": b"x", "EncryptedKeyMaterial": b"x"},
             "PutKeyPolicy": {"KeyId": arn, "Policy": key["policy"], "BypassPolicyLockoutSafetyCheck": True},
             "ReEncrypt": {"SourceKeyId": arn, "CiphertextBlob": key["blob"], "DestinationKeyId": arn},
             "TagResource": {"KeyId": arn, "Tags": [{"TagKey": "k", "TagValue": "v"}]},
@@ -262,7 +265,7 @@ def render(outcomes):
         "outcomes for a key that is enabled, disabled and pending deletion, once where they are the same.",
         "",
         "- **yes**: done. **–**: AccessDeniedException. **disabled**: DisabledException.",
-        "  **state**: KMSInvalidStateException. Empty: not applicable, since aliases belong to the caller's own account.",
+        "  **state**: KMSInvalidStateException. **origin**: UnsupportedOperationException, as the key's material was not imported. Empty: not applicable, since aliases belong to the caller's own account.",
         "- Being allowed comes first: who may not, does not learn the key's state.",
         "- \"Use\" is Encrypt, Decrypt, ReEncrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext and DescribeKey; \"reading\" is",
         "  everything that begins with Describe, Get or List; \"changes\" begin with Put, Schedule or Disable.",

@@ -29,6 +29,7 @@ mod records;
 mod resolve;
 mod sequencer;
 pub mod service;
+mod slow_work;
 mod snapshot;
 pub mod verify_store;
 

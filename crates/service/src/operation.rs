@@ -148,6 +148,12 @@ impl<O> Allowed<O> {
         self.at(0)
     }
 
+    /// The permit for the first demand, for work on another thread.
+    pub(crate) fn into_first(self) -> Result<Permit, Refusal> {
+        let missing = || Refusal::internal("An operation used a permit that it had not asked for.");
+        self.permits.into_iter().next().ok_or_else(missing)
+    }
+
     /// The permit for the second demand.
     pub(crate) fn second(&self) -> Result<&Permit, Refusal> {
         self.at(1)

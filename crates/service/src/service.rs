@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::freshness::Freshness;
 use crate::last_use::LastUses;
 use crate::records::{Records, store_refusal};
+use crate::slow_work::SlowWork;
 use crate::snapshot::{Credential, KeySnapshot, Policies};
 
 /// What the configuration says of the service.
@@ -56,6 +57,8 @@ pub struct Service {
     verifier_key: VerifierKey,
     /// How long requests waited until their audit entry was durable.
     pub(crate) audit_lag: Histogram,
+    /// Where work of the hsm that takes long finds its place.
+    pub(crate) slow_work: SlowWork,
     /// Where requests wait in line that met others at the same record.
     turns: Vec<Arc<Mutex<()>>>,
 }
@@ -139,6 +142,7 @@ impl Service {
             regions: settings.regions,
             verifier_key,
             audit_lag: histogram!("claviger_audit_lag_seconds"),
+            slow_work: SlowWork::new(),
             turns: (0..Shard::COUNT).map(|_| Arc::new(Mutex::new(()))).collect(),
             node: settings.node,
             records,

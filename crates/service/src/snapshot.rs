@@ -33,8 +33,8 @@ impl KeySnapshot {
 
     /// The material that encrypts.
     pub(crate) fn current_material(&self, hsm: &Hsm) -> Result<&Material, Refusal> {
-        let last = self.key.materials.len().checked_sub(1);
-        last.and_then(|index| self.material_at(index, hsm)).unwrap_or_else(|| Err(self.no_material()))
+        let current = self.key.current_index();
+        current.and_then(|index| self.material_at(index, hsm)).unwrap_or_else(|| Err(self.no_material()))
     }
 
     /// The material that a ciphertext names by the first 16 bytes of its id; none when this key never had it.
@@ -53,7 +53,11 @@ impl KeySnapshot {
 
     fn open(&self, version: &MaterialVersion, hsm: &Hsm) -> Result<Material, Refusal> {
         let account_key = self.account_key.version(version.account_key_version).ok_or_else(|| self.no_material())?;
-        Ok(hsm.load_material(account_key, self.key.id, self.key.spec, version.id, &version.sealed)?)
+        let (id, spec) = (self.key.id, self.key.spec);
+        Ok(match &version.imported {
+            Some(_) => hsm.load_imported_material(account_key, id, spec, version.id, &version.sealed)?,
+            None => hsm.load_material(account_key, id, version.id, &version.sealed)?,
+        })
     }
 
     fn no_material(&self) -> Refusal {

@@ -69,6 +69,25 @@ impl Serialize for Seconds {
     }
 }
 
+/// A time in a request: seconds since the epoch, perhaps with a fraction, which is cut to milliseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Moment(pub(crate) Timestamp);
+
+impl<'de> Deserialize<'de> for Moment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        if !(-MOMENT_SECONDS_MAX..=MOMENT_SECONDS_MAX).contains(&seconds) {
+            return Err(de::Error::custom("no time within a thousand years"));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "within the range that was just checked")]
+        let ms = (seconds * 1000.0) as i64;
+        Ok(Self(Timestamp(ms)))
+    }
+}
+
+/// About a thousand years, in seconds.
+const MOMENT_SECONDS_MAX: f64 = 3.2e10;
+
 /// Reads a request's body. An empty one is an empty object.
 ///
 /// # Errors

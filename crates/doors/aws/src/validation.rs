@@ -106,6 +106,12 @@ impl Validator {
         }
     }
 
+    /// The id of a key's material.
+    pub(crate) fn material_id(&mut self, field: &str, value: Option<&String>) {
+        self.length(field, value, 64, 64);
+        self.pattern(field, value, "^[a-f0-9]+$", |id| id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
+    }
+
     /// The page size of a list.
     pub(crate) fn limit(&mut self, value: Option<i64>) {
         self.range("limit", value, 1, LIMIT_MAX);
@@ -165,6 +171,16 @@ pub(crate) const IGNORE_CIPHERTEXT: &str = "IGNORE_CIPHERTEXT";
 /// A required member, after [`Validator::finish`] has said that it is there.
 pub(crate) fn present<T>(value: Option<T>) -> Result<T, Refusal> {
     value.ok_or_else(|| Refusal::invalid("1 validation error detected: a required member is missing"))
+}
+
+/// A value that may be left out, after it has been checked.
+///
+/// # Errors
+/// `Invalid` when it is none after all.
+pub(crate) fn parsed<T: FromStr<Err: fmt::Display>>(value: Option<&String>) -> Result<Option<T>, Refusal> {
+    value
+        .map(|value| value.parse().map_err(|error| Refusal::invalid(format!("1 validation error detected: {error}"))))
+        .transpose()
 }
 
 /// A page size, after it has been checked, at most `cap`.

@@ -1,6 +1,8 @@
-//! What the service does by itself: confirms its lease, rotates and deletes keys when their time comes, writes out last uses.
+//! What the service does by itself: confirms its lease, rotates and deletes keys and imported material when their time comes, writes out last
+//! uses.
 
 mod deletion;
+mod expiry;
 mod gauges;
 mod rotation;
 
@@ -77,6 +79,10 @@ impl Service {
 
     async fn handle_due_key(&self, record: &Record, now: Timestamp) -> Result<(), Refusal> {
         let Versioned { value, version } = self.records.open::<Key>(record).await?;
+        // What expires, expires in every state.
+        if value.next_expiry().is_some_and(|expiry| expiry <= now) {
+            return self.expire_due_material(value, version, now).await;
+        }
         match value.state {
             KeyState::PendingDeletion { .. } => self.delete_due_key(&value, version, now).await,
             _ => self.rotate_due_key(value, version, now).await,

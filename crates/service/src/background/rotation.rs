@@ -41,14 +41,15 @@ impl Service {
     ) -> Result<(), Refusal> {
         let versions = self.records.existing_account(key.account).await?;
         let account_key = versions.current()?;
-        let made = self.records.hsm.generate_material(account_key, key.id, key.spec)?;
+        let (id, sealed) = self.records.hsm.generate_material(account_key, key.id)?;
         key.materials.push(MaterialVersion {
-            id: made.id,
+            id,
             created: now,
             rotation,
             account_key_version: account_key.version(),
-            sealed: made.sealed,
-            public_key: made.public_key,
+            sealed,
+            public_key: Vec::new(),
+            imported: None,
         });
         Ok(())
     }

@@ -81,7 +81,7 @@ async fn who_comes_second_tries_again_and_leaves_one_entry() {
     let (deployment, node, store) = on_an_unreliable_store().await;
     let root = deployment.root();
     for trial in TRIALS.iter().filter(|trial| trial.about != About::Account) {
-        let subject = Subject::new(&node, &root, &default_key_policy(account())).await;
+        let subject = Subject::on_trial(&node, &root, &default_key_policy(account()), trial).await;
         subject.prepare(&node, &root, trial).await;
         store.plan(Plan { conflicts: 3, ..Plan::default() });
         let caller = node.again(&root);
@@ -135,7 +135,7 @@ async fn every_operation_leaves_one_entry_that_tells_what_was_done() {
     let (deployment, node) = deployed().await;
     let root = deployment.root();
     for trial in TRIALS {
-        let subject = Subject::new(&node, &root, &default_key_policy(account())).await;
+        let subject = Subject::on_trial(&node, &root, &default_key_policy(account()), trial).await;
         subject.prepare(&node, &root, trial).await;
         node.clock.advance_ms(MINUTE_MS);
         let (size, caller) = (node.log_size().await, node.again(&root));

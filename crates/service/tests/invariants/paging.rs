@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use claviger_domain::key::MaterialState;
 use claviger_domain::{Caller, Kind};
 use claviger_service::operations::{admin, kms};
 
@@ -97,7 +98,7 @@ async fn aliases_tags_and_rotations_have_pages_too() {
         node.describe(&root, &key).await.unwrap().materials.iter().rev().map(|material| material.id).collect();
     for (all_material, count) in [(true, 6), (false, 5)] {
         let rotations = |marker| kms::ListKeyRotations { key: by_arn(&key), all_material, limit: 2, marker };
-        let found = collect!(rotations, |answer| answer.page, |item| (item.id, item.current));
+        let found = collect!(rotations, |answer| answer.page, |item| (item.id, item.state == MaterialState::Current));
         assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), materials[..count], "newest first");
         assert_eq!(found.iter().filter(|(_, current)| *current).count(), 1);
         assert!(found[0].1);

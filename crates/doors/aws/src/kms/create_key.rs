@@ -92,5 +92,5 @@ fn offered_usage(usage: Option<&str>) -> Result<KeyUsage, Refusal> {
 fn offered_origin(origin: Option<&str>) -> Result<Origin, Refusal> {
     let origin = origin.unwrap_or(Origin::Internal.as_str());
     let not_offered = || Refusal::unsupported(format!("Keys of origin {origin} are not offered by this deployment."));
-    origin.parse().ok().filter(|origin| *origin == Origin::Internal).ok_or_else(not_offered)
+    origin.parse().ok().ok_or_else(not_offered)
 }

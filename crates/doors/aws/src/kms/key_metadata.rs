@@ -37,6 +37,10 @@ pub(crate) struct KeyMetadata {
     deletion_date: Option<Seconds>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pending_deletion_window_in_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration_model: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_to: Option<Seconds>,
     origin: &'static str,
     key_manager: &'static str,
     customer_master_key_spec: &'static str,
@@ -107,6 +111,10 @@ impl KeyMetadata {
             KeyState::PendingDeletion { at } => metadata.deletion_date = Some(Seconds(at)),
             KeyState::PendingReplicaDeletion { window_days } => metadata.pending_deletion_window_in_days = Some(window_days),
             _ => {}
+        }
+        if let Some((model, valid_to)) = key.expiration() {
+            metadata.expiration_model = Some(model.as_str());
+            metadata.valid_to = valid_to.map(Seconds);
         }
         metadata.list_algorithms(key);
         metadata

@@ -38,7 +38,15 @@ pub(crate) struct Response {
 pub(crate) struct Listed {
     key_id: String,
     key_material_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_material_description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    import_state: Option<&'static str>,
     key_material_state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration_model: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_to: Option<Seconds>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rotation_date: Option<Seconds>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,12 +77,19 @@ impl Mapping for ListKeyRotations {
 
     fn encode(output: <op::ListKeyRotations as Operation>::Output) -> Response {
         let op::KeyRotations { key_arn, page } = output;
-        let listed = page.items.into_iter().map(|version| Listed {
-            key_id: key_arn.clone(),
-            key_material_id: version.id.to_string(),
-            key_material_state: if version.current { "CURRENT" } else { "NON_CURRENT" },
-            rotation_date: version.rotation.map(|(at, _)| Seconds(at)),
-            rotation_type: version.rotation.map(|(_, rotation)| rotation.as_str()),
+        let listed = page.items.into_iter().map(|version| {
+            let imported = version.imported.as_ref();
+            Listed {
+                key_id: key_arn.clone(),
+                key_material_id: version.id.to_string(),
+                key_material_description: imported.map(|import| import.description.clone()).filter(|text| !text.is_empty()),
+                import_state: imported.map(|import| if import.present { "IMPORTED" } else { "PENDING_IMPORT" }),
+                key_material_state: version.state.as_str(),
+                expiration_model: imported.map(|import| import.expiration_model.as_str()),
+                valid_to: imported.and_then(|import| import.valid_to).map(Seconds),
+                rotation_date: version.rotation.map(|(at, _)| Seconds(at)),
+                rotation_type: version.rotation.map(|(_, rotation)| rotation.as_str()),
+            }
         });
         Response { rotations: listed.collect(), truncated: page.next.is_some(), next_marker: page.next }
     }

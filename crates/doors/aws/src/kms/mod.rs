@@ -7,6 +7,7 @@ mod create_key;
 mod data_key;
 mod decrypt;
 mod delete_alias;
+mod delete_imported_key_material;
 mod describe_key;
 mod disable_key;
 mod disable_key_rotation;
@@ -20,6 +21,8 @@ mod generate_random;
 mod get_key_last_usage;
 mod get_key_policy;
 mod get_key_rotation_status;
+mod get_parameters_for_import;
+mod import_key_material;
 mod key_metadata;
 mod list_aliases;
 mod list_key_policies;
@@ -86,6 +89,7 @@ operations! {
     "CreateKey" => create_key::CreateKey,
     "Decrypt" => decrypt::Decrypt,
     "DeleteAlias" => delete_alias::DeleteAlias,
+    "DeleteImportedKeyMaterial" => delete_imported_key_material::DeleteImportedKeyMaterial,
     "DescribeKey" => describe_key::DescribeKey,
     "DisableKey" => disable_key::DisableKey,
     "DisableKeyRotation" => disable_key_rotation::DisableKeyRotation,
@@ -98,6 +102,8 @@ operations! {
     "GetKeyLastUsage" => get_key_last_usage::GetKeyLastUsage,
     "GetKeyPolicy" => get_key_policy::GetKeyPolicy,
     "GetKeyRotationStatus" => get_key_rotation_status::GetKeyRotationStatus,
+    "GetParametersForImport" => get_parameters_for_import::GetParametersForImport,
+    "ImportKeyMaterial" => import_key_material::ImportKeyMaterial,
     "ListAliases" => list_aliases::ListAliases,
     "ListKeyPolicies" => list_key_policies::ListKeyPolicies,
     "ListKeyRotations" => list_key_rotations::ListKeyRotations,
@@ -120,7 +126,6 @@ const NOT_OFFERED: &[&str] = &[
     "CreateGrant",
     "Decapsulate",
     "DeleteCustomKeyStore",
-    "DeleteImportedKeyMaterial",
     "DeriveSharedSecret",
     "DescribeCustomKeyStores",
     "DisconnectCustomKeyStore",
@@ -128,9 +133,7 @@ const NOT_OFFERED: &[&str] = &[
     "GenerateDataKeyPair",
     "GenerateDataKeyPairWithoutPlaintext",
     "GenerateMac",
-    "GetParametersForImport",
     "GetPublicKey",
-    "ImportKeyMaterial",
     "ListGrants",
     "ListRetirableGrants",
     "ReplicateKey",

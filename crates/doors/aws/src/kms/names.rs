@@ -33,6 +33,25 @@ pub(crate) const KEY_USAGES: &[&str] =
 /// `OriginType`.
 pub(crate) const ORIGINS: &[&str] = &["AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"];
 
+/// `AlgorithmSpec`.
+pub(crate) const WRAPPING_ALGORITHMS: &[&str] = &[
+    "RSAES_PKCS1_V1_5",
+    "RSAES_OAEP_SHA_1",
+    "RSAES_OAEP_SHA_256",
+    "RSA_AES_KEY_WRAP_SHA_1",
+    "RSA_AES_KEY_WRAP_SHA_256",
+    "SM2PKE",
+];
+
+/// `WrappingKeySpec`.
+pub(crate) const WRAPPING_KEY_SPECS: &[&str] = &["RSA_2048", "RSA_3072", "RSA_4096", "SM2"];
+
+/// `ExpirationModelType`.
+pub(crate) const EXPIRATION_MODELS: &[&str] = &["KEY_MATERIAL_EXPIRES", "KEY_MATERIAL_DOES_NOT_EXPIRE"];
+
+/// `ImportType`.
+pub(crate) const IMPORT_TYPES: &[&str] = &["NEW_KEY_MATERIAL", "EXISTING_KEY_MATERIAL"];
+
 /// Checks the member `PolicyName` against the model.
 pub(crate) fn check_policy_name(check: &mut Validator, name: Option<&String>) {
     check.length("policyName", name, 1, 128);

@@ -1,4 +1,4 @@
-//! CancelKeyDeletion: the key is disabled afterwards. Source: AWS KMS API Reference, "CancelKeyDeletion".
+//! CancelKeyDeletion: the key is disabled afterwards, or waits for its import again. Source: AWS KMS API Reference, "CancelKeyDeletion".
 
 use claviger_domain::key::KeyState;
 use claviger_domain::{Caller, KeyReference, Refusal};
@@ -32,7 +32,7 @@ impl Operation for CancelKeyDeletion {
             return Err(Refusal::invalid_state(format!("{} is not pending deletion.", snapshot.arn)));
         };
         let mut key = snapshot.key.clone();
-        key.state = KeyState::Disabled;
+        key.state = if key.lacks_material() { KeyState::PendingImport } else { KeyState::Disabled };
         Ok(Effect::change(snapshot.arn.clone(), vec![service.records.update(&key, snapshot.version).await?]))
     }
 

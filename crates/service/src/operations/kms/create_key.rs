@@ -1,4 +1,4 @@
-//! CreateKey: a key with its first material. Source: AWS KMS API Reference, "CreateKey".
+//! CreateKey: a key with its first material, or one that waits for its owner to import it. Source: AWS KMS API Reference, "CreateKey".
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,6 +70,9 @@ impl Operation for CreateKey {
             return Err(Refusal::unsupported("The deployment's own account holds no keys. Create an account for them first."));
         }
         check_tags(&self.tags)?;
+        if self.origin == Origin::External && !self.spec.can_be_imported() {
+            return Err(Refusal::unsupported(format!("Material for keys of spec {} cannot be imported.", self.spec)));
+        }
         let id = KeyId::single_region(uuid::Uuid::new_v4());
         let region = caller.request.region.clone();
         let policy = match &self.policy {
@@ -97,9 +100,13 @@ impl Operation for CreateKey {
             aliases: BTreeSet::new(),
             rotation: None,
             multi_region: None,
+            import_secret: Vec::new(),
             materials: Vec::new(),
         };
-        service.add_material(&mut key, None, caller.request.at).await?;
+        match self.origin {
+            Origin::Internal => service.add_material(&mut key, None, caller.request.at).await?,
+            Origin::External => service.await_import(&mut key).await?,
+        }
         let change = service.records.create(&key).await?;
         Ok(Effect::change(key, vec![change]))
     }
@@ -122,7 +129,7 @@ impl Operation for CreateKey {
             "arn": key.arn().to_string(),
             "aWSAccountId": key.account.to_string(),
             "creationDate": key.created.to_rfc3339(),
-            "enabled": true,
+            "enabled": key.state == KeyState::Enabled,
             "keyId": key.id.to_string(),
             "keySpec": key.spec.as_str(),
             "keyState": key.state.as_str(),

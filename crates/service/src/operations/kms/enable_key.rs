@@ -29,6 +29,7 @@ impl Operation for EnableKey {
     ) -> Result<Effect<()>, Refusal> {
         let snapshot = &target.snapshot;
         snapshot.must_not_be_pending_deletion()?;
+        snapshot.must_not_be_pending_import()?;
         let mut key = snapshot.key.clone();
         key.state = KeyState::Enabled;
         Ok(Effect::change((), vec![service.records.update(&key, snapshot.version).await?]))

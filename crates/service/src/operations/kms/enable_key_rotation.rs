@@ -39,6 +39,7 @@ impl Operation for EnableKeyRotation {
         _: Allowed<Self>,
     ) -> Result<Effect<()>, Refusal> {
         let snapshot = &target.snapshot;
+        snapshot.must_be_made_here()?;
         snapshot.must_be_enabled()?;
         let mut key = snapshot.key.clone();
         // Asking again for what is set already does not put the next rotation off.

@@ -1,6 +1,6 @@
 //! ListKeyRotations: the versions of a key's material. Source: AWS KMS API Reference, "ListKeyRotations".
 
-use claviger_domain::key::RotationType;
+use claviger_domain::key::{ExpirationModel, MaterialState, RotationType};
 use claviger_domain::{Caller, KeyReference, MaterialId, Refusal, Timestamp};
 
 use crate::event_parameters::Parameters;
@@ -14,7 +14,7 @@ use crate::service::Service;
 pub struct ListKeyRotations {
     /// The key; not by alias.
     pub key: KeyReference,
-    /// Whether the first material is listed too, which no rotation made.
+    /// Whether the first material is listed too, which no rotation made, and what waits for its rotation.
     pub all_material: bool,
     /// How many versions at most.
     pub limit: usize,
@@ -34,10 +34,24 @@ pub struct KeyRotations {
 pub struct ListedMaterial {
     /// Its id.
     pub id: MaterialId,
-    /// Whether it is the one that encrypts.
-    pub current: bool,
-    /// When and why it was made; none for the first version.
+    /// Where it stands among the others.
+    pub state: MaterialState,
+    /// When and why it was made, or made current; none for the first version, and for one that waits for its rotation.
     pub rotation: Option<(Timestamp, RotationType)>,
+    /// What is known of imported material.
+    pub imported: Option<ListedImport>,
+}
+
+/// What is known of one version of imported material.
+pub struct ListedImport {
+    /// Whether it is there.
+    pub present: bool,
+    /// Whether it goes away by itself.
+    pub expiration_model: ExpirationModel,
+    /// When it will, or did.
+    pub valid_to: Option<Timestamp>,
+    /// What its owner said of it; empty when nothing.
+    pub description: String,
 }
 
 impl Operation for ListKeyRotations {
@@ -55,11 +69,16 @@ impl Operation for ListKeyRotations {
         let snapshot = &target.snapshot;
         let list = format!("rotations/{}/{}", self.all_material, snapshot.arn);
         let after = self.marker.as_deref().map(|marker| marker::open(service.hsm(), &list, marker)).transpose()?;
-        let current = snapshot.key.current_material().map(|material| material.id);
         let versions = snapshot.key.materials.iter().rev().map(|material| ListedMaterial {
             id: material.id,
-            current: Some(material.id) == current,
+            state: snapshot.key.material_state(material),
             rotation: material.rotation.map(|rotation| (material.created, rotation)),
+            imported: material.imported.as_ref().map(|imported| ListedImport {
+                present: material.is_present(),
+                expiration_model: imported.expiration_model(),
+                valid_to: imported.valid_to,
+                description: imported.description.clone(),
+            }),
         });
         let listed = versions.filter(|version| self.all_material || version.rotation.is_some());
         let mut passed = after.is_none();

@@ -1,6 +1,6 @@
-//! RotateKeyOnDemand: new material at once; the automatic schedule stays. Source: AWS KMS API Reference, "RotateKeyOnDemand".
+//! RotateKeyOnDemand: new material at once, made here or imported before; the automatic schedule stays. Source: AWS KMS API Reference, "RotateKeyOnDemand".
 
-use claviger_domain::key::RotationType;
+use claviger_domain::key::{Origin, RotationType};
 use claviger_domain::{Caller, KeyReference, Refusal};
 use serde_json::json;
 
@@ -51,7 +51,15 @@ impl Operation for RotateKeyOnDemand {
             )));
         }
         let mut key = snapshot.key.clone();
-        service.add_material(&mut key, Some(RotationType::OnDemand), now).await?;
+        if key.origin == Origin::Internal {
+            service.add_material(&mut key, Some(RotationType::OnDemand), now).await?;
+        } else if !key.rotate_to_pending(RotationType::OnDemand, now) {
+            // Its owner imports what the key rotates to.
+            return Err(Refusal::invalid_state(format!(
+                "No available key material pending rotation for the key: {}.",
+                snapshot.arn
+            )));
+        }
         Ok(Effect::change(snapshot.arn.clone(), vec![service.records.update(&key, snapshot.version).await?]))
     }
 

@@ -81,6 +81,7 @@ impl Service {
             aliases: BTreeSet::from([name.clone()]),
             rotation: Some(RotationSchedule { period_days: ROTATION_DAYS, next: now.plus_days(ROTATION_DAYS) }),
             multi_region: None,
+            import_secret: Vec::new(),
             materials: Vec::new(),
         };
         self.add_material(&mut key, None, now).await?;

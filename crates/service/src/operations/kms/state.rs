@@ -1,7 +1,7 @@
 //! What a key's state forbids. Source: AWS KMS Developer Guide, "Key states of AWS KMS keys".
 
 use claviger_domain::Refusal;
-use claviger_domain::key::{EncryptionAlgorithm, KeyState, KeyUsage};
+use claviger_domain::key::{EncryptionAlgorithm, KeyState, KeyUsage, Origin};
 
 use crate::snapshot::KeySnapshot;
 
@@ -27,6 +27,41 @@ impl KeySnapshot {
                 Err(self.is_in_the_wrong_state())
             }
         }
+    }
+
+    /// The key's material must come from its owner: for everything about imports.
+    pub(crate) fn must_be_for_imports(&self) -> Result<(), Refusal> {
+        if self.key.origin == Origin::External { Ok(()) } else { Err(self.has_the_wrong_origin()) }
+    }
+
+    /// The key's material must have been made here: for automatic rotation.
+    pub(crate) fn must_be_made_here(&self) -> Result<(), Refusal> {
+        if self.key.origin == Origin::External { Err(self.has_the_wrong_origin()) } else { Ok(()) }
+    }
+
+    fn has_the_wrong_origin(&self) -> Refusal {
+        Refusal::unsupported(format!("{} origin is {} which is not valid for this operation.", self.arn, self.key.origin))
+    }
+
+    /// Material can come: the key does not wait for its end, nor for its primary Region to change.
+    pub(crate) fn must_take_imports(&self) -> Result<(), Refusal> {
+        match self.key.state {
+            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => Ok(()),
+            _ => Err(self.is_in_the_wrong_state()),
+        }
+    }
+
+    /// The key must not be in the middle of a change of its own: for taking material away, which is fine while it waits for its deletion.
+    pub(crate) fn must_exist_in_full(&self) -> Result<(), Refusal> {
+        match self.key.state {
+            KeyState::Creating | KeyState::Updating => Err(self.is_in_the_wrong_state()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The key must have its material: for switching it on and off.
+    pub(crate) fn must_not_be_pending_import(&self) -> Result<(), Refusal> {
+        if self.key.state == KeyState::PendingImport { Err(self.is_in_the_wrong_state()) } else { Ok(()) }
     }
 
     /// The refusal for a key whose state does not allow what was asked for.

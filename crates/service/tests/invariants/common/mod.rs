@@ -1,5 +1,6 @@
 //! A deployment in a temporary directory, the people in it, and what its audit log says.
 
+pub(crate) mod imports;
 pub(crate) mod operations;
 pub(crate) mod stores;
 

@@ -11,7 +11,7 @@ use claviger_service::Service;
 use claviger_service::operations::kms;
 use uuid::Uuid;
 
-use super::{Node, alias, by_arn, create_key, decrypt, encrypt};
+use super::{Node, alias, by_arn, create_key, decrypt, encrypt, imports};
 
 /// What permission an operation needs, beside the one on a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,22 @@ pub(crate) struct Trial {
     pub(crate) about: About,
     /// Whether the key must be waiting for its deletion.
     pub(crate) pending_deletion: bool,
+    /// How far the import of the key's material must be.
+    pub(crate) import: Import,
     pub(crate) run: for<'a> fn(&'a Service, &'a Caller, &'a Subject) -> Answer<'a>,
+}
+
+/// How far the import of a key's material is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Import {
+    /// The material was made by the service.
+    No,
+    /// The key waits for its owner to begin.
+    Awaited,
+    /// The material is wrapped.
+    Begun,
+    /// The material is there.
+    Done,
 }
 
 pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'a>>;
@@ -48,6 +63,8 @@ pub(crate) struct Subject {
     pub(crate) free_alias: AliasName,
     /// Made under `key`.
     pub(crate) ciphertext: Vec<u8>,
+    /// Token and wrapped material for `key`, where its import has begun.
+    pub(crate) import: (Vec<u8>, Vec<u8>),
 }
 
 impl Subject {
@@ -58,7 +75,24 @@ impl Subject {
         let (used, free) = (alias(&format!("used-{}", Uuid::new_v4())), alias(&format!("free-{}", Uuid::new_v4())));
         node.create_alias(root, &key, &used).await;
         let ciphertext = node.encrypt(root, &key).await.unwrap();
-        Self { key, other_key, alias: used, free_alias: free, ciphertext }
+        Self { key, other_key, alias: used, free_alias: free, ciphertext, import: Default::default() }
+    }
+
+    /// New keys with this policy, of the kind that a trial needs.
+    pub(crate) async fn on_trial(node: &Node, root: &Caller, policy: &str, trial: &Trial) -> Self {
+        let mut subject = Self::new(node, root, policy).await;
+        if trial.import != Import::No {
+            subject.key = imports::create_external_key(node, root, Some(policy.to_owned())).await;
+        }
+        if matches!(trial.import, Import::Begun | Import::Done) {
+            subject.import = imports::wrapped(node, root, &subject.key, &[7; 32]).await;
+        }
+        if trial.import == Import::Done {
+            let (token, wrapped) = subject.import.clone();
+            let operation = imports::import(&subject.key, token, wrapped);
+            node.service.perform(&node.again(root), &operation).await.unwrap();
+        }
+        subject
     }
 
     /// Brings the key into the state that a trial needs.
@@ -71,19 +105,22 @@ impl Subject {
 }
 
 macro_rules! trials {
-    ($($about:ident $name:ident $([$($action:literal),+])? $(pending $pending:literal)? => |$subject:ident| $operation:expr;)*) => {
+    ($($about:ident $name:ident $([$($action:literal),+])? $(pending $pending:literal)? $(import $import:ident)? => |$subject:ident| $operation:expr;)*) => {
         /// All of them.
         pub(crate) const TRIALS: &[Trial] = &[$(Trial {
             name: stringify!($name),
             actions: trials!(@actions $name $($($action),+)?),
             about: About::$about,
             pending_deletion: false $(|| $pending)?,
+            import: trials!(@import $($import)?),
             run: |service, caller, $subject| Box::pin(async move {
                 let operation = $operation;
                 service.perform(caller, &operation).await.map(drop)
             }),
         },)*];
     };
+    (@import) => { Import::No };
+    (@import $import:ident) => { Import::$import };
     (@actions $name:ident) => { &[concat!("kms:", stringify!($name))] };
     (@actions $name:ident $($action:literal),+) => { &[$($action),+] };
 }
@@ -94,6 +131,7 @@ trials! {
     Account CreateKey => |_on| create_key(None);
     Key Decrypt => |on| kms::Decrypt { key: Some(by_arn(&on.key)), ..decrypt(&on.ciphertext) };
     Alias DeleteAlias => |on| kms::DeleteAlias { alias: on.alias.clone() };
+    Key DeleteImportedKeyMaterial import Done => |on| kms::DeleteImportedKeyMaterial { key: by_arn(&on.key), material: None };
     Key DescribeKey => |on| kms::DescribeKey { key: by_arn(&on.key) };
     Key DisableKey => |on| kms::DisableKey { key: by_arn(&on.key) };
     Key DisableKeyRotation => |on| kms::DisableKeyRotation { key: by_arn(&on.key) };
@@ -106,6 +144,8 @@ trials! {
     Key GetKeyLastUsage => |on| kms::GetKeyLastUsage { key: by_arn(&on.key) };
     Key GetKeyPolicy => |on| kms::GetKeyPolicy { key: by_arn(&on.key), name: None };
     Key GetKeyRotationStatus => |on| kms::GetKeyRotationStatus { key: by_arn(&on.key) };
+    Key GetParametersForImport import Awaited => |on| imports::parameters(&on.key);
+    Key ImportKeyMaterial import Begun => |on| imports::import(&on.key, on.import.0.clone(), on.import.1.clone());
     Account ListAliases => |_on| kms::ListAliases { key: None, limit: 10, marker: None };
     Key ListKeyPolicies => |on| kms::ListKeyPolicies { key: by_arn(&on.key), limit: 10, marker: None };
     Key ListKeyRotations => |on| kms::ListKeyRotations { key: by_arn(&on.key), all_material: true, limit: 10, marker: None };
