@@ -48,6 +48,7 @@ macro_rules! contract_suite {
             records::due_records_come_longest_due_first
             records::counts_are_per_kind_and_account
             records::counts_are_per_owner
+            records::counts_are_per_scope
             commits::a_record_is_made_once
             commits::a_record_is_changed_from_the_expected_version_only
             commits::a_record_is_deleted_in_the_expected_version_only

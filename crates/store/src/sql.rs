@@ -75,6 +75,7 @@ pub(crate) const DUE: &str =
     select_records!("WHERE kind = $1 AND due IS NOT NULL AND due <= $2 ORDER BY due, id, account LIMIT $3");
 pub(crate) const COUNT: &str = "SELECT COUNT(*) FROM records WHERE kind = $1";
 pub(crate) const COUNT_ACCOUNT: &str = "SELECT COUNT(*) FROM records WHERE kind = $1 AND account = $2";
+pub(crate) const COUNT_SCOPE: &str = "SELECT COUNT(*) FROM records WHERE kind = $1 AND account = $2 AND scope = $3";
 pub(crate) const COUNT_BY_OWNER: &str = "SELECT owner, COUNT(*) FROM records WHERE kind = $1 GROUP BY owner ORDER BY owner";
 
 pub(crate) const VERSION: &str = "SELECT version FROM records WHERE kind = $1 AND id = $2 AND account = $3";
@@ -127,6 +128,7 @@ mod tests {
         ("due", DUE),
         ("count", COUNT),
         ("count in an account", COUNT_ACCOUNT),
+        ("count in a scope", COUNT_SCOPE),
         ("count by owner", COUNT_BY_OWNER),
         ("version", VERSION),
         ("insert", INSERT),

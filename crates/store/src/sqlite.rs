@@ -215,6 +215,15 @@ impl Store for SqliteStore {
         })
     }
 
+    fn count_in_scope(&self, kind: RecordKind, account: AccountId, scope: &str) -> StoreFuture<'_, u64> {
+        let scope = scope.to_owned();
+        self.read(move |connection| {
+            let mut statement = connection.prepare_cached(sql::COUNT_SCOPE)?;
+            let of = params![kind.as_str(), rows::account_column(account), scope];
+            rows::unsigned(statement.query_row(of, |row| row.get(0))?, "a count")
+        })
+    }
+
     fn count_by_owner(&self, kind: RecordKind) -> StoreFuture<'_, Vec<(String, u64)>> {
         self.read(move |connection| {
             let mut statement = connection.prepare_cached(sql::COUNT_BY_OWNER)?;

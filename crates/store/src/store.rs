@@ -68,6 +68,9 @@ pub trait Store: Send + Sync {
     /// How many records of a kind there are, in one account or in all.
     fn count(&self, kind: RecordKind, account: Option<AccountId>) -> StoreFuture<'_, u64>;
 
+    /// How many records of a kind with this scope an account has. Reads an index of them from end to end.
+    fn count_in_scope(&self, kind: RecordKind, account: AccountId, scope: &str) -> StoreFuture<'_, u64>;
+
     /// How many records of a kind each owner has, in all accounts together, in the order of the bytes of the owners. Reads an index
     /// from end to end: for gauges, not for requests.
     fn count_by_owner(&self, kind: RecordKind) -> StoreFuture<'_, Vec<(String, u64)>>;

@@ -206,6 +206,25 @@ pub async fn counts_are_per_kind_and_account(fixture: &impl Fixture) {
     assert_eq!(store.count(User, None).await, Ok(0));
 }
 
+/// In one account and one scope.
+pub async fn counts_are_per_scope(fixture: &impl Fixture) {
+    let store = fixture.open().await;
+    let scoped = |key: RecordKey, scope: &str| Record { scope: scope.into(), ..record(&key) };
+    let records = [
+        scoped(key(1, Key, "a"), "here"),
+        scoped(key(1, Key, "b"), "here"),
+        scoped(key(1, Key, "c"), "there"),
+        scoped(key(1, Key, "d"), ""),
+        scoped(key(2, Key, "e"), "here"),
+        scoped(key(1, Alias, "f"), "here"),
+    ];
+    insert(&*store, records).await;
+    for (scope, count) in [("here", 2), ("there", 1), ("", 1), ("her", 0), ("nowhere", 0)] {
+        assert_eq!(store.count_in_scope(Key, account(1), scope).await, Ok(count), "{scope}");
+    }
+    assert_eq!(store.count_in_scope(Key, account(3), "here").await, Ok(0));
+}
+
 /// In all accounts together.
 pub async fn counts_are_per_owner(fixture: &impl Fixture) {
     let store = fixture.open().await;

@@ -37,6 +37,10 @@ macro_rules! pass_through {
             self.inner.count(kind, account)
         }
 
+        fn count_in_scope(&self, kind: RecordKind, account: AccountId, scope: &str) -> StoreFuture<'_, u64> {
+            self.inner.count_in_scope(kind, account, scope)
+        }
+
         fn count_by_owner(&self, kind: RecordKind) -> StoreFuture<'_, Vec<(String, u64)>> {
             self.inner.count_by_owner(kind)
         }
