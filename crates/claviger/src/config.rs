@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claviger_domain::Region;
+use claviger_service::quotas::Quotas;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::problem::Problem;
 
 mod passphrase;
+mod quotas;
 
 pub use passphrase::PassphraseSource;
 
@@ -39,6 +41,9 @@ pub struct Config {
     /// Bounds on what a client may use.
     #[serde(default)]
     pub limits: Limits,
+    /// What accounts may have, and how often they may ask.
+    #[serde(default, deserialize_with = "quotas::read")]
+    pub quotas: Quotas,
     /// The listener for health and metrics.
     pub observability: Option<Observability>,
     /// Where and how to log.

@@ -25,12 +25,15 @@ mod node_log;
 pub mod operation;
 pub mod operations;
 mod pipeline;
+pub mod quotas;
 mod records;
 mod resolve;
+mod room_for_keys;
 mod sequencer;
 pub mod service;
 mod slow_work;
 mod snapshot;
+mod throttle;
 pub mod verify_store;
 
 pub use authenticate::SignatureClaim;

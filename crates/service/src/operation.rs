@@ -9,6 +9,7 @@ use claviger_domain::{AccountId, AliasName, Caller, MaterialId, Permit, Refusal}
 use claviger_store::Change;
 
 use crate::event_parameters::Parameters;
+use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::{KeyTarget, Named};
 use crate::service::Service;
 use crate::snapshot::KeySnapshot;
@@ -54,11 +55,19 @@ pub trait Operation: Send + Sync + Sized {
     /// Whether it uses keys for cryptography, which `GetKeyLastUsage` reports.
     const USES_KEYS: bool = false;
 
+    /// The class of its requests that do not say more.
+    const RATE_CLASS: Option<RateClass> = RateClass::of_operation(Self::EVENT.name);
+
     /// What it is about, once resolved.
     type Target: Send + Sync;
 
     /// What it answers.
     type Output: Send;
+
+    /// The request quotas that this request counts against: those of its kind of key, where the request tells.
+    fn rate_classes(&self) -> RateClasses {
+        [Self::RATE_CLASS, None]
+    }
 
     /// Finds what the request is about. Nothing is authorised yet: a resolver only reads.
     fn resolve(&self, service: &Service, caller: &Caller) -> impl Future<Output = Result<Self::Target, Refusal>> + Send;

@@ -1,4 +1,4 @@
-//! The way of a request: resolve, authorise, execute, commit with its audit entry, answer.
+//! The way of a request: count, resolve, authorise, execute, commit with its audit entry, answer.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +31,10 @@ impl Service {
     /// # Errors
     /// Whatever the operation refuses. The refusal, like the success, is durable in the audit log before this returns.
     pub async fn perform<O: Operation>(&self, caller: &Caller, operation: &O) -> Result<O::Output, Refusal> {
+        if let Err(refusal) = self.admit(caller, operation) {
+            self.record_refusal(&caller.request, Some(caller), None, O::EVENT, &refusal).await?;
+            return Err(refusal);
+        }
         let mut turn = None;
         for _ in 0..ATTEMPTS_MAX {
             match self.attempt(caller, operation).await {

@@ -18,9 +18,12 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::freshness::Freshness;
 use crate::last_use::LastUses;
+use crate::quotas::Quotas;
 use crate::records::{Records, store_refusal};
+use crate::room_for_keys::RoomForKeys;
 use crate::slow_work::SlowWork;
 use crate::snapshot::{Credential, KeySnapshot, Policies};
+use crate::throttle::Throttle;
 
 /// What the configuration says of the service.
 #[derive(Debug, Clone)]
@@ -33,12 +36,21 @@ pub struct Settings {
     pub lease: Duration,
     /// How many key snapshots are kept in memory. One takes about 1.5 KiB.
     pub cached_keys: usize,
+    /// What accounts may have, and how often they may ask.
+    pub quotas: Quotas,
 }
 
 impl Settings {
-    /// The defaults for a node of this name: any Region, a lease of one second, 100,000 snapshots.
+    /// The defaults for a node of this name: any Region, a lease of one second, 100,000 snapshots, AWS's quotas on
+    /// what there may be, and no limit on rates.
     pub fn for_node(node: &str) -> Self {
-        Self { node: node.to_owned(), regions: None, lease: Duration::from_secs(1), cached_keys: 131_072 }
+        Self {
+            node: node.to_owned(),
+            regions: None,
+            lease: Duration::from_secs(1),
+            cached_keys: 131_072,
+            quotas: Quotas::default(),
+        }
     }
 }
 
@@ -52,6 +64,9 @@ pub struct Service {
     pub(crate) caches: Arc<Caches>,
     pub(crate) policies: Policies,
     pub(crate) last_uses: LastUses,
+    pub(crate) quotas: Arc<Quotas>,
+    pub(crate) throttle: Throttle,
+    pub(crate) room_for_keys: RoomForKeys,
     pub(crate) started: Timestamp,
     regions: Option<Vec<Region>>,
     verifier_key: VerifierKey,
@@ -132,12 +147,16 @@ impl Service {
         let verifier_key = crate::node_log::attach(&records, deployment, &settings.node, clock.now()).await?;
         let polled_at = Instant::now();
         let epochs = store.epochs().await.map_err(store_refusal)?;
+        let quotas = Arc::new(settings.quotas);
         let service = Self {
             deployment,
             freshness: Arc::new(Freshness::new(&epochs, polled_at, settings.lease)),
             caches: Arc::new(Caches::new(settings.cached_keys)),
             policies: Policies::new(),
             last_uses: LastUses::new(&settings.node),
+            throttle: Throttle::new(Arc::clone(&quotas)),
+            quotas,
+            room_for_keys: RoomForKeys::default(),
             started: clock.now(),
             regions: settings.regions,
             verifier_key,

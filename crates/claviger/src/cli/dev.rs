@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use claviger_domain::AccountId;
 use claviger_service::Initialized;
+use claviger_service::quotas::Quotas;
 use zeroize::Zeroizing;
 
 use super::output;
@@ -61,7 +62,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         make(&data, &seal, &environment, address).await?;
     }
     let metrics = Metrics::install()?;
-    let deployment = data.open(NODE, &Regions::Any, &Seal::DevelopmentFile(seal)).await?;
+    let deployment = data.open(NODE, &Regions::Any, &Quotas::default(), &Seal::DevelopmentFile(seal)).await?;
     keep_verifier_key(&data, NODE, &deployment)?;
     let credentials = Credentials::read(&environment)?;
     write_file(&environment, credentials.environment(address).as_bytes(), true)?;

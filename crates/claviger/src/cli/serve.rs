@@ -49,7 +49,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     // Before anything that keeps a meter: one that is made without a recorder counts nothing.
     let metrics = Metrics::install()?;
     let data = DataDirectory::new(&config.data);
-    let deployment = data.open(config.node.as_str(), &config.regions, seal).await?;
+    let deployment = data.open(config.node.as_str(), &config.regions, &config.quotas, seal).await?;
     keep_verifier_key(&data, config.node.as_str(), &deployment)?;
     let serving = Serving {
         deployment,

@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+use claviger_domain::AccountId;
+use claviger_service::quotas::{Rate, RateClass};
+
 use super::*;
 
 const SMALLEST: &str = r#"
@@ -34,6 +37,7 @@ fn the_example_file_is_valid_and_shows_every_default() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/claviger.example.toml");
     let config = Config::load(&path).unwrap();
     assert_eq!(config.limits, Limits::default());
+    assert_eq!(config.quotas, Quotas::default());
     assert_eq!(config.log, Log::default());
     assert!(config.tls.is_some() && config.observability.is_some());
 }
@@ -111,6 +115,70 @@ fn limits_have_bounds() {
     ] {
         let text = problem(&format!("{SMALLEST}\n[limits]\n{line}\n"));
         assert!(text.contains(expected), "{line}: {text}");
+    }
+}
+
+#[test]
+fn without_quotas_nothing_is_throttled_and_awss_numbers_hold() {
+    assert_eq!(parse(SMALLEST).unwrap().quotas, Quotas::default());
+    assert_eq!(parse(&format!("{SMALLEST}\n[quotas]\n")).unwrap().quotas, Quotas::default());
+    let quotas = Quotas::default();
+    assert!(quotas.every.rates.are_unlimited() && quotas.accounts.is_empty());
+    let of = quotas.every.resources;
+    assert_eq!((of.keys, of.aliases_per_key, of.grants_per_key), (100_000, 50, 50_000));
+    assert_eq!((of.on_demand_rotations_per_key, of.custom_key_stores, of.users, of.roles), (25, 10, 5000, 1000));
+}
+
+#[test]
+fn quotas_of_accounts_lie_over_those_of_the_deployment() {
+    let text = r#"
+[quotas]
+keys = 7
+rates = "aws"
+[quotas.requests_per_second]
+CreateKey = 0.5
+DescribeKey = 0
+cryptographic_rsa = 20
+[quotas.accounts.123456789012]
+users = 3
+[quotas.accounts.000000000042]
+rates = "none"
+keys = 0
+requests_per_second = { CreateKey = 9 }
+"#;
+    let quotas = parse(&format!("{SMALLEST}{text}")).unwrap().quotas;
+    let rate = |account: u64, class: &str| {
+        let account = AccountId::from_number(account).unwrap();
+        quotas.of(account).rates.of(RateClass::parse(class).unwrap())
+    };
+    let resources = |account: u64| quotas.of(AccountId::from_number(account).unwrap()).resources;
+    for account in [1, 123_456_789_012] {
+        assert_eq!(rate(account, "CreateKey"), Rate::per_second(0.5));
+        assert_eq!(rate(account, "DescribeKey"), None);
+        assert_eq!(rate(account, "cryptographic_rsa"), Rate::per_second(20.0));
+        assert_eq!(rate(account, "cryptographic_symmetric"), Rate::per_second(10_000.0), "AWS's");
+        assert_eq!(resources(account).keys, 7);
+    }
+    assert_eq!((resources(1).users, resources(123_456_789_012).users), (5000, 3));
+    assert_eq!((rate(42, "CreateKey"), rate(42, "cryptographic_rsa")), (Rate::per_second(9.0), None));
+    assert_eq!((resources(42).keys, resources(42).users), (0, 5000));
+}
+
+#[test]
+fn quotas_that_make_no_sense_say_what_would() {
+    for (lines, expected) in [
+        ("kees = 1", "unknown field `kees`"),
+        ("keys = -1", "line 10"),
+        ("rates = \"fast\"", "unknown variant `fast`, expected `none` or `aws`"),
+        ("requests_per_second = { MakeKey = 1 }", "there is no request quota `MakeKey`, but there are cryptographic_symmetric, "),
+        ("requests_per_second = { Encrypt = 1 }", "there is no request quota `Encrypt`"),
+        ("requests_per_second = { CreateKey = -1 }", "-1 requests per second for CreateKey: it has to be 0.001 to 1000000, or 0"),
+        ("requests_per_second = { CreateKey = nan }", "requests per second for CreateKey: it has to be"),
+        ("[quotas.accounts.1]", "quotas.accounts.1: "),
+        ("[quotas.accounts.123456789012.accounts]", "unknown field `accounts`"),
+    ] {
+        let text = problem(&format!("{SMALLEST}\n[quotas]\n{lines}\n"));
+        assert!(text.contains(expected), "{lines}: {text}");
     }
 }
 

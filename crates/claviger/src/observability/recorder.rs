@@ -52,6 +52,7 @@ impl Metrics {
 
 fn describe() {
     metrics::describe_counter!("claviger_requests_total", "Requests by door, operation and outcome");
+    metrics::describe_counter!("claviger_throttled_total", "Requests beyond a request quota, by quota");
     metrics::describe_histogram!("claviger_request_seconds", "How long requests took, by door and operation");
     metrics::describe_histogram!("claviger_audit_lag_seconds", "How long requests waited until their audit entry was durable");
     metrics::describe_gauge!("claviger_keys", "Keys by state, in all accounts");

@@ -143,7 +143,8 @@ impl Door {
         self.service.authenticate(&signed, request.clone()).await
     }
 
-    /// Puts a refusal into the audit log. What comes back is what the client is told: the refusal, or that it could not be written.
+    /// Puts a refusal into the audit log. What comes back is what the client is told: the refusal, or that it asks too often, or that it could
+    /// not be written.
     pub(crate) async fn record(
         &self,
         request: &Request,
@@ -152,6 +153,10 @@ impl Door {
         event: Event,
         refusal: Refusal,
     ) -> Refusal {
+        let refusal = match caller {
+            Some(caller) => self.service.admit_unread(caller, event).err().unwrap_or(refusal),
+            None => refusal,
+        };
         match self.service.record_refusal(request, caller, access_key, event, &refusal).await {
             Ok(()) => refusal,
             Err(unwritten) => unwritten,

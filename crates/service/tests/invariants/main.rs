@@ -11,5 +11,6 @@ mod freshness;
 mod imports;
 mod last_use;
 mod paging;
+mod quotas;
 mod tampering;
 mod time;

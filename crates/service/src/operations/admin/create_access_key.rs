@@ -8,6 +8,7 @@ use super::about_an_account;
 use crate::deployment::{InitialCredential, create_access_key};
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::quotas::{ACCESS_KEYS_PER_PRINCIPAL, check_room_in_account};
 use crate::service::Service;
 
 /// The request.
@@ -27,9 +28,6 @@ pub struct CreatedAccessKey {
     /// When it was made.
     pub created: Timestamp,
 }
-
-/// How many access keys one principal may have. Source: AWS IAM quotas.
-const COUNT_MAX: usize = 2;
 
 impl Operation for CreateAccessKey {
     const EVENT: Event = Event::admin("CreateAccessKey", false);
@@ -66,11 +64,10 @@ impl Operation for CreateAccessKey {
             scope: None,
             owner: Some(self.user.as_ref().map_or("", UserName::as_str)),
             after: None,
-            limit: COUNT_MAX,
+            limit: ACCESS_KEYS_PER_PRINCIPAL,
         };
-        if records.list::<AccessKey>(of_owner).await?.len() >= COUNT_MAX {
-            return Err(Refusal::limit_exceeded(format!("There are {COUNT_MAX} access keys already. Delete one first.")));
-        }
+        let usage = records.list::<AccessKey>(of_owner).await?.len();
+        check_room_in_account("AccessKeysPerUser", ACCESS_KEYS_PER_PRINCIPAL as u64, usage as u64)?;
         let versions = records.existing_account(*account).await?;
         let (credential, change) = create_access_key(records, versions.current()?, *account, owner, now)?;
         changes.push(change);

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use claviger_domain::identity::User;
 use claviger_domain::{AccountId, Caller, Refusal, UserName};
+use claviger_store::RecordKind;
 
 use super::about_an_account;
 use crate::deployment::random_id;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::quotas::check_room_in_account;
+use crate::records::store_refusal;
 use crate::service::Service;
 
 /// The request.
@@ -34,6 +37,8 @@ impl Operation for CreateUser {
         if service.records.get::<User>(*account, self.name.as_str()).await?.is_some() {
             return Err(Refusal::already_exists(format!("Account {account} already has a user named {}.", self.name)));
         }
+        let usage = service.records.store.count(RecordKind::User, Some(*account)).await.map_err(store_refusal)?;
+        check_room_in_account("UsersPerAccount", service.quotas.of(*account).resources.users, usage)?;
         let user = User {
             account: *account,
             name: self.name.clone(),

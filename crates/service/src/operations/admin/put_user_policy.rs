@@ -6,6 +6,7 @@ use claviger_domain::{AccountId, Caller, Refusal, UserName};
 use super::about_an_account;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::quotas::POLICIES_PER_USER;
 use crate::service::Service;
 
 /// The request.
@@ -19,9 +20,6 @@ pub struct PutUserPolicy {
     /// The document.
     pub policy: String,
 }
-
-/// How many policies a user may have, so that a request need not weigh more.
-const COUNT_MAX: usize = 20;
 
 impl Operation for PutUserPolicy {
     const EVENT: Event = Event::admin("PutUserPolicy", false);
@@ -38,9 +36,9 @@ impl Operation for PutUserPolicy {
         Policy::parse_identity_policy(&self.policy).map_err(|malformed| Refusal::malformed_policy(malformed.detail))?;
         let mut user = service.existing_user(*account, &self.user).await?;
         user.value.policies.insert(self.policy_name.clone(), self.policy.clone());
-        if user.value.policies.len() > COUNT_MAX {
+        if user.value.policies.len() > POLICIES_PER_USER {
             return Err(Refusal::limit_exceeded(format!(
-                "User {} has {COUNT_MAX} policies already. Delete one first.",
+                "User {} has {POLICIES_PER_USER} policies already. Delete one first.",
                 self.user
             )));
         }

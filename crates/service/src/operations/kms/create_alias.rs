@@ -1,10 +1,11 @@
 //! CreateAlias: needs permission on the alias and on the key. Source: AWS KMS API Reference, "CreateAlias".
 
-use claviger_domain::key::Alias;
+use claviger_domain::key::{Alias, Key};
 use claviger_domain::{AliasArn, AliasName, Caller, KeyReference, Refusal};
 
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::quotas::check_room;
 use crate::resolve::{KeyTarget, must_be_own};
 use crate::service::Service;
 
@@ -15,9 +16,6 @@ pub struct CreateAlias {
     /// The key it shall stand for; not by alias.
     pub key: KeyReference,
 }
-
-/// How many aliases a key may have. Source: AWS KMS quotas.
-pub(crate) const ALIASES_MAX: usize = 50;
 
 impl Operation for CreateAlias {
     const EVENT: Event = Event::kms("CreateAlias");
@@ -48,7 +46,7 @@ impl Operation for CreateAlias {
         let snapshot = &target.snapshot;
         snapshot.must_not_be_pending_deletion()?;
         let mut key = snapshot.key.clone();
-        check_room(key.aliases.len())?;
+        check_room_for_alias(service, &key)?;
         key.aliases.insert(self.alias.clone());
         let now = caller.request.at;
         let alias = Alias {
@@ -87,10 +85,8 @@ pub(crate) fn check_not_reserved(alias: &AliasName) -> Result<(), Refusal> {
     if alias.is_reserved() { Err(Refusal::reserved("")) } else { Ok(()) }
 }
 
-/// A key has room for another alias.
-pub(crate) fn check_room(aliases: usize) -> Result<(), Refusal> {
-    if aliases < ALIASES_MAX {
-        return Ok(());
-    }
-    Err(Refusal::limit_exceeded(format!("The key has {ALIASES_MAX} aliases already; delete one first.")))
+/// A key must have room for another alias.
+pub(crate) fn check_room_for_alias(service: &Service, key: &Key) -> Result<(), Refusal> {
+    let quota = service.quotas.of(key.account).resources.aliases_per_key;
+    check_room("Aliases per key", quota, key.aliases.len() as u64)
 }

@@ -73,6 +73,7 @@ impl Operation for CreateKey {
         if self.origin == Origin::External && !self.spec.can_be_imported() {
             return Err(Refusal::unsupported(format!("Material for keys of spec {} cannot be imported.", self.spec)));
         }
+        service.must_have_room_for_a_key(account, &caller.request.region).await?;
         let id = KeyId::single_region(uuid::Uuid::new_v4());
         let region = caller.request.region.clone();
         let policy = match &self.policy {

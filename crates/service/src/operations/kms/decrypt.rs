@@ -10,6 +10,7 @@ use super::encryption_conditions::encryption_condition;
 use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -53,6 +54,10 @@ impl Operation for Decrypt {
 
     fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a KeyTarget) -> Vec<Ask<'a>> {
         vec![Ask::key("kms:Decrypt", target)]
+    }
+
+    fn rate_classes(&self) -> RateClasses {
+        [Some(RateClass::of_encryption(self.algorithm)), None]
     }
 
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {

@@ -10,6 +10,7 @@ use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::operations::about_one_key;
+use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -42,6 +43,10 @@ impl Operation for Encrypt {
     const USES_KEYS: bool = true;
     type Output = Encrypted;
     about_one_key!("kms:Encrypt");
+
+    fn rate_classes(&self) -> RateClasses {
+        [Some(RateClass::of_encryption(self.algorithm)), None]
+    }
 
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
         encryption_condition(key, &self.context, self.algorithm)

@@ -11,6 +11,7 @@ use super::state::stop_if_dry;
 use crate::conditions::text;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -74,6 +75,12 @@ impl Operation for ReEncrypt {
 
     fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a SourceAndDestination) -> Vec<Ask<'a>> {
         vec![Ask::key("kms:ReEncryptFrom", &target.source), Ask::key("kms:ReEncryptTo", &target.destination)]
+    }
+
+    /// Both keys' classes, once where they are the same.
+    fn rate_classes(&self) -> RateClasses {
+        let (from, to) = (RateClass::of_encryption(self.source_algorithm), RateClass::of_encryption(self.destination_algorithm));
+        [Some(from), Some(to).filter(|to| *to != from)]
     }
 
     fn condition<'a>(&'a self, ask: &Ask<'_>, target: &'a SourceAndDestination, key: &str) -> Values<'a> {

@@ -16,8 +16,6 @@ pub struct RotateKeyOnDemand {
     pub key: KeyReference,
 }
 
-/// How many rotations on demand a key may have. Source: AWS KMS quotas.
-const ON_DEMAND_MAX: usize = 25;
 /// How long after an automatic rotation none on demand is made. Source: AWS KMS API Reference, "ConflictException".
 const AFTER_AUTOMATIC_MS: i64 = 20 * 60 * 1000;
 
@@ -35,7 +33,8 @@ impl Operation for RotateKeyOnDemand {
     ) -> Result<Effect<String>, Refusal> {
         let (snapshot, now) = (&target.snapshot, caller.request.at);
         snapshot.must_be_enabled()?;
-        if snapshot.key.on_demand_rotations() >= ON_DEMAND_MAX {
+        let quota = service.quotas.of(snapshot.key.account).resources.on_demand_rotations_per_key;
+        if snapshot.key.on_demand_rotations() as u64 >= quota {
             return Err(Refusal::limit_exceeded(format!(
                 "The on-demand rotations limit has been reached for the given keyId. No more on-demand rotations can be performed for \
                  this key: {}",

@@ -6,13 +6,11 @@ use claviger_domain::Refusal;
 use claviger_domain::policy::Values;
 
 use crate::conditions::text;
-
-/// How many tags a key may have.
-const COUNT_MAX: usize = 50;
+use crate::quotas::TAGS_PER_KEY;
 
 /// Checks a key's tags as they will be.
 pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    if tags.len() > COUNT_MAX {
+    if tags.len() > TAGS_PER_KEY {
         return Err(Refusal::invalid_tag("Too many tags"));
     }
     check_names(tags.keys())

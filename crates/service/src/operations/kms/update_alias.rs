@@ -4,7 +4,7 @@
 use claviger_domain::key::Alias;
 use claviger_domain::{AliasName, Caller, KeyReference, Refusal};
 
-use super::create_alias::{alias_arn, ask_alias, check_not_reserved, check_room};
+use super::create_alias::{alias_arn, ask_alias, check_not_reserved, check_room_for_alias};
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::records::Versioned;
@@ -61,7 +61,7 @@ impl Operation for UpdateAlias {
         let mut changes = vec![service.records.update(&alias, target.alias.version).await?];
         if from.key.id != to.key.id {
             let (mut old, mut new) = (from.key.clone(), to.key.clone());
-            check_room(new.aliases.len())?;
+            check_room_for_alias(service, &new)?;
             old.aliases.remove(&self.alias);
             new.aliases.insert(self.alias.clone());
             changes.push(service.records.update(&old, from.version).await?);
