@@ -2,7 +2,9 @@
 
 CARGO ?= cargo
 PYTHON ?= python3
+NPM ?= npm
 VENV ?= .venv
+JAVASCRIPT := tests/blackbox/javascript
 
 .PHONY: help
 help: ## List the commands
@@ -18,7 +20,7 @@ test: tools ## Run all tests: unit, contract and property tests, then the black-
 	@$(MAKE) --no-print-directory test-blackbox
 
 .PHONY: test-blackbox
-test-blackbox: tools $(VENV)/.installed ## Drive the real binary with boto3 and the AWS CLI; ARGS="-k encrypt" adds pytest's options
+test-blackbox: tools $(VENV)/.installed $(JAVASCRIPT)/node_modules/.installed ## Drive the real binary with boto3 and the AWS CLI; ARGS="-k encrypt" adds pytest's options
 	$(CARGO) build --locked --package claviger
 	CLAVIGER_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/claviger" $(VENV)/bin/python -m pytest tests/blackbox $(ARGS)
 
@@ -30,6 +32,15 @@ $(VENV)/.installed: tests/requirements.txt
 	    exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
+
+# AWS's JavaScript clients, as package-lock.json pins them; nothing of theirs is run while they are installed.
+$(JAVASCRIPT)/node_modules/.installed: $(JAVASCRIPT)/package.json $(JAVASCRIPT)/package-lock.json
+	@command -v $(NPM) >/dev/null && node -e 'process.exit(Number(parseInt(process.versions.node) < 20))' || { \
+	    echo "The black-box tests also drive AWS's JavaScript clients, which need Node.js 20 or newer with npm." >&2; \
+	    echo "Install it ('apt install nodejs npm', 'dnf install nodejs'), or name another npm with NPM=..." >&2; \
+	    exit 1; }
+	$(NPM) ci --prefix $(JAVASCRIPT) --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: bench

@@ -9,7 +9,7 @@ const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
 /// The only files with `unsafe` (ARCHITECTURE.md, invariant 7).
-const UNSAFE_FILES: &[&str] = &["crates/hsm/src/memory.rs", "crates/hsm/src/memory/system.rs"];
+const UNSAFE_FILES: &[&str] = &["crates/hsm/src/aws_lc_gap.rs", "crates/hsm/src/memory.rs", "crates/hsm/src/memory/system.rs"];
 
 /// What ends the process or prints, with the lint that has to be lifted, with its reason, where it is right nevertheless.
 const NOT_IN_LIBRARIES: &[(&str, Option<&str>)] = &[

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
+use claviger_domain::key::KeySpec;
 use claviger_domain::policy::{ConditionContext, Demand, Policy, Values, authorize, default_key_policy};
 use claviger_domain::{AccountId, EncryptionContext, Identity, KeyId, Permit};
 use claviger_hsm::{Envelope, Hsm, SealSecret, generate_file_seal_secret};
@@ -50,8 +51,9 @@ fn main() {
     let account: AccountId = "123456789012".parse().unwrap();
     let account_key = hsm.open_account_key(account, 1, &hsm.create_account_key(account, 1).unwrap()).unwrap();
     let key = KeyId::single_region(Uuid::from_bytes([2; 16]));
-    let (id, sealed) = hsm.generate_material(&account_key, key).unwrap();
-    let material = hsm.load_material(&account_key, key, id, &sealed).unwrap();
+    let spec = KeySpec::SymmetricDefault;
+    let made = hsm.generate_material(&account_key, key, spec).unwrap();
+    let material = hsm.load_material(&account_key, key, spec, made.id, &made.sealed).unwrap();
     let (none, some) = (
         EncryptionContext::default(),
         EncryptionContext::new(BTreeMap::from([
@@ -73,8 +75,8 @@ fn main() {
     measure("Decrypt 32 B", || drop(black_box(hsm.decrypt(&decrypt, &material, &none, &envelope).unwrap())));
     measure("GenerateDataKey 32 B", || drop(black_box(hsm.generate_data_key(&data_key, &material, &none, 32).unwrap())));
     measure("24 random bytes", || hsm.fill_public(black_box(&mut [0; 24])).unwrap());
-    measure("generate material, sealed", || drop(black_box(hsm.generate_material(&account_key, key).unwrap())));
-    measure("load material", || drop(black_box(hsm.load_material(&account_key, key, id, &sealed).unwrap())));
+    measure("generate material, sealed", || drop(black_box(hsm.generate_material(&account_key, key, spec).unwrap())));
+    measure("load material", || drop(black_box(hsm.load_material(&account_key, key, spec, made.id, &made.sealed).unwrap())));
 
     let access_key = "AKIAIOSFODNN7EXAMPLE".parse().unwrap();
     let (_, sealed) = hsm.create_access_secret(&account_key, &access_key).unwrap();

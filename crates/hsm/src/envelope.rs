@@ -63,10 +63,10 @@ impl<'a> Envelope<'a> {
 
 /// Encrypts into a new envelope.
 pub(crate) fn seal(material: &Material, context: &EncryptionContext, plaintext: &[u8]) -> Result<Vec<u8>, HsmError> {
-    let header = header(material);
+    let (header, key) = (header(material), material.symmetric()?);
     let mut out = Vec::with_capacity(Envelope::OVERHEAD + plaintext.len());
     out.extend_from_slice(&header);
-    with_associated_data(&header, context, |data| xaes::seal(material.expose(), data, plaintext, &mut out))?;
+    with_associated_data(&header, context, |data| xaes::seal(key, data, plaintext, &mut out))?;
     Ok(out)
 }
 
@@ -77,10 +77,9 @@ pub(crate) fn open(
     context: &EncryptionContext,
     envelope: &Envelope<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-    let header = header(material);
+    let (header, key) = (header(material), material.symmetric()?);
     let mut plaintext = Zeroizing::new(vec![0; envelope.plaintext_bytes()]);
-    let opened =
-        with_associated_data(&header, context, |data| xaes::open(material.expose(), data, envelope.message, &mut plaintext));
+    let opened = with_associated_data(&header, context, |data| xaes::open(key, data, envelope.message, &mut plaintext));
     if opened.is_err() || envelope.header != &header {
         return Err(HsmError::InvalidCiphertext);
     }
@@ -166,7 +165,13 @@ mod tests {
             let header = header(&material);
             let mut made = header.to_vec();
             with_associated_data(&header, &context, |data| {
-                xaes::seal_with_nonce(material.expose(), b"ABCDEFGHIJKLMNOPQRSTUVWX", data, plaintext.as_bytes(), &mut made)
+                xaes::seal_with_nonce(
+                    material.symmetric().unwrap(),
+                    b"ABCDEFGHIJKLMNOPQRSTUVWX",
+                    data,
+                    plaintext.as_bytes(),
+                    &mut made,
+                )
             })
             .unwrap();
             assert_eq!(hex::encode(made), envelope);
@@ -202,7 +207,7 @@ mod tests {
             assert_eq!(open(&other, &none, &envelope), Err(HsmError::InvalidCiphertext));
         }
         // The same secret under another key's name is another key.
-        let bytes = *golden_material().expose();
+        let bytes = *golden_material().symmetric().unwrap();
         let (one, other) = (Material::for_vectors(key_id(), bytes), Material::for_vectors(other_key_id(), bytes));
         let sealed = seal(&one, &none, b"plaintext").unwrap();
         assert_eq!(open(&other, &none, &Envelope::parse(&sealed).unwrap()), Err(HsmError::InvalidCiphertext));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use claviger_domain::Refusal;
+use claviger_domain::{Kind, Refusal};
 
 /// Why the hsm refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,23 @@ pub enum HsmError {
     SelfTestFailed(String),
     /// A ciphertext does not open: wrong key, wrong context, truncated or forged. Deliberately one error.
     InvalidCiphertext,
+    /// A signature is not one of this key over this message.
+    InvalidSignature,
+    /// A code is not that of this key for this message.
+    InvalidMac,
+    /// A peer's public key is not a valid SubjectPublicKeyInfo on the curve of the key.
+    InvalidPublicKey,
+    /// Material that somebody brought is not what a key of that spec needs. Says why, and nothing of the material.
+    InvalidKeyMaterial(&'static str),
+    /// A digest, or a message representative, has another length than the algorithm's.
+    WrongDigestLength,
+    /// The signing algorithm does not take messages of this type.
+    WrongMessageType,
+    /// A plaintext is longer than the key can encrypt.
+    PlaintextTooLong {
+        /// The most bytes that it can.
+        max: usize,
+    },
     /// A token was not made by this deployment for this purpose, or was changed.
     InvalidToken,
     /// An import token was not made by this deployment for this key, or was changed.
@@ -51,6 +68,15 @@ impl fmt::Display for HsmError {
                  if it fails again, do not trust this machine or this build"
             ),
             Self::InvalidCiphertext => f.write_str("the ciphertext does not open"),
+            Self::InvalidSignature => f.write_str("the signature is not one of this key over this message"),
+            Self::InvalidMac => f.write_str("the code is not that of this key for this message"),
+            Self::InvalidPublicKey => {
+                f.write_str("the public key is not a valid SubjectPublicKeyInfo in DER on the curve of the key")
+            }
+            Self::InvalidKeyMaterial(why) => write!(f, "the key material does not fit the key: {why}"),
+            Self::WrongDigestLength => f.write_str("the digest has another length than the signing algorithm's"),
+            Self::WrongMessageType => f.write_str("the signing algorithm does not take messages of this type"),
+            Self::PlaintextTooLong { max } => write!(f, "the key encrypts at most {max} bytes with this algorithm"),
             Self::InvalidToken => f.write_str("the token was not made by this deployment for this purpose"),
             Self::InvalidImportToken => f.write_str("the import token was not made by this deployment for this key"),
             Self::UnfitMaterial(what) => write!(f, "the material does not fit its key: {what}"),
@@ -72,16 +98,22 @@ impl From<HsmError> for Refusal {
         let reason = error.to_string();
         let refusal = match error {
             HsmError::InvalidCiphertext => return Self::invalid_ciphertext(),
-            HsmError::InvalidToken => return Self::new(claviger_domain::Kind::InvalidMarker, "The marker is not valid."),
+            HsmError::InvalidSignature => return Self::new(Kind::InvalidSignature, ""),
+            HsmError::InvalidMac => return Self::new(Kind::InvalidMac, ""),
+            HsmError::InvalidKeyMaterial(_) => {
+                return Self::new(Kind::IncorrectKeyMaterial, format!("{}.", capitalized(&reason)));
+            }
+            HsmError::InvalidPublicKey
+            | HsmError::WrongDigestLength
+            | HsmError::WrongMessageType
+            | HsmError::PlaintextTooLong { .. } => return Self::new(Kind::Invalid, format!("{}.", capitalized(&reason))),
+            HsmError::InvalidToken => return Self::new(Kind::InvalidMarker, "The marker is not valid."),
             HsmError::InvalidImportToken => {
                 let detail = "The import token is not valid for this key. Get a new one, and wrap the material with the public key that comes with it.";
-                return Self::new(claviger_domain::Kind::InvalidImportToken, detail);
+                return Self::new(Kind::InvalidImportToken, detail);
             }
             HsmError::UnfitMaterial(what) => {
-                return Self::new(
-                    claviger_domain::Kind::IncorrectKeyMaterial,
-                    format!("The key material does not fit the key: {what}."),
-                );
+                return Self::new(Kind::IncorrectKeyMaterial, format!("The key material does not fit the key: {what}."));
             }
             HsmError::Tampered(_) => {
                 Self::internal("A stored record failed its integrity check. The operator finds it in the audit log.")
@@ -96,4 +128,10 @@ impl From<HsmError> for Refusal {
         };
         refusal.with_reason(reason)
     }
+}
+
+/// The reason as a sentence begins.
+fn capitalized(reason: &str) -> String {
+    let mut letters = reason.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

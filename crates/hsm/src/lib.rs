@@ -8,10 +8,15 @@
 //! It asks for the proof of a decision instead: every use of a key takes a [`Permit`](claviger_domain::Permit).
 //!
 //! Start reading at [`Hsm`] in `hierarchy.rs` (root key, seals, account keys), then `xaes.rs` (the one construction that encrypts everything),
-//! `envelope.rs` (what clients get) and `sealed.rs` (what the store gets), then `usage.rs` (Encrypt, Decrypt and their kin).
-//! The specification is design/crypto.md; `memory.rs` and `memory/system.rs` are the only files with `unsafe`.
+//! `envelope.rs` (what clients get) and `sealed.rs` (what the store gets), then `usage.rs` (Encrypt, Decrypt and
+//! their kin) and `asymmetric.rs` with `key_pair.rs` (Sign, Verify and theirs).
+//! The specification is design/crypto.md; `memory.rs`, `memory/system.rs` and `aws_lc_gap.rs` are the only
+//! files with `unsafe`.
 
 mod access_secret;
+mod asymmetric;
+mod aws_lc_gap;
+mod data_key_pair;
 mod encoding;
 mod envelope;
 mod error;
@@ -19,7 +24,9 @@ mod hierarchy;
 mod hygiene;
 mod import;
 mod kdf;
+mod key_pair;
 mod log_signer;
+mod mac;
 mod material;
 mod memory;
 mod record;
@@ -37,15 +44,18 @@ mod testing;
 mod wycheproof_tests;
 
 pub use access_secret::{AccessSecret, SigningKey};
+pub use data_key_pair::{DataKeyPair, SealedDataKeyPair};
 pub use envelope::Envelope;
 pub use error::HsmError;
 pub use hierarchy::{AccountKey, Hsm};
 pub use hygiene::{HygieneProblem, harden_process};
 pub use import::{ImportParameters, ImportSecret, ImportToken, ImportedMaterial};
+pub use key_pair::Encapsulated;
 pub use log_signer::LogSigner;
-pub use material::Material;
+pub use material::{Material, NewMaterial};
 pub use memory::{MemoryReport, memory_report};
 pub use record::RecordIdentity;
 pub use seal::{PassphraseCost, SealSecret, SealedRoot, generate_file_seal_secret};
 pub use sealed::account_key_version;
 pub use self_test::self_test;
+pub use usage::{Destination, Source};

@@ -1,4 +1,7 @@
 //! Key material: one version of a key's secret.
+//!
+//! What is sealed, by key spec: SYMMETRIC_DEFAULT, 32 bytes; HMAC, as many bytes as the code has; key pairs, PKCS#8 in DER as
+//! [`KeyPair::pkcs8`] writes it. The spec is part of the associated data, so that material is never opened as something else.
 
 use std::sync::Arc;
 
@@ -6,20 +9,41 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use claviger_domain::key::KeySpec;
 use claviger_domain::{KeyId, MaterialId};
+use zeroize::Zeroizing;
 
 use crate::encoding::AssociatedData;
 use crate::error::HsmError;
 use crate::hierarchy::{AccountKey, Hsm};
-use crate::memory::Secret;
+use crate::key_pair::{self, KeyPair};
+use crate::mac;
+use crate::memory::{LongSecret, SECRET_BYTES, Secret};
 
-/// One version of a key's material, ready for use. A handle; the secret stays in locked memory.
+/// One version of a key's material, ready for use. A handle; the secret stays in locked memory, or in the cryptographic library's parsed form.
 #[derive(Clone)]
 pub struct Material(Arc<MaterialInner>);
 
 struct MaterialInner {
     key: KeyId,
     id: MaterialId,
-    secret: Secret,
+    spec: KeySpec,
+    form: Form,
+}
+
+/// Material as it was made: what has to be stored of it.
+pub struct NewMaterial {
+    /// Its id (AWS's `KeyMaterialId`).
+    pub id: MaterialId,
+    /// The material, sealed under the account's key.
+    pub sealed: Vec<u8>,
+    /// The public half of a key pair: SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER. Empty for other material.
+    pub public_key: Vec<u8>,
+}
+
+/// Material by what is done with it.
+enum Form {
+    Symmetric(Secret),
+    Mac(LongSecret),
+    Pair(Box<dyn KeyPair>),
 }
 
 impl Material {
@@ -35,64 +59,177 @@ impl Material {
 
     /// Material that was imported: its id was made with the key's import secret, and what it is sealed under vouches for it.
     pub(crate) fn imported(key: KeyId, id: MaterialId, secret: Secret) -> Self {
-        Self(Arc::new(MaterialInner { key, id, secret }))
+        Self(Arc::new(MaterialInner { key, id, spec: KeySpec::SymmetricDefault, form: Form::Symmetric(secret) }))
     }
 
-    pub(crate) fn expose(&self) -> &[u8; 32] {
-        self.0.secret.expose()
+    /// What kind of material it is.
+    pub fn spec(&self) -> KeySpec {
+        self.0.spec
+    }
+
+    /// The key for KC-XAES-256-GCM.
+    pub(crate) fn symmetric(&self) -> Result<&[u8; 32], HsmError> {
+        match &self.0.form {
+            Form::Symmetric(secret) => Ok(secret.expose()),
+            _ => Err(self.unfit("symmetric encryption")),
+        }
+    }
+
+    /// The key for HMAC.
+    pub(crate) fn mac(&self) -> Result<&LongSecret, HsmError> {
+        match &self.0.form {
+            Form::Mac(secret) => Ok(secret),
+            _ => Err(self.unfit("message authentication codes")),
+        }
+    }
+
+    /// The key pair.
+    pub(crate) fn pair(&self) -> Result<&dyn KeyPair, HsmError> {
+        match &self.0.form {
+            Form::Pair(pair) => Ok(&**pair),
+            _ => Err(self.unfit("key pairs")),
+        }
+    }
+
+    fn unfit(&self, what: &str) -> HsmError {
+        HsmError::WrongKey(format!("material of key spec {} was used for {what}", self.0.spec))
     }
 
     #[cfg(test)]
     pub(crate) fn for_vectors(key: KeyId, bytes: [u8; 32]) -> Self {
-        let secret = Secret::from_fill(|out| {
-            out.copy_from_slice(&bytes);
-            Ok(())
-        });
-        let secret = secret.unwrap();
-        let id = material_id(key, &secret);
-        Self(Arc::new(MaterialInner { key, id, secret }))
+        let form = Form::parse(KeySpec::SymmetricDefault, &bytes).unwrap();
+        let id = form.id(key).unwrap();
+        Self(Arc::new(MaterialInner { key, id, spec: KeySpec::SymmetricDefault, form }))
     }
 }
 
 impl Hsm {
-    /// New random material for a key: its id, and the material sealed under the account's key.
-    pub fn generate_material(&self, key: &AccountKey, id: KeyId) -> Result<(MaterialId, Vec<u8>), HsmError> {
+    /// New random material for a key. For RSA this takes up to seconds.
+    pub fn generate_material(&self, key: &AccountKey, id: KeyId, spec: KeySpec) -> Result<NewMaterial, HsmError> {
         self.state.check()?;
-        let secret = Secret::generate()?;
-        let material = material_id(id, &secret);
-        let sealed = key.seal(self.material_identity(key, id, material), secret.expose())?;
-        Ok((material, sealed))
+        let form = match (spec, mac::material_bytes(spec)) {
+            (KeySpec::SymmetricDefault, _) => Form::Symmetric(Secret::generate()?),
+            (_, Some(length)) => Form::Mac(LongSecret::generate(length)?),
+            _ => Form::Pair(self.generate_pair(spec)?),
+        };
+        self.seal_material(key, id, spec, &form)
+    }
+
+    /// Material that somebody brought: 32 bytes for SYMMETRIC_DEFAULT, the bytes of an HMAC key of its spec's length, or PKCS#8 in DER for key
+    /// pairs. [`HsmError::InvalidKeyMaterial`] says what it lacks.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the import of key material builds on it"))]
+    pub(crate) fn new_material(
+        &self,
+        key: &AccountKey,
+        id: KeyId,
+        spec: KeySpec,
+        plaintext: &[u8],
+    ) -> Result<NewMaterial, HsmError> {
+        self.state.check()?;
+        let form = Form::parse(spec, plaintext)?;
+        if let Form::Pair(pair) = &form
+            && !key_pair::is_consistent(spec, &**pair)
+        {
+            return Err(HsmError::InvalidKeyMaterial("the private and the public half of the key pair do not belong together"));
+        }
+        self.seal_material(key, id, spec, &form)
     }
 
     /// Opens a key's material. The id is computed again from what was opened.
-    pub fn load_material(&self, key: &AccountKey, id: KeyId, material: MaterialId, sealed: &[u8]) -> Result<Material, HsmError> {
+    pub fn load_material(
+        &self,
+        key: &AccountKey,
+        id: KeyId,
+        spec: KeySpec,
+        material: MaterialId,
+        sealed: &[u8],
+    ) -> Result<Material, HsmError> {
         self.state.check()?;
         let name = || format!("material {material} of key {id}, account {}", key.account());
-        let secret =
-            key.open(sealed, name, |blob, secret| blob.open_secret(secret, self.material_identity(key, id, material)))?;
-        if verify_slices_are_equal(material_id(id, &secret).as_bytes(), material.as_bytes()).is_err() {
+        let identity = || self.material_identity(key, id, spec, material);
+        let form = if spec == KeySpec::SymmetricDefault {
+            Form::Symmetric(key.open(sealed, name, |blob, secret| blob.open_secret(secret, identity()))?)
+        } else {
+            let plaintext = key.open(sealed, name, |blob, secret| blob.open(secret, identity()))?;
+            Form::parse(spec, &plaintext).map_err(|error| match error {
+                HsmError::InvalidKeyMaterial(_) => HsmError::Tampered(name()),
+                other => other,
+            })?
+        };
+        if verify_slices_are_equal(form.id(id)?.as_bytes(), material.as_bytes()).is_err() {
             return Err(HsmError::Tampered(name()));
         }
-        Ok(Material(Arc::new(MaterialInner { key: id, id: material, secret })))
+        Ok(Material(Arc::new(MaterialInner { key: id, id: material, spec, form })))
     }
 
-    fn material_identity(&self, key: &AccountKey, id: KeyId, material: MaterialId) -> AssociatedData {
+    /// A new key pair, whose halves were seen to belong together. If they do not, something is wrong with this machine or build.
+    pub(crate) fn generate_pair(&self, spec: KeySpec) -> Result<Box<dyn KeyPair>, HsmError> {
+        let pair = key_pair::generate(spec)?;
+        if key_pair::is_consistent(spec, &*pair) {
+            Ok(pair)
+        } else {
+            Err(self.state.fail(&format!("pairwise consistency of a new key pair ({spec})")))
+        }
+    }
+
+    fn seal_material(&self, key: &AccountKey, id: KeyId, spec: KeySpec, form: &Form) -> Result<NewMaterial, HsmError> {
+        let material = form.id(id)?;
+        let identity = self.material_identity(key, id, spec, material);
+        let (sealed, public_key) = match form {
+            Form::Symmetric(secret) => (key.seal(identity, secret.expose())?, Vec::new()),
+            Form::Mac(secret) => (secret.expose(|bytes| key.seal(identity, bytes))?, Vec::new()),
+            Form::Pair(pair) => (key.seal(identity, &pair.pkcs8()?)?, pair.spki()?),
+        };
+        Ok(NewMaterial { id: material, sealed, public_key })
+    }
+
+    fn material_identity(&self, key: &AccountKey, id: KeyId, spec: KeySpec, material: MaterialId) -> AssociatedData {
         AssociatedData::new("material", self.deployment)
             .number(key.account().number())
-            .text(KeySpec::SymmetricDefault.as_str())
+            .text(spec.as_str())
             .text(&id.to_string())
             .fixed(material.as_bytes())
     }
 }
 
-/// KeyMaterialId = HMAC-SHA256(material, "claviger material id 1" ‖ the key's UUID).
+impl Form {
+    /// Material of this spec from its bytes; [`HsmError::InvalidKeyMaterial`] if they are not that.
+    fn parse(spec: KeySpec, bytes: &[u8]) -> Result<Self, HsmError> {
+        if spec == KeySpec::SymmetricDefault {
+            let given: Zeroizing<[u8; SECRET_BYTES]> = Zeroizing::new(
+                bytes.try_into().map_err(|_| HsmError::InvalidKeyMaterial("a symmetric key has 32 bytes (256 bits)"))?,
+            );
+            let secret = Secret::from_fill(|out| {
+                *out = *given;
+                Ok(())
+            });
+            return Ok(Self::Symmetric(secret?));
+        }
+        let Some(length) = mac::material_bytes(spec) else { return Ok(Self::Pair(key_pair::parse(spec, bytes)?)) };
+        if bytes.len() != length {
+            return Err(HsmError::InvalidKeyMaterial("an HMAC key has exactly the length that its key spec says"));
+        }
+        Ok(Self::Mac(LongSecret::from_bytes(bytes)?))
+    }
+
+    fn id(&self, key: KeyId) -> Result<MaterialId, HsmError> {
+        Ok(match self {
+            Self::Symmetric(secret) => material_id(key, secret.expose()),
+            Self::Mac(secret) => secret.expose(|bytes| material_id(key, bytes)),
+            Self::Pair(pair) => material_id(key, &pair.spki()?),
+        })
+    }
+}
+
+/// KeyMaterialId = HMAC-SHA256(material, "claviger material id 1" ‖ the key's UUID). For a key pair, its public half in SubjectPublicKeyInfo form
+/// takes the place of the material: it says as well which pair it is, and it is the same however the private half was written.
 ///
 /// The id is public, so it must not help to find the material. The material is the HMAC's key, as a pseudorandom function is meant to be used;
 /// the UUID makes a table of guesses worthless for any other key, and equal material under two keys has unrelated ids. What it cannot prevent is a
 /// search for the material of one key at one HMAC for each guess: hopeless for 256 random bits, which is all that is made here. Whoever lets
 /// people import material of their own choice has to insist on its entropy, or to put a secret of the deployment into this function.
-fn material_id(key: KeyId, material: &Secret) -> MaterialId {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, material.expose()));
+fn material_id(key: KeyId, material: &[u8]) -> MaterialId {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, material));
     context.update(b"claviger material id 1");
     context.update(key.uuid().as_bytes());
     let mut id = [0; 32];
@@ -103,26 +240,45 @@ fn material_id(key: KeyId, material: &Secret) -> MaterialId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{account, account_key, flips, hsm, key_id, other_account, other_key_id, refusal, wrong_lengths};
+    use crate::testing::{account, account_key, flips, hsm, key_id, other_account, other_key_id, refusal, specs, wrong_lengths};
+
+    /// One of each kind that is quick to make.
+    const QUICK: [KeySpec; 6] = [
+        KeySpec::SymmetricDefault,
+        KeySpec::Hmac224,
+        KeySpec::Hmac512,
+        KeySpec::EccNistP256,
+        KeySpec::EccSecgP256k1,
+        KeySpec::EccNistEdwards25519,
+    ];
 
     #[test]
     fn material_loads_as_what_it_is_only() {
         let hsm = hsm();
         let key = account_key(&hsm, account());
-        let (id, sealed) = hsm.generate_material(&key, key_id()).unwrap();
-        let loaded = hsm.load_material(&key, key_id(), id, &sealed).unwrap();
-        assert_eq!((loaded.key_id(), loaded.id()), (key_id(), id));
-        assert_eq!(crate::account_key_version(&sealed), Some(1));
+        for spec in QUICK {
+            let made = hsm.generate_material(&key, key_id(), spec).unwrap();
+            let load = |key: &AccountKey, id, spec, material, sealed: &[u8]| hsm.load_material(key, id, spec, material, sealed);
+            let loaded = load(&key, key_id(), spec, made.id, &made.sealed).unwrap();
+            assert_eq!((loaded.key_id(), loaded.id(), loaded.spec()), (key_id(), made.id, spec));
+            assert_eq!(crate::account_key_version(&made.sealed), Some(1));
+            assert_eq!(made.public_key.is_empty(), !spec.is_asymmetric(), "{spec}");
 
-        let (other_id, _) = hsm.generate_material(&key, key_id()).unwrap();
-        let tampered =
-            |result| matches!(refusal(result), HsmError::Tampered(name) if name.contains("material") && name.contains("key"));
-        assert!(tampered(hsm.load_material(&key, other_key_id(), id, &sealed)), "another key");
-        assert!(tampered(hsm.load_material(&key, KeyId::multi_region(key_id().uuid()), id, &sealed)), "a replica of that name");
-        assert!(tampered(hsm.load_material(&key, key_id(), other_id, &sealed)), "another version");
-        assert!(tampered(hsm.load_material(&account_key(&hsm, other_account()), key_id(), id, &sealed)), "another account");
-        for forged in flips(&sealed).chain(wrong_lengths(&sealed)) {
-            assert!(tampered(hsm.load_material(&key, key_id(), id, &forged)), "{}", hex::encode(&forged));
+            let other = hsm.generate_material(&key, key_id(), spec).unwrap();
+            let tampered =
+                |result| matches!(refusal(result), HsmError::Tampered(name) if name.contains("material") && name.contains("key"));
+            assert!(tampered(load(&key, other_key_id(), spec, made.id, &made.sealed)), "another key");
+            let replica = KeyId::multi_region(key_id().uuid());
+            assert!(tampered(load(&key, replica, spec, made.id, &made.sealed)), "a replica of that name");
+            assert!(tampered(load(&key, key_id(), spec, other.id, &made.sealed)), "another version");
+            let elsewhere = account_key(&hsm, other_account());
+            assert!(tampered(load(&elsewhere, key_id(), spec, made.id, &made.sealed)), "another account");
+            for other in KeySpec::ALL.iter().copied().filter(|other| *other != spec) {
+                assert!(tampered(load(&key, key_id(), other, made.id, &made.sealed)), "{spec} as {other}");
+            }
+            for forged in flips(&made.sealed).chain(wrong_lengths(&made.sealed)) {
+                assert!(tampered(load(&key, key_id(), spec, made.id, &forged)), "{}", hex::encode(&forged));
+            }
         }
     }
 
@@ -140,8 +296,44 @@ mod tests {
     fn sealed_material_is_not_the_material() {
         let hsm = hsm();
         let key = account_key(&hsm, account());
-        let (id, sealed) = hsm.generate_material(&key, key_id()).unwrap();
-        let material = hsm.load_material(&key, key_id(), id, &sealed).unwrap();
-        assert!(!sealed.windows(4).any(|window| material.expose().windows(4).any(|secret| secret == window)));
+        for spec in QUICK {
+            let made = hsm.generate_material(&key, key_id(), spec).unwrap();
+            let material = hsm.load_material(&key, key_id(), spec, made.id, &made.sealed).unwrap();
+            let secret = match &material.0.form {
+                Form::Symmetric(secret) => secret.expose().to_vec(),
+                Form::Mac(secret) => secret.expose(<[u8]>::to_vec),
+                Form::Pair(pair) => pair.pkcs8().unwrap().to_vec(),
+            };
+            assert!(!made.sealed.windows(8).any(|window| secret.windows(8).any(|part| part == window)), "{spec}");
+        }
+    }
+
+    #[test]
+    fn material_that_was_brought_is_what_it_was() {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let bring = |spec, bytes: &[u8]| hsm.new_material(&key, key_id(), spec, bytes);
+        for (spec, length) in [(KeySpec::SymmetricDefault, 32), (KeySpec::Hmac224, 28), (KeySpec::Hmac384, 48)] {
+            let bytes: Vec<u8> = (0..length).collect();
+            let (one, again) = (bring(spec, &bytes).unwrap(), bring(spec, &bytes).unwrap());
+            assert_eq!(one.id, again.id, "the same material has the same id");
+            hsm.load_material(&key, key_id(), spec, one.id, &one.sealed).unwrap();
+            for wrong in [&bytes[1..], &[&bytes[..], &[0]].concat(), &[]] {
+                assert!(matches!(refusal(bring(spec, wrong)), HsmError::InvalidKeyMaterial(_)), "{spec}");
+            }
+        }
+        for spec in [KeySpec::EccNistP256, KeySpec::EccSecgP256k1, KeySpec::EccNistEdwards25519] {
+            let pair = key_pair::generate(spec).unwrap();
+            let (pkcs8, spki) = (pair.pkcs8().unwrap(), pair.spki().unwrap());
+            let one = bring(spec, &pkcs8).unwrap();
+            assert_eq!(one.public_key, spki);
+            assert_eq!(one.id, bring(spec, &pkcs8).unwrap().id);
+            for other in specs().filter(|other| *other != spec && other.is_asymmetric()) {
+                assert!(matches!(refusal(bring(other, &pkcs8)), HsmError::InvalidKeyMaterial(_)), "{spec} as {other}");
+            }
+            for wrong in wrong_lengths(&pkcs8) {
+                assert!(matches!(refusal(bring(spec, &wrong)), HsmError::InvalidKeyMaterial(_)), "{spec}");
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::io;
 use std::ptr::NonNull;
 
 use parking_lot::Mutex;
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::error::HsmError;
 
@@ -65,6 +65,57 @@ impl Secret {
     pub(crate) fn expose(&self) -> &[u8; SECRET_BYTES] {
         self.0.as_ref()
     }
+}
+
+/// Up to 64 secret bytes, in one slot or two. Like [`Secret`] in everything else.
+pub(crate) struct LongSecret {
+    first: Secret,
+    second: Option<Secret>,
+    length: usize,
+}
+
+impl LongSecret {
+    /// The most bytes that one can have.
+    pub(crate) const BYTES_MAX: usize = 2 * SECRET_BYTES;
+
+    /// A new random secret of this length, at most [`Self::BYTES_MAX`].
+    pub(crate) fn generate(length: usize) -> Result<Self, HsmError> {
+        let mut bytes = Zeroizing::new([0; Self::BYTES_MAX]);
+        let bytes = bytes.get_mut(..length).ok_or_else(too_long)?;
+        aws_lc_rs::rand::fill(bytes).map_err(|_| HsmError::Primitive("the random generator"))?;
+        Self::from_bytes(bytes)
+    }
+
+    /// A copy of these bytes, at most [`Self::BYTES_MAX`].
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, HsmError> {
+        if bytes.len() > Self::BYTES_MAX {
+            return Err(too_long());
+        }
+        let copy = |part: &[u8]| {
+            Secret::from_fill(|out| {
+                out.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
+                Ok(())
+            })
+        };
+        let (first, second) = bytes.split_at(bytes.len().min(SECRET_BYTES));
+        let second = if second.is_empty() { None } else { Some(copy(second)?) };
+        Ok(Self { first: copy(first)?, second, length: bytes.len() })
+    }
+
+    /// The bytes, for the algorithm that needs them: on the stack for as long as it takes, then wiped.
+    pub(crate) fn expose<T>(&self, use_bytes: impl FnOnce(&[u8]) -> T) -> T {
+        let mut bytes = Zeroizing::new([0; Self::BYTES_MAX]);
+        let (first, second) = bytes.split_at_mut(SECRET_BYTES);
+        first.copy_from_slice(self.first.expose());
+        if let Some(secret) = &self.second {
+            second.copy_from_slice(secret.expose());
+        }
+        use_bytes(bytes.split_at(self.length).0)
+    }
+}
+
+fn too_long() -> HsmError {
+    HsmError::SecretMemory(format!("a secret has more than {} bytes", LongSecret::BYTES_MAX))
 }
 
 /// Exclusive use of one slot.
@@ -200,6 +251,20 @@ mod tests {
             }
         }
         panic!("the slot of a dropped secret was never free");
+    }
+
+    #[test]
+    fn long_secrets_are_what_was_put_in() {
+        for length in [0, 1, 28, 31, 32, 33, 48, 63, 64] {
+            let bytes: Vec<u8> = (1..=length).collect();
+            let secret = LongSecret::from_bytes(&bytes).unwrap();
+            assert!(secret.expose(|exposed| exposed == bytes), "{length}");
+            let (one, other) = (LongSecret::generate(length.into()).unwrap(), LongSecret::generate(length.into()).unwrap());
+            assert_eq!(one.expose(<[u8]>::len), usize::from(length));
+            assert!(length < 28 || one.expose(<[u8]>::to_vec) != other.expose(<[u8]>::to_vec), "{length}");
+        }
+        assert!(matches!(LongSecret::from_bytes(&[0; 65]), Err(HsmError::SecretMemory(_))));
+        assert!(matches!(LongSecret::generate(65), Err(HsmError::SecretMemory(_))));
     }
 
     #[test]

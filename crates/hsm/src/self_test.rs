@@ -1,18 +1,23 @@
 //! Power-on self-tests: a known-answer test of each algorithm that is used, before anything is done with it. They find a miscompiled or damaged
 //! build and a processor that computes wrongly. Source of the practice: FIPS 140-3 (ISO/IEC 19790 section 7.10).
 
+mod asymmetric;
+pub(crate) mod vectors;
+
 use argon2::{Algorithm, Argon2, AssociatedData, ParamsBuilder, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use aws_lc_rs::{cmac, digest, hmac};
+use claviger_domain::key::MacAlgorithm;
 
 use crate::error::HsmError;
 use crate::kdf;
+use crate::mac;
 use crate::xaes::{self, Message};
 
-/// A known-answer test of each algorithm. [`HsmError::SelfTestFailed`] names the first that gives a wrong answer. Takes well under a millisecond.
+/// A known-answer test of each algorithm. [`HsmError::SelfTestFailed`] names the first that gives a wrong answer. Takes a few milliseconds.
 pub fn self_test() -> Result<(), HsmError> {
-    for (name, test) in TESTS {
+    for (name, test) in TESTS.iter().chain(asymmetric::TESTS) {
         if test() != Some(()) {
             return Err(HsmError::SelfTestFailed((*name).to_owned()));
         }
@@ -26,6 +31,7 @@ type Test = fn() -> Option<()>;
 const TESTS: &[(&str, Test)] = &[
     ("SHA-256", sha_256),
     ("HMAC-SHA256", hmac_sha_256),
+    ("HMAC-SHA224, -SHA384, -SHA512", hmac_others),
     ("HKDF-SHA256", hkdf_sha_256),
     ("AES-256-CMAC", aes_cmac),
     ("AES-256-GCM", aes_gcm),
@@ -46,6 +52,20 @@ fn hmac_sha_256() -> Option<()> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, b"Jefe");
     let tag = hmac::sign(&key, b"what do ya want for nothing?");
     equal(tag.as_ref(), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843")
+}
+
+/// RFC 4231, test case 2.
+fn hmac_others() -> Option<()> {
+    let code = |algorithm| mac::sign(algorithm, b"Jefe", b"what do ya want for nothing?");
+    equal(&code(MacAlgorithm::HmacSha224), "a30e01098bc6dbbf45690f3a7e9e6d0f8bbea2a39e6148008fd05e44")?;
+    equal(
+        &code(MacAlgorithm::HmacSha384),
+        "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e8e2240ca5e69e2c78b3239ecfab21649",
+    )?;
+    equal(
+        &code(MacAlgorithm::HmacSha512),
+        "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+    )
 }
 
 /// RFC 5869, test case 1, the first 32 bytes.
@@ -146,7 +166,7 @@ mod tests {
 
     #[test]
     fn every_algorithm_gives_the_known_answer() {
-        for (name, test) in TESTS {
+        for (name, test) in TESTS.iter().chain(asymmetric::TESTS) {
             assert_eq!(test(), Some(()), "{name}");
         }
         assert_eq!(self_test(), Ok(()));

@@ -1,6 +1,7 @@
 //! What the tests of this crate share.
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
+use claviger_domain::key::KeySpec;
 use claviger_domain::policy::{ConditionContext, Demand, Policy, Values, authorize, default_key_policy};
 use claviger_domain::{AccountId, Identity, KeyId, Permit};
 use uuid::Uuid;
@@ -53,8 +54,17 @@ pub(crate) fn account_key(hsm: &Hsm, account: AccountId) -> AccountKey {
 }
 
 pub(crate) fn material(hsm: &Hsm, key: &AccountKey, id: KeyId) -> Material {
-    let (material, sealed) = hsm.generate_material(key, id).unwrap();
-    hsm.load_material(key, id, material, &sealed).unwrap()
+    material_of(hsm, key, id, KeySpec::SymmetricDefault)
+}
+
+pub(crate) fn material_of(hsm: &Hsm, key: &AccountKey, id: KeyId, spec: KeySpec) -> Material {
+    let made = hsm.generate_material(key, id, spec).unwrap();
+    hsm.load_material(key, id, spec, made.id, &made.sealed).unwrap()
+}
+
+/// The specs of keys that tests make: all of them, those left out that take long to make and are in nothing different.
+pub(crate) fn specs() -> impl Iterator<Item = KeySpec> {
+    KeySpec::ALL.iter().copied().filter(|spec| !matches!(spec, KeySpec::Rsa3072 | KeySpec::Rsa4096 | KeySpec::Sm2))
 }
 
 struct NoContext;

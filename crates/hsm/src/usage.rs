@@ -1,5 +1,6 @@
-//! The use of keys. Each function takes the permit that authorisation made, and refuses one that is for another key or another action.
+//! The use of symmetric keys, and what symmetric and asymmetric keys do together. Each function takes the permit that authorisation made, and refuses one that is for another key or another action.
 
+use claviger_domain::key::EncryptionAlgorithm;
 use claviger_domain::{EncryptionContext, Permit};
 use zeroize::Zeroizing;
 
@@ -8,8 +9,64 @@ use crate::error::HsmError;
 use crate::hierarchy::Hsm;
 use crate::material::Material;
 
+/// What ReEncrypt decrypts, and how.
+pub enum Source<'a> {
+    /// A ciphertext envelope, under symmetric material.
+    Symmetric {
+        /// The material that made it.
+        material: &'a Material,
+        /// What it is bound to.
+        context: &'a EncryptionContext,
+        /// The ciphertext.
+        envelope: &'a Envelope<'a>,
+    },
+    /// A ciphertext for the holder of a private key.
+    Asymmetric {
+        /// The key pair.
+        material: &'a Material,
+        /// How it was encrypted.
+        algorithm: EncryptionAlgorithm,
+        /// The ciphertext.
+        ciphertext: &'a [u8],
+    },
+}
+
+impl<'a> Source<'a> {
+    fn material(&self) -> &'a Material {
+        match self {
+            Self::Symmetric { material, .. } | Self::Asymmetric { material, .. } => material,
+        }
+    }
+}
+
+/// How ReEncrypt encrypts.
+pub enum Destination<'a> {
+    /// Into a ciphertext envelope, under symmetric material.
+    Symmetric {
+        /// The material.
+        material: &'a Material,
+        /// What the new ciphertext will be bound to.
+        context: &'a EncryptionContext,
+    },
+    /// For the holder of a private key.
+    Asymmetric {
+        /// The key pair.
+        material: &'a Material,
+        /// How to encrypt.
+        algorithm: EncryptionAlgorithm,
+    },
+}
+
+impl<'a> Destination<'a> {
+    fn material(&self) -> &'a Material {
+        match self {
+            Self::Symmetric { material, .. } | Self::Asymmetric { material, .. } => material,
+        }
+    }
+}
+
 impl Hsm {
-    /// Encrypts (`kms:Encrypt`). How long a plaintext may be is the caller's business.
+    /// Encrypts under symmetric material (`kms:Encrypt`). How long a plaintext may be is the caller's business.
     pub fn encrypt(
         &self,
         permit: &Permit,
@@ -21,7 +78,7 @@ impl Hsm {
         envelope::seal(material, context, plaintext)
     }
 
-    /// Decrypts (`kms:Decrypt`). Any failure is [`HsmError::InvalidCiphertext`] and takes as long as any other.
+    /// Decrypts under symmetric material (`kms:Decrypt`). Any failure is [`HsmError::InvalidCiphertext`] and takes as long as any other.
     pub fn decrypt(
         &self,
         permit: &Permit,
@@ -34,21 +91,26 @@ impl Hsm {
     }
 
     /// Decrypts under one key (`kms:ReEncryptFrom`) and encrypts under another, or the same (`kms:ReEncryptTo`). The plaintext stays inside.
-    #[expect(clippy::too_many_arguments, reason = "two keys, each with its permit and context")]
+    ///
+    /// # Errors
+    /// [`HsmError::InvalidCiphertext`], and [`HsmError::PlaintextTooLong`] where the destination is a key pair.
     pub fn re_encrypt(
         &self,
         from: &Permit,
-        source: &Material,
-        source_context: &EncryptionContext,
-        envelope: &Envelope<'_>,
+        source: &Source<'_>,
         to: &Permit,
-        destination: &Material,
-        destination_context: &EncryptionContext,
+        destination: &Destination<'_>,
     ) -> Result<Vec<u8>, HsmError> {
-        self.demand(from, "kms:ReEncryptFrom", source)?;
-        self.demand(to, "kms:ReEncryptTo", destination)?;
-        let plaintext = envelope::open(source, source_context, envelope)?;
-        envelope::seal(destination, destination_context, &plaintext)
+        self.demand(from, "kms:ReEncryptFrom", source.material())?;
+        self.demand(to, "kms:ReEncryptTo", destination.material())?;
+        let plaintext = match source {
+            Source::Symmetric { material, context, envelope } => envelope::open(material, context, envelope)?,
+            Source::Asymmetric { material, algorithm, ciphertext } => material.pair()?.decrypt(*algorithm, ciphertext)?,
+        };
+        match destination {
+            Destination::Symmetric { material, context } => envelope::seal(material, context, &plaintext),
+            Destination::Asymmetric { material, algorithm } => material.pair()?.encrypt(*algorithm, &plaintext),
+        }
     }
 
     /// A random data key, in plaintext and encrypted (`kms:GenerateDataKey`).
@@ -92,7 +154,7 @@ impl Hsm {
         fill(out)
     }
 
-    fn demand(&self, permit: &Permit, action: &str, material: &Material) -> Result<(), HsmError> {
+    pub(crate) fn demand(&self, permit: &Permit, action: &str, material: &Material) -> Result<(), HsmError> {
         self.state.check()?;
         if permit.action() == action && permit.covers(material.key_id()) { Ok(()) } else { Err(HsmError::PermitMismatch) }
     }
@@ -110,6 +172,8 @@ fn fill(out: &mut [u8]) -> Result<(), HsmError> {
 
 #[cfg(test)]
 mod tests {
+    use claviger_domain::key::KeySpec;
+
     use super::*;
     use crate::hierarchy::AccountKey;
     use crate::testing::{account, account_key, hsm, key_id, material, other_key_id, permit, permit_without_key, refusal};
@@ -156,15 +220,17 @@ mod tests {
         let (from, to) = (permit("kms:ReEncryptFrom", key_id()), permit("kms:ReEncryptTo", other_key_id()));
         let sealed = hsm.encrypt(&permit("kms:Encrypt", key_id()), &source, &none, b"hello").unwrap();
         let envelope = Envelope::parse(&sealed).unwrap();
-        let moved = hsm.re_encrypt(&from, &source, &none, &envelope, &to, &destination, &some).unwrap();
+        let old = |context| Source::Symmetric { material: &source, context, envelope: &envelope };
+        let new = Destination::Symmetric { material: &destination, context: &some };
+        let moved = hsm.re_encrypt(&from, &old(&none), &to, &new).unwrap();
         let moved = Envelope::parse(&moved).unwrap();
         let decrypt = permit("kms:Decrypt", other_key_id());
         assert_eq!(*hsm.decrypt(&decrypt, &destination, &some, &moved).unwrap(), b"hello");
         assert_eq!(hsm.decrypt(&decrypt, &destination, &none, &moved), Err(HsmError::InvalidCiphertext));
         // From the wrong context, and with the two permits exchanged.
-        let wrong = hsm.re_encrypt(&from, &source, &some, &envelope, &to, &destination, &some);
+        let wrong = hsm.re_encrypt(&from, &old(&some), &to, &new);
         assert_eq!(wrong, Err(HsmError::InvalidCiphertext));
-        let exchanged = hsm.re_encrypt(&to, &source, &none, &envelope, &from, &destination, &some);
+        let exchanged = hsm.re_encrypt(&to, &old(&none), &from, &new);
         assert_eq!(exchanged, Err(HsmError::PermitMismatch));
     }
 
@@ -184,6 +250,8 @@ mod tests {
             "kms:DescribeKey",
         ];
         let (from, to) = (permit("kms:ReEncryptFrom", key_id()), permit("kms:ReEncryptTo", key_id()));
+        let source = Source::Symmetric { material: &material, context: &none, envelope: &envelope };
+        let destination = Destination::Symmetric { material: &material, context: &none };
         for action in actions {
             for key in [key_id(), other_key_id()] {
                 let given = permit(action, key);
@@ -196,14 +264,8 @@ mod tests {
                     hsm.generate_data_key_without_plaintext(&given, &material, &none, 1).err(),
                     expected("kms:GenerateDataKeyWithoutPlaintext")
                 );
-                assert_eq!(
-                    hsm.re_encrypt(&given, &material, &none, &envelope, &to, &material, &none).err(),
-                    expected("kms:ReEncryptFrom")
-                );
-                assert_eq!(
-                    hsm.re_encrypt(&from, &material, &none, &envelope, &given, &material, &none).err(),
-                    expected("kms:ReEncryptTo")
-                );
+                assert_eq!(hsm.re_encrypt(&given, &source, &to, &destination).err(), expected("kms:ReEncryptFrom"));
+                assert_eq!(hsm.re_encrypt(&from, &source, &given, &destination).err(), expected("kms:ReEncryptTo"));
                 assert_eq!(hsm.generate_random(&given, 1).err(), Some(HsmError::PermitMismatch));
             }
         }
@@ -250,7 +312,7 @@ mod tests {
         };
         let sealed_record = hsm.seal_record(&key, &record, b"x").unwrap();
         let sealed_account_key = hsm.create_account_key(account(), 1).unwrap();
-        let (id, sealed_material) = hsm.generate_material(&key, key_id()).unwrap();
+        let made = hsm.generate_material(&key, key_id(), KeySpec::SymmetricDefault).unwrap();
         assert!(hsm.failure().is_none() && hsm.check().is_ok() && signing.verify(b"x", &signature));
 
         hsm.state.fail("AES-256-GCM");
@@ -259,11 +321,13 @@ mod tests {
         assert_eq!(hsm.failure(), Some("AES-256-GCM"));
         let failed = HsmError::SelfTestFailed("AES-256-GCM".to_owned());
         let (from, to) = (permit("kms:ReEncryptFrom", key_id()), permit("kms:ReEncryptTo", key_id()));
+        let source = Source::Symmetric { material: &material, context: &none, envelope: &envelope };
+        let destination = Destination::Symmetric { material: &material, context: &none };
         let errors = [
             refusal(hsm.check()),
             refusal(hsm.encrypt(&permit("kms:Encrypt", key_id()), &material, &none, b"x")),
             refusal(hsm.decrypt(&permit("kms:Decrypt", key_id()), &material, &none, &envelope)),
-            refusal(hsm.re_encrypt(&from, &material, &none, &envelope, &to, &material, &none)),
+            refusal(hsm.re_encrypt(&from, &source, &to, &destination)),
             refusal(hsm.generate_data_key(&permit("kms:GenerateDataKey", key_id()), &material, &none, 1)),
             refusal(hsm.generate_data_key_without_plaintext(
                 &permit("kms:GenerateDataKeyWithoutPlaintext", key_id()),
@@ -279,8 +343,9 @@ mod tests {
             refusal(hsm.open_record(&key, &record, &sealed_record)),
             refusal(hsm.create_account_key(account(), 1)),
             refusal(hsm.open_account_key(account(), 1, &sealed_account_key)),
-            refusal(hsm.generate_material(&key, key_id())),
-            refusal(hsm.load_material(&key, key_id(), id, &sealed_material)),
+            refusal(hsm.generate_material(&key, key_id(), KeySpec::SymmetricDefault)),
+            refusal(hsm.new_material(&key, key_id(), KeySpec::SymmetricDefault, &[1; 32])),
+            refusal(hsm.load_material(&key, key_id(), KeySpec::SymmetricDefault, made.id, &made.sealed)),
             refusal(hsm.create_access_secret(&key, &access_key)),
             refusal(hsm.open_access_secret(&key, &access_key, &sealed_secret)),
             refusal(secret.signing_key("20261122", "us-east-1", "kms")),

@@ -56,7 +56,7 @@ impl KeySnapshot {
         let (id, spec) = (self.key.id, self.key.spec);
         Ok(match &version.imported {
             Some(_) => hsm.load_imported_material(account_key, id, spec, version.id, &version.sealed)?,
-            None => hsm.load_material(account_key, id, version.id, &version.sealed)?,
+            None => hsm.load_material(account_key, id, spec, version.id, &version.sealed)?,
         })
     }
 

@@ -41,14 +41,14 @@ impl Service {
     ) -> Result<(), Refusal> {
         let versions = self.records.existing_account(key.account).await?;
         let account_key = versions.current()?;
-        let (id, sealed) = self.records.hsm.generate_material(account_key, key.id)?;
+        let made = self.records.hsm.generate_material(account_key, key.id, key.spec)?;
         key.materials.push(MaterialVersion {
-            id,
+            id: made.id,
             created: now,
             rotation,
             account_key_version: account_key.version(),
-            sealed,
-            public_key: Vec::new(),
+            sealed: made.sealed,
+            public_key: made.public_key,
             imported: None,
         });
         Ok(())

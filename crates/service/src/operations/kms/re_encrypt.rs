@@ -4,6 +4,7 @@
 use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Refusal};
+use claviger_hsm::{Destination, Source};
 
 use super::ciphertext::envelope_of;
 use super::encryption_conditions::encryption_condition;
@@ -112,8 +113,9 @@ impl Operation for ReEncrypt {
         let old = source.material(&envelope.material(), service.hsm())?.ok_or_else(Refusal::invalid_ciphertext)?;
         let new = destination.current_material(service.hsm())?;
         let (from, to) = (allowed.first()?, allowed.second()?);
-        let (source_context, destination_context) = (&self.source_context, &self.destination_context);
-        let ciphertext = service.hsm().re_encrypt(from, old, source_context, &envelope, to, new, destination_context)?;
+        let decrypting = Source::Symmetric { material: old, context: &self.source_context, envelope: &envelope };
+        let encrypting = Destination::Symmetric { material: new, context: &self.destination_context };
+        let ciphertext = service.hsm().re_encrypt(from, &decrypting, to, &encrypting)?;
         stop_if_dry(self.dry_run)?;
         Ok(Effect::answer(ReEncrypted {
             ciphertext,
