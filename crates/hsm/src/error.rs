@@ -41,8 +41,6 @@ pub enum HsmError {
     InvalidToken,
     /// An import token was not made by this deployment for this key, or was changed.
     InvalidImportToken,
-    /// Imported material is not what its key needs. Says what is wrong with it, never what it is.
-    UnfitMaterial(String),
     /// The permit is for another key or another action. A defect of the caller, never of a client.
     PermitMismatch,
     /// A handle does not belong to the thing it was used for. A defect of the caller, never of a client. Says which.
@@ -79,7 +77,6 @@ impl fmt::Display for HsmError {
             Self::PlaintextTooLong { max } => write!(f, "the key encrypts at most {max} bytes with this algorithm"),
             Self::InvalidToken => f.write_str("the token was not made by this deployment for this purpose"),
             Self::InvalidImportToken => f.write_str("the import token was not made by this deployment for this key"),
-            Self::UnfitMaterial(what) => write!(f, "the material does not fit its key: {what}"),
             Self::PermitMismatch => {
                 f.write_str("the permit is for another key or another action (a defect in Claviger: please report it)")
             }
@@ -111,9 +108,6 @@ impl From<HsmError> for Refusal {
             HsmError::InvalidImportToken => {
                 let detail = "The import token is not valid for this key. Get a new one, and wrap the material with the public key that comes with it.";
                 return Self::new(Kind::InvalidImportToken, detail);
-            }
-            HsmError::UnfitMaterial(what) => {
-                return Self::new(Kind::IncorrectKeyMaterial, format!("The key material does not fit the key: {what}."));
             }
             HsmError::Tampered(_) => {
                 Self::internal("A stored record failed its integrity check. The operator finds it in the audit log.")

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::encoding::AssociatedData;
 use crate::error::HsmError;
 use crate::hierarchy::{AccountKey, Hsm};
-use crate::material::Material;
+use crate::material::NewMaterial;
 use crate::memory::{SECRET_BYTES, Secret};
 use crate::sealed::Blob;
 
@@ -50,16 +50,6 @@ impl ImportToken {
 pub struct ImportSecret {
     key: KeyId,
     secret: Secret,
-}
-
-/// Imported material, ready to be stored.
-pub struct ImportedMaterial {
-    /// A function of the key and the material, so that the same material has the same id whenever it comes.
-    pub id: MaterialId,
-    /// The material, sealed under the account's key.
-    pub sealed: Vec<u8>,
-    /// The public half of an asymmetric key, as SubjectPublicKeyInfo in DER; empty for other keys.
-    pub public_key: Vec<u8>,
 }
 
 impl Hsm {
@@ -119,7 +109,7 @@ impl Hsm {
     /// Unwraps material, checks that it is of this kind, and seals it for its key.
     ///
     /// # Errors
-    /// [`HsmError::InvalidCiphertext`] when it cannot be unwrapped, [`HsmError::UnfitMaterial`] when it is not what the key needs.
+    /// [`HsmError::InvalidCiphertext`] when it cannot be unwrapped, [`HsmError::InvalidKeyMaterial`] when it is not what the key needs.
     pub fn import_material(
         &self,
         token: &ImportToken,
@@ -127,37 +117,13 @@ impl Hsm {
         secret: &ImportSecret,
         spec: KeySpec,
         wrapped: &[u8],
-    ) -> Result<ImportedMaterial, HsmError> {
+    ) -> Result<NewMaterial, HsmError> {
         self.state.check()?;
         if token.key != secret.key {
             return Err(HsmError::WrongKey("an import token was used with another key's secret".to_owned()));
         }
         let plaintext = token.unwrap(wrapped)?;
-        if spec != KeySpec::SymmetricDefault || plaintext.len() != SECRET_BYTES {
-            return Err(HsmError::UnfitMaterial(format!(
-                "a symmetric key has {SECRET_BYTES} bytes, and this material has {}",
-                plaintext.len()
-            )));
-        }
-        let id = imported_material_id(secret, &plaintext);
-        let sealed = account_key.seal(self.imported_identity(account_key, token.key, spec, id), &plaintext)?;
-        Ok(ImportedMaterial { id, sealed, public_key: Vec::new() })
-    }
-
-    /// Opens imported material.
-    pub fn load_imported_material(
-        &self,
-        account_key: &AccountKey,
-        key: KeyId,
-        spec: KeySpec,
-        material: MaterialId,
-        sealed: &[u8],
-    ) -> Result<Material, HsmError> {
-        self.state.check()?;
-        let name = || format!("imported material {material} of key {key}, account {}", account_key.account());
-        let identity = self.imported_identity(account_key, key, spec, material);
-        let secret = account_key.open(sealed, name, |blob, sealing| blob.open_secret(sealing, identity))?;
-        Ok(Material::imported(key, material, secret))
+        self.new_material(account_key, secret, spec, &plaintext)
     }
 
     /// A new secret for the ids of a key's imported material, sealed.
@@ -208,13 +174,27 @@ impl Hsm {
     fn secret_identity(&self, account_key: &AccountKey, key: KeyId) -> AssociatedData {
         AssociatedData::new("import secret", self.deployment).number(account_key.account().number()).text(&key.to_string())
     }
+}
 
-    fn imported_identity(&self, account_key: &AccountKey, key: KeyId, spec: KeySpec, material: MaterialId) -> AssociatedData {
-        AssociatedData::new("imported material", self.deployment)
-            .number(account_key.account().number())
-            .text(spec.as_str())
-            .text(&key.to_string())
-            .fixed(material.as_bytes())
+impl ImportSecret {
+    /// The key whose material it is for.
+    pub(crate) fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// The id of imported material = HMAC-SHA256(import secret, "claviger imported material id 1" ‖ the key's UUID ‖ material). For a key pair, its
+    /// public half in SubjectPublicKeyInfo form takes the place of the material.
+    ///
+    /// Unlike the ids of material that is made here, its key is a secret that never leaves the hsm, random for each key: imported material may be
+    /// guessable, and its id is public.
+    pub(crate) fn id_of(&self, material: &[u8]) -> MaterialId {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.secret.expose()));
+        context.update(b"claviger imported material id 1");
+        context.update(self.key.uuid().as_bytes());
+        context.update(material);
+        let mut id = [0; 32];
+        id.copy_from_slice(context.sign().as_ref());
+        MaterialId::new(id)
     }
 }
 
@@ -251,20 +231,6 @@ fn unwrap_with_padding(kek: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>,
     let length = kek.unwrap_with_padding(wrapped, &mut plaintext).map_err(|_| HsmError::InvalidCiphertext)?.len();
     plaintext.truncate(length);
     Ok(plaintext)
-}
-
-/// The id of imported material = HMAC-SHA256(import secret, "claviger imported material id 1" ‖ the key's UUID ‖ material).
-///
-/// Unlike the ids of material that is made here, its key is a secret that never leaves the hsm, random for each key: imported material may be
-/// guessable, and its id is public.
-fn imported_material_id(secret: &ImportSecret, material: &[u8]) -> MaterialId {
-    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, secret.secret.expose()));
-    context.update(b"claviger imported material id 1");
-    context.update(secret.key.uuid().as_bytes());
-    context.update(material);
-    let mut id = [0; 32];
-    id.copy_from_slice(context.sign().as_ref());
-    MaterialId::new(id)
 }
 
 /// The token's content begins with its end (8 bytes) and its algorithm (1 byte); the private key follows (PKCS#8, RFC 5208).

@@ -49,7 +49,7 @@ pub use envelope::Envelope;
 pub use error::HsmError;
 pub use hierarchy::{AccountKey, Hsm};
 pub use hygiene::{HygieneProblem, harden_process};
-pub use import::{ImportParameters, ImportSecret, ImportToken, ImportedMaterial};
+pub use import::{ImportParameters, ImportSecret, ImportToken};
 pub use key_pair::Encapsulated;
 pub use log_signer::LogSigner;
 pub use material::{Material, NewMaterial};

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::encoding::AssociatedData;
 use crate::error::HsmError;
 use crate::hierarchy::{AccountKey, Hsm};
+use crate::import::ImportSecret;
 use crate::key_pair::{self, KeyPair};
 use crate::mac;
 use crate::memory::{LongSecret, SECRET_BYTES, Secret};
@@ -55,11 +56,6 @@ impl Material {
     /// Which version.
     pub fn id(&self) -> MaterialId {
         self.0.id
-    }
-
-    /// Material that was imported: its id was made with the key's import secret, and what it is sealed under vouches for it.
-    pub(crate) fn imported(key: KeyId, id: MaterialId, secret: Secret) -> Self {
-        Self(Arc::new(MaterialInner { key, id, spec: KeySpec::SymmetricDefault, form: Form::Symmetric(secret) }))
     }
 
     /// What kind of material it is.
@@ -112,16 +108,16 @@ impl Hsm {
             (_, Some(length)) => Form::Mac(LongSecret::generate(length)?),
             _ => Form::Pair(self.generate_pair(spec)?),
         };
-        self.seal_material(key, id, spec, &form)
+        let material = form.id(id)?;
+        form.seal(key, material, self.material_identity(key, id, spec, material))
     }
 
     /// Material that somebody brought: 32 bytes for SYMMETRIC_DEFAULT, the bytes of an HMAC key of its spec's length, or PKCS#8 in DER for key
-    /// pairs. [`HsmError::InvalidKeyMaterial`] says what it lacks.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the import of key material builds on it"))]
+    /// pairs. [`HsmError::InvalidKeyMaterial`] says what it lacks. Its id is made with the key's import secret.
     pub(crate) fn new_material(
         &self,
         key: &AccountKey,
-        id: KeyId,
+        secret: &ImportSecret,
         spec: KeySpec,
         plaintext: &[u8],
     ) -> Result<NewMaterial, HsmError> {
@@ -132,7 +128,23 @@ impl Hsm {
         {
             return Err(HsmError::InvalidKeyMaterial("the private and the public half of the key pair do not belong together"));
         }
-        self.seal_material(key, id, spec, &form)
+        let material = form.imported_id(secret)?;
+        form.seal(key, material, self.imported_identity(key, secret.key(), spec, material))
+    }
+
+    /// Opens imported material. What it is sealed with vouches for its id.
+    pub fn load_imported_material(
+        &self,
+        key: &AccountKey,
+        id: KeyId,
+        spec: KeySpec,
+        material: MaterialId,
+        sealed: &[u8],
+    ) -> Result<Material, HsmError> {
+        self.state.check()?;
+        let name = || format!("imported material {material} of key {id}, account {}", key.account());
+        let form = Form::open(key, name, spec, self.imported_identity(key, id, spec, material), sealed)?;
+        Ok(Material(Arc::new(MaterialInner { key: id, id: material, spec, form })))
     }
 
     /// Opens a key's material. The id is computed again from what was opened.
@@ -146,16 +158,7 @@ impl Hsm {
     ) -> Result<Material, HsmError> {
         self.state.check()?;
         let name = || format!("material {material} of key {id}, account {}", key.account());
-        let identity = || self.material_identity(key, id, spec, material);
-        let form = if spec == KeySpec::SymmetricDefault {
-            Form::Symmetric(key.open(sealed, name, |blob, secret| blob.open_secret(secret, identity()))?)
-        } else {
-            let plaintext = key.open(sealed, name, |blob, secret| blob.open(secret, identity()))?;
-            Form::parse(spec, &plaintext).map_err(|error| match error {
-                HsmError::InvalidKeyMaterial(_) => HsmError::Tampered(name()),
-                other => other,
-            })?
-        };
+        let form = Form::open(key, name, spec, self.material_identity(key, id, spec, material), sealed)?;
         if verify_slices_are_equal(form.id(id)?.as_bytes(), material.as_bytes()).is_err() {
             return Err(HsmError::Tampered(name()));
         }
@@ -172,19 +175,16 @@ impl Hsm {
         }
     }
 
-    fn seal_material(&self, key: &AccountKey, id: KeyId, spec: KeySpec, form: &Form) -> Result<NewMaterial, HsmError> {
-        let material = form.id(id)?;
-        let identity = self.material_identity(key, id, spec, material);
-        let (sealed, public_key) = match form {
-            Form::Symmetric(secret) => (key.seal(identity, secret.expose())?, Vec::new()),
-            Form::Mac(secret) => (secret.expose(|bytes| key.seal(identity, bytes))?, Vec::new()),
-            Form::Pair(pair) => (key.seal(identity, &pair.pkcs8()?)?, pair.spki()?),
-        };
-        Ok(NewMaterial { id: material, sealed, public_key })
-    }
-
     fn material_identity(&self, key: &AccountKey, id: KeyId, spec: KeySpec, material: MaterialId) -> AssociatedData {
         AssociatedData::new("material", self.deployment)
+            .number(key.account().number())
+            .text(spec.as_str())
+            .text(&id.to_string())
+            .fixed(material.as_bytes())
+    }
+
+    fn imported_identity(&self, key: &AccountKey, id: KeyId, spec: KeySpec, material: MaterialId) -> AssociatedData {
+        AssociatedData::new("imported material", self.deployment)
             .number(key.account().number())
             .text(spec.as_str())
             .text(&id.to_string())
@@ -212,6 +212,42 @@ impl Form {
         Ok(Self::Mac(LongSecret::from_bytes(bytes)?))
     }
 
+    /// Material of this spec from what was sealed; it was tampered with if it is not that.
+    fn open(
+        key: &AccountKey,
+        name: impl Fn() -> String,
+        spec: KeySpec,
+        identity: AssociatedData,
+        sealed: &[u8],
+    ) -> Result<Self, HsmError> {
+        if spec == KeySpec::SymmetricDefault {
+            return Ok(Self::Symmetric(key.open(sealed, name, |blob, secret| blob.open_secret(secret, identity))?));
+        }
+        let plaintext = key.open(sealed, &name, |blob, secret| blob.open(secret, identity))?;
+        Self::parse(spec, &plaintext).map_err(|error| match error {
+            HsmError::InvalidKeyMaterial(_) => HsmError::Tampered(name()),
+            other => other,
+        })
+    }
+
+    fn seal(&self, key: &AccountKey, material: MaterialId, identity: AssociatedData) -> Result<NewMaterial, HsmError> {
+        let (sealed, public_key) = match self {
+            Self::Symmetric(secret) => (key.seal(identity, secret.expose())?, Vec::new()),
+            Self::Mac(secret) => (secret.expose(|bytes| key.seal(identity, bytes))?, Vec::new()),
+            Self::Pair(pair) => (key.seal(identity, &pair.pkcs8()?)?, pair.spki()?),
+        };
+        Ok(NewMaterial { id: material, sealed, public_key })
+    }
+
+    /// The id of imported material; as in [`Self::id`], the public half says which key pair it is.
+    fn imported_id(&self, secret: &ImportSecret) -> Result<MaterialId, HsmError> {
+        Ok(match self {
+            Self::Symmetric(material) => secret.id_of(material.expose()),
+            Self::Mac(material) => material.expose(|bytes| secret.id_of(bytes)),
+            Self::Pair(pair) => secret.id_of(&pair.spki()?),
+        })
+    }
+
     fn id(&self, key: KeyId) -> Result<MaterialId, HsmError> {
         Ok(match self {
             Self::Symmetric(secret) => material_id(key, secret.expose()),
@@ -226,8 +262,8 @@ impl Form {
 ///
 /// The id is public, so it must not help to find the material. The material is the HMAC's key, as a pseudorandom function is meant to be used;
 /// the UUID makes a table of guesses worthless for any other key, and equal material under two keys has unrelated ids. What it cannot prevent is a
-/// search for the material of one key at one HMAC for each guess: hopeless for 256 random bits, which is all that is made here. Whoever lets
-/// people import material of their own choice has to insist on its entropy, or to put a secret of the deployment into this function.
+/// search for the material of one key at one HMAC for each guess: hopeless for 256 random bits, which is all that is made here. Material of people's
+/// own choice may be guessable: its ids are made with a secret instead ([`ImportSecret::id_of`]).
 fn material_id(key: KeyId, material: &[u8]) -> MaterialId {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, material));
     context.update(b"claviger material id 1");
@@ -240,7 +276,9 @@ fn material_id(key: KeyId, material: &[u8]) -> MaterialId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{account, account_key, flips, hsm, key_id, other_account, other_key_id, refusal, specs, wrong_lengths};
+    use crate::testing::{
+        account, account_key, flips, hsm, import_secret, key_id, other_account, other_key_id, refusal, specs, wrong_lengths,
+    };
 
     /// One of each kind that is quick to make.
     const QUICK: [KeySpec; 6] = [
@@ -312,12 +350,13 @@ mod tests {
     fn material_that_was_brought_is_what_it_was() {
         let hsm = hsm();
         let key = account_key(&hsm, account());
-        let bring = |spec, bytes: &[u8]| hsm.new_material(&key, key_id(), spec, bytes);
+        let secret = import_secret(&hsm, &key);
+        let bring = |spec, bytes: &[u8]| hsm.new_material(&key, &secret, spec, bytes);
         for (spec, length) in [(KeySpec::SymmetricDefault, 32), (KeySpec::Hmac224, 28), (KeySpec::Hmac384, 48)] {
             let bytes: Vec<u8> = (0..length).collect();
             let (one, again) = (bring(spec, &bytes).unwrap(), bring(spec, &bytes).unwrap());
             assert_eq!(one.id, again.id, "the same material has the same id");
-            hsm.load_material(&key, key_id(), spec, one.id, &one.sealed).unwrap();
+            hsm.load_imported_material(&key, key_id(), spec, one.id, &one.sealed).unwrap();
             for wrong in [&bytes[1..], &[&bytes[..], &[0]].concat(), &[]] {
                 assert!(matches!(refusal(bring(spec, wrong)), HsmError::InvalidKeyMaterial(_)), "{spec}");
             }

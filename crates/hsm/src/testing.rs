@@ -67,6 +67,11 @@ pub(crate) fn specs() -> impl Iterator<Item = KeySpec> {
     KeySpec::ALL.iter().copied().filter(|spec| !matches!(spec, KeySpec::Rsa3072 | KeySpec::Rsa4096 | KeySpec::Sm2))
 }
 
+/// A new secret for the ids of what is imported into [`key_id`].
+pub(crate) fn import_secret(hsm: &Hsm, key: &AccountKey) -> crate::ImportSecret {
+    hsm.open_import_secret(key, key_id(), &hsm.create_import_secret(key, key_id()).unwrap()).unwrap()
+}
+
 struct NoContext;
 
 impl ConditionContext for NoContext {

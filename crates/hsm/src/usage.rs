@@ -315,6 +315,7 @@ mod tests {
         let made = hsm.generate_material(&key, key_id(), KeySpec::SymmetricDefault).unwrap();
         assert!(hsm.failure().is_none() && hsm.check().is_ok() && signing.verify(b"x", &signature));
 
+        let import_secret = crate::testing::import_secret(&hsm, &key);
         hsm.state.fail("AES-256-GCM");
         hsm.state.fail("something later");
 
@@ -344,7 +345,7 @@ mod tests {
             refusal(hsm.create_account_key(account(), 1)),
             refusal(hsm.open_account_key(account(), 1, &sealed_account_key)),
             refusal(hsm.generate_material(&key, key_id(), KeySpec::SymmetricDefault)),
-            refusal(hsm.new_material(&key, key_id(), KeySpec::SymmetricDefault, &[1; 32])),
+            refusal(hsm.new_material(&key, &import_secret, KeySpec::SymmetricDefault, &[1; 32])),
             refusal(hsm.load_material(&key, key_id(), KeySpec::SymmetricDefault, made.id, &made.sealed)),
             refusal(hsm.create_access_secret(&key, &access_key)),
             refusal(hsm.open_access_secret(&key, &access_key, &sealed_secret)),

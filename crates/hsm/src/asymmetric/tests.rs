@@ -4,7 +4,7 @@ use claviger_domain::key::{DataKeyPairSpec, KeySpec};
 
 use super::*;
 use crate::hierarchy::AccountKey;
-use crate::testing::{account, account_key, hsm, key_id, material_of, other_key_id, permit, refusal, specs};
+use crate::testing::{account, account_key, hsm, import_secret, key_id, material_of, other_key_id, permit, refusal, specs};
 use crate::{Destination, Envelope, Source};
 
 fn setting() -> (Hsm, AccountKey) {
@@ -15,9 +15,9 @@ fn setting() -> (Hsm, AccountKey) {
 
 /// RSA keys of these tests are all the same one, because making one takes long.
 fn rsa_2048(hsm: &Hsm, key: &AccountKey) -> Material {
-    let made =
-        hsm.new_material(key, key_id(), KeySpec::Rsa2048, &hex::decode(crate::self_test::vectors::RSA_2048).unwrap()).unwrap();
-    hsm.load_material(key, key_id(), KeySpec::Rsa2048, made.id, &made.sealed).unwrap()
+    let pkcs8 = hex::decode(crate::self_test::vectors::RSA_2048).unwrap();
+    let made = hsm.new_material(key, &import_secret(hsm, key), KeySpec::Rsa2048, &pkcs8).unwrap();
+    hsm.load_imported_material(key, key_id(), KeySpec::Rsa2048, made.id, &made.sealed).unwrap()
 }
 
 fn material(hsm: &Hsm, key: &AccountKey, spec: KeySpec) -> Material {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::material::Material;
 use crate::testing::{account, account_key, flips, hsm, key_id, other_account, other_key_id, permit, refusal};
 
 const VALID_TO: Timestamp = Timestamp(1_795_344_813_000);
@@ -33,7 +34,7 @@ impl Setting {
         self.hsm.open_import_token(&permit, &self.account_key, key_id(), &region(), token)
     }
 
-    fn import(&self, token: &ImportToken, wrapped: &[u8]) -> Result<ImportedMaterial, HsmError> {
+    fn import(&self, token: &ImportToken, wrapped: &[u8]) -> Result<NewMaterial, HsmError> {
         self.hsm.import_material(token, &self.account_key, &self.secret, KeySpec::SymmetricDefault, wrapped)
     }
 }
@@ -67,7 +68,7 @@ fn wrapped_material_comes_in_and_loads_again() {
         }
         for length in [0, 16, 31, 33] {
             let wrapped = oaep(&parameters.public_key, hash, &vec![7; length]);
-            assert!(matches!(refusal(setting.import(&token, &wrapped)), HsmError::UnfitMaterial(_)), "{length}");
+            assert!(matches!(refusal(setting.import(&token, &wrapped)), HsmError::InvalidKeyMaterial(_)), "{length}");
         }
     }
 }
@@ -141,13 +142,13 @@ fn a_token_opens_what_its_own_public_key_wrapped_and_does_not_hold_the_private_o
 #[test]
 fn ids_are_those_of_the_material_and_nobody_can_guess_them() {
     let setting = setting();
-    let id = |byte| imported_material_id(&setting.secret, &[byte; 32]);
+    let id = |byte| setting.secret.id_of(&[byte; 32]);
     assert_eq!(id(7), id(7));
     assert_ne!(id(7), id(8));
     // Another key has another secret; and without the secret, the material alone does not give the id.
     let sealed = setting.hsm.create_import_secret(&setting.account_key, key_id()).unwrap();
     let other = setting.hsm.open_import_secret(&setting.account_key, key_id(), &sealed).unwrap();
-    assert_ne!(imported_material_id(&other, &[7; 32]), id(7));
+    assert_ne!(other.id_of(&[7; 32]), id(7));
     assert_ne!(Material::for_vectors(key_id(), [7; 32]).id(), id(7));
     for forged in flips(&sealed) {
         assert!(matches!(
@@ -172,7 +173,7 @@ fn imported_material_loads_as_what_it_is_only() {
     assert!(tampered(load(key_id(), KeySpec::Hmac256, made.id, &made.sealed)));
     assert!(tampered(load(key_id(), symmetric, MaterialId::new([1; 32]), &made.sealed)));
     assert!(
-        tampered(refusal(hsm.load_material(account_key, key_id(), KeySpec::SymmetricDefault, made.id, &made.sealed))),
+        tampered(refusal(hsm.load_material(account_key, key_id(), symmetric, made.id, &made.sealed))),
         "it was not made here"
     );
     for forged in flips(&made.sealed) {

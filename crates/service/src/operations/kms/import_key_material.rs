@@ -4,7 +4,7 @@
 use claviger_domain::key::{Arrival, ExpirationModel, ImportType, KeySpec};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, KeyReference, Kind, MaterialId, Permit, Refusal, Timestamp};
-use claviger_hsm::{AccountKey, HsmError, ImportedMaterial};
+use claviger_hsm::{AccountKey, HsmError, NewMaterial};
 use serde_json::json;
 
 use crate::conditions::{owned, text};
@@ -120,7 +120,7 @@ impl ImportKeyMaterial {
         account_key: AccountKey,
         permit: Permit,
         now: Timestamp,
-    ) -> Result<ImportedMaterial, Refusal> {
+    ) -> Result<NewMaterial, Refusal> {
         let key = &snapshot.key;
         let secret = service.import_secret(key).await?;
         let opens_token = service.sealing_key(key, &self.token).await?.ok_or(HsmError::InvalidImportToken)?;
