@@ -9,6 +9,7 @@ mod ed25519;
 mod ml_dsa;
 mod ml_kem;
 mod rsa;
+mod sm2;
 
 use aws_lc_rs::digest;
 use claviger_domain::key::{EncryptionAlgorithm, KeySpec, MessageType, SigningAlgorithm};
@@ -82,6 +83,9 @@ pub(crate) fn generate(spec: KeySpec) -> Result<Box<dyn KeyPair>, HsmError> {
     if let Some(set) = ml_kem::Set::of(spec) {
         return Ok(Box::new(ml_kem::MlKem::generate(set)?));
     }
+    if spec == KeySpec::Sm2 {
+        return Ok(Box::new(sm2::Sm2::generate()?));
+    }
     Err(no_pair(spec))
 }
 
@@ -104,6 +108,9 @@ pub(crate) fn parse(spec: KeySpec, pkcs8: &[u8]) -> Result<Box<dyn KeyPair>, Hsm
     }
     if let Some(set) = ml_kem::Set::of(spec) {
         return Ok(Box::new(ml_kem::MlKem::parse(set, pkcs8)?));
+    }
+    if spec == KeySpec::Sm2 {
+        return Ok(Box::new(sm2::Sm2::parse(pkcs8)?));
     }
     Err(no_pair(spec))
 }

@@ -64,7 +64,7 @@ pub(crate) fn material_of(hsm: &Hsm, key: &AccountKey, id: KeyId, spec: KeySpec)
 
 /// The specs of keys that tests make: all of them, those left out that take long to make and are in nothing different.
 pub(crate) fn specs() -> impl Iterator<Item = KeySpec> {
-    KeySpec::ALL.iter().copied().filter(|spec| !matches!(spec, KeySpec::Rsa3072 | KeySpec::Rsa4096 | KeySpec::Sm2))
+    KeySpec::ALL.iter().copied().filter(|spec| !matches!(spec, KeySpec::Rsa3072 | KeySpec::Rsa4096))
 }
 
 /// A new secret for the ids of what is imported into [`key_id`].

@@ -1,11 +1,14 @@
 use aws_lc_rs::digest;
 use claviger_domain::EncryptionContext;
-use claviger_domain::key::{DataKeyPairSpec, KeySpec};
+use claviger_domain::key::{DataKeyPairSpec, KeySpec, KeyUsage};
 
 use super::*;
 use crate::hierarchy::AccountKey;
 use crate::testing::{account, account_key, hsm, import_secret, key_id, material_of, other_key_id, permit, refusal, specs};
 use crate::{Destination, Envelope, Source};
+
+const MU: &str = "afa04cdb02d33ccc73d6fcb81d21892e3ee0512fa14288fbce72f4c5c6a28c9d2320ceeb65d12bae38814b382c5f624a208671c3d4e1c115ff9b86e92526a6db";
+const SM2_DIGEST: &str = "19153bb95a20cbad7e7169142a8f6d71d1820177afe328f68bdc91a93ba4a71c";
 
 fn setting() -> (Hsm, AccountKey) {
     let hsm = hsm();
@@ -146,10 +149,93 @@ fn codes_are_verified_whole() {
 }
 
 #[test]
+fn an_external_representative_signs_like_its_message() {
+    // µ = SHAKE256(SHAKE256(public key, 64) ‖ 00 00 ‖ "sample", 64), computed by Python, for the key of the self-tests.
+    let mu = hex::decode(MU).unwrap();
+    let (hsm, key) = setting();
+    let (sign, verify) = (permit("kms:Sign", key_id()), permit("kms:Verify", key_id()));
+    let pkcs8 = hex::decode(crate::self_test::vectors::ML_DSA_44).unwrap();
+    let made = hsm.new_material(&key, key_id(), KeySpec::MlDsa44, &pkcs8).unwrap();
+    let pair = hsm.load_material(&key, key_id(), KeySpec::MlDsa44, made.id, &made.sealed).unwrap();
+    let algorithm = SigningAlgorithm::MlDsaShake256;
+    let types = [(MessageType::Raw, &b"sample"[..]), (MessageType::ExternalMu, &mu)];
+    for (signed_as, signed) in types {
+        let signature = hsm.sign(&sign, &pair, algorithm, signed_as, signed).unwrap();
+        for (verified_as, verified) in types {
+            assert_eq!(hsm.verify(&verify, &pair, algorithm, verified_as, verified, &signature), Ok(()));
+        }
+        let other = [0; 64];
+        let wrong = hsm.verify(&verify, &pair, algorithm, MessageType::ExternalMu, &other, &signature);
+        assert_eq!(wrong, Err(HsmError::InvalidSignature));
+    }
+}
+
+#[test]
+fn an_sm2_digest_signs_like_its_message() {
+    // SM3(Z ‖ "sample") with the default id, computed by OpenSSL, for the key of the self-tests.
+    let digest = hex::decode(SM2_DIGEST).unwrap();
+    let (hsm, key) = setting();
+    let (sign, verify) = (permit("kms:Sign", key_id()), permit("kms:Verify", key_id()));
+    let made = hsm.new_material(&key, key_id(), KeySpec::Sm2, &hex::decode(crate::self_test::vectors::SM2).unwrap()).unwrap();
+    let pair = hsm.load_material(&key, key_id(), KeySpec::Sm2, made.id, &made.sealed).unwrap();
+    let algorithm = SigningAlgorithm::Sm2dsa;
+    let types = [(MessageType::Raw, &b"sample"[..]), (MessageType::Digest, &digest)];
+    for (signed_as, signed) in types {
+        let signature = hsm.sign(&sign, &pair, algorithm, signed_as, signed).unwrap();
+        for (verified_as, verified) in types {
+            assert_eq!(hsm.verify(&verify, &pair, algorithm, verified_as, verified, &signature), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn a_secret_comes_back_from_its_capsule() {
+    let (hsm, key) = setting();
+    let (encapsulate, decapsulate) = (permit("kms:Encapsulate", key_id()), permit("kms:Decapsulate", key_id()));
+    for (spec, bytes) in [(KeySpec::MlKem512, 768), (KeySpec::MlKem768, 1088), (KeySpec::MlKem1024, 1568)] {
+        let pair = material(&hsm, &key, spec);
+        let made = hsm.encapsulate(&encapsulate, &pair).unwrap();
+        assert_eq!((made.ciphertext.len(), made.secret.len()), (bytes, 32));
+        assert_eq!(hsm.decapsulate(&decapsulate, &pair, &made.ciphertext).unwrap(), made.secret);
+        assert_ne!(hsm.encapsulate(&encapsulate, &pair).unwrap().secret, made.secret);
+        // Implicit rejection: what was not made for this key gives a secret that nobody else has, and always the same.
+        let another = material(&hsm, &key, spec);
+        let rejected = hsm.decapsulate(&decapsulate, &another, &made.ciphertext).unwrap();
+        assert!(rejected.len() == 32 && rejected != made.secret);
+        assert_eq!(rejected, hsm.decapsulate(&decapsulate, &another, &made.ciphertext).unwrap());
+        for wrong in [&[][..], &made.ciphertext[1..], &[&made.ciphertext[..], &[0]].concat()] {
+            assert_eq!(hsm.decapsulate(&decapsulate, &pair, wrong), Err(HsmError::InvalidCiphertext));
+        }
+    }
+}
+
+#[test]
+fn sm2_encrypts_up_to_its_limit() {
+    let (hsm, key) = setting();
+    let material = material(&hsm, &key, KeySpec::Sm2);
+    let (encrypt, decrypt, algorithm) =
+        (permit("kms:Encrypt", key_id()), permit("kms:Decrypt", key_id()), EncryptionAlgorithm::Sm2pke);
+    for length in [1, 31, 32, 33, 1024] {
+        let plaintext = vec![7; length];
+        let ciphertext = hsm.encrypt_to(&encrypt, &material, algorithm, &plaintext).unwrap();
+        assert_eq!(*hsm.decrypt_from(&decrypt, &material, algorithm, &ciphertext).unwrap(), plaintext);
+        for position in [0, 1, 10, 50, ciphertext.len() - 1] {
+            let mut forged = ciphertext.clone();
+            forged[position] ^= 1;
+            let opened = hsm.decrypt_from(&decrypt, &material, algorithm, &forged);
+            assert_eq!(opened, Err(HsmError::InvalidCiphertext), "{length} {position}");
+        }
+    }
+    let refused = hsm.encrypt_to(&encrypt, &material, algorithm, &[7; 1025]);
+    assert_eq!(refused, Err(HsmError::PlaintextTooLong { max: 1024 }));
+}
+
+#[test]
 fn both_sides_derive_the_same_secret() {
     let (hsm, key) = setting();
     let derive = permit("kms:DeriveSharedSecret", key_id());
-    for (spec, bytes) in [(KeySpec::EccNistP256, 32), (KeySpec::EccNistP384, 48), (KeySpec::EccNistP521, 66)] {
+    for (spec, bytes) in [(KeySpec::EccNistP256, 32), (KeySpec::EccNistP384, 48), (KeySpec::EccNistP521, 66), (KeySpec::Sm2, 32)]
+    {
         let (ours, theirs) = (material(&hsm, &key, spec), material(&hsm, &key, spec));
         let public = |material: &Material| material.pair().unwrap().spki().unwrap();
         let one = hsm.derive_shared_secret(&derive, &ours, &public(&theirs)).unwrap();
@@ -300,7 +386,7 @@ fn material_does_what_its_spec_offers_only() {
             Err(HsmError::InvalidPublicKey) => true,
             other => served(other.map(drop)),
         };
-        assert_eq!(agreed, spec.as_str().starts_with("ECC_NIST_P"), "{spec}");
+        assert_eq!(agreed, spec.usages().contains(&KeyUsage::KeyAgreement), "{spec}");
         let coded = hsm.generate_mac(&permit("kms:GenerateMac"), &material, MacAlgorithm::HmacSha256, b"x");
         assert_eq!(served(coded.map(drop)), spec == KeySpec::Hmac256, "{spec}");
     }
