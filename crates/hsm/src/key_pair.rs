@@ -91,7 +91,7 @@ pub(crate) fn generate(spec: KeySpec) -> Result<Box<dyn KeyPair>, HsmError> {
 
 /// The pair in a PKCS#8 document, which must be of exactly this spec and valid; else [`HsmError::InvalidKeyMaterial`].
 pub(crate) fn parse(spec: KeySpec, pkcs8: &[u8]) -> Result<Box<dyn KeyPair>, HsmError> {
-    if !is_one_der_sequence(pkcs8) {
+    if sequence_content(pkcs8).is_none() {
         return Err(HsmError::InvalidKeyMaterial("it is not one PKCS#8 document in DER"));
     }
     if let Some(size) = rsa::Size::of(spec) {
@@ -177,17 +177,26 @@ fn digest_bytes(algorithm: SigningAlgorithm) -> usize {
     }
 }
 
-/// Whether the bytes are one DER SEQUENCE and nothing after it. AWS-LC's parsers check what is inside, and ignore what follows.
-fn is_one_der_sequence(bytes: &[u8]) -> bool {
-    let Some((&0x30, rest)) = bytes.split_first() else { return false };
-    let Some((&first, rest)) = rest.split_first() else { return false };
+/// What is inside, if the bytes are one DER SEQUENCE and nothing after it. AWS-LC's parsers check what is inside, and ignore what follows.
+fn sequence_content(bytes: &[u8]) -> Option<&[u8]> {
+    let (&0x30, rest) = bytes.split_first()? else { return None };
+    let (&first, rest) = rest.split_first()?;
     if first < 0x80 {
-        return rest.len() == usize::from(first);
+        return (rest.len() == usize::from(first)).then_some(rest);
     }
     let count = usize::from(first & 0x7f);
-    let Some((length, content)) = rest.split_at_checked(count).filter(|_| (1..=4).contains(&count)) else { return false };
+    let (length, content) = rest.split_at_checked(count).filter(|_| (1..=4).contains(&count))?;
     let length = length.iter().fold(0_u64, |length, &byte| (length << 8) | u64::from(byte));
-    u64::try_from(content.len()) == Ok(length)
+    (u64::try_from(content.len()) == Ok(length)).then_some(content)
+}
+
+/// Whether two SubjectPublicKeyInfos have the same algorithm identifier, byte for byte. It is their first element, and short.
+fn same_algorithm(one: &[u8], other: &[u8]) -> bool {
+    let algorithm = |spki| {
+        let content: &[u8] = sequence_content(spki)?;
+        content.get(..usize::from(*content.get(1)?).checked_add(2)?)
+    };
+    algorithm(one).is_some_and(|found| algorithm(other) == Some(found))
 }
 
 fn unfit(algorithm: &str) -> HsmError {
@@ -200,3 +209,5 @@ fn no_pair(spec: KeySpec) -> HsmError {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wycheproof_tests;

@@ -1,10 +1,14 @@
-//! Project Wycheproof's vectors for the primitives that are used here, in the sizes that are used here.
+//! Project Wycheproof's vectors for the primitives that are used here, in the sizes that are used here. Those for key pairs are in
+//! `key_pair/wycheproof_tests.rs`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may panic")]
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::cmac;
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-use aws_lc_rs::{cmac, hmac};
+use claviger_domain::key::MacAlgorithm;
 use wycheproof::TestResult;
+
+use crate::mac;
 
 #[test]
 fn aes_256_gcm() {
@@ -49,19 +53,28 @@ fn aes_256_cmac() {
 }
 
 #[test]
-fn hmac_sha_256() {
-    let mut ran = 0;
-    for group in wycheproof::mac::TestSet::load(wycheproof::mac::TestName::HmacSha256).unwrap().test_groups {
-        if group.tag_size != 256 {
-            continue;
+fn hmac() {
+    use wycheproof::mac::TestName as T;
+    let sets = [
+        (T::HmacSha224, MacAlgorithm::HmacSha224, 224),
+        (T::HmacSha256, MacAlgorithm::HmacSha256, 256),
+        (T::HmacSha384, MacAlgorithm::HmacSha384, 384),
+        (T::HmacSha512, MacAlgorithm::HmacSha512, 512),
+    ];
+    for (name, algorithm, bits) in sets {
+        let mut ran = 0;
+        // Codes are always whole.
+        for group in wycheproof::mac::TestSet::load(name).unwrap().test_groups.into_iter().filter(|group| group.tag_size == bits)
+        {
+            for test in group.tests {
+                let right = mac::verify(algorithm, &test.key, &test.msg, &test.tag).is_ok();
+                assert_eq!(right, test.result == TestResult::Valid, "{name:?} {} {}", test.tc_id, test.comment);
+                assert_eq!(right, mac::sign(algorithm, &test.key, &test.msg) == *test.tag, "{name:?} {}", test.tc_id);
+                ran += 1;
+            }
         }
-        for test in group.tests {
-            let right = hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, &test.key), &test.msg, &test.tag).is_ok();
-            assert_eq!(right, test.result == TestResult::Valid, "{} {}", test.tc_id, test.comment);
-            ran += 1;
-        }
+        assert!(ran > 50, "{name:?} {ran}");
     }
-    assert!(ran > 50, "{ran}");
 }
 
 #[test]

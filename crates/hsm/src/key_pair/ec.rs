@@ -14,7 +14,7 @@ use aws_lc_rs::signature::{
 use claviger_domain::key::{KeySpec, SigningAlgorithm};
 use zeroize::Zeroizing;
 
-use super::{Input, KeyPair, is_one_der_sequence, unfit};
+use super::{Input, KeyPair, same_algorithm, unfit};
 use crate::error::HsmError;
 
 /// A curve, with the one way in which keys on it sign.
@@ -152,10 +152,12 @@ impl KeyPair for Ec {
 
     fn agree(&self, peer: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
         let algorithm = self.curve.agreement.ok_or_else(|| unfit("ECDH"))?;
-        // AWS-LC takes bare points too, and ignores what follows an encoding; AWS KMS takes SubjectPublicKeyInfo and nothing else.
+        // AWS-LC takes more: bare points, curves that are spelled out instead of named (which RFC 5480, section 2.1.1 forbids), and anything after
+        // the encoding.
+        let own = self.spki()?;
         let peer = agreement::ParsedPublicKey::try_from(agreement::UnparsedPublicKey::new(algorithm, peer))
             .ok()
-            .filter(|parsed| parsed.format() == ParsedPublicKeyFormat::X509 && is_one_der_sequence(peer))
+            .filter(|parsed| parsed.format() == ParsedPublicKeyFormat::X509 && same_algorithm(&own, peer))
             .ok_or(HsmError::InvalidPublicKey)?;
         agreement::agree(self.agreement_key(algorithm)?, peer, HsmError::InvalidPublicKey, |secret| {
             Ok(Zeroizing::new(secret.to_vec()))

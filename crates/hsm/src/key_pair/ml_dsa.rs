@@ -97,11 +97,16 @@ impl KeyPair for MlDsa {
     fn verify(&self, algorithm: SigningAlgorithm, input: Input<'_>, signature: &[u8]) -> Result<(), HsmError> {
         let right = match (algorithm, input) {
             (SigningAlgorithm::MlDsaShake256, Input::Message(message)) => {
-                UnparsedPublicKey::new(self.set.verification, self.pair.public_key()).verify(message, signature).is_ok()
+                verify(self.set, self.pair.public_key().as_ref(), message, signature)
             }
             (SigningAlgorithm::MlDsaShake256, Input::Mu(mu)) => self.mu_key()?.verify_mu(mu, signature),
             _ => return Err(unfit(algorithm.as_str())),
         };
         if right { Ok(()) } else { Err(HsmError::InvalidSignature) }
     }
+}
+
+/// Whether it is a signature over this message under a public key.
+pub(super) fn verify(set: Set, public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(set.verification, public_key).verify(message, signature).is_ok()
 }

@@ -117,3 +117,8 @@ fn encode(set: &Set, seed: &LongSecret) -> Zeroizing<Vec<u8>> {
     seed.expose(|seed| pkcs8.extend_from_slice(seed));
     pkcs8
 }
+
+#[cfg(test)]
+pub(super) fn pkcs8_prefix(set: &Set) -> [u8; 22] {
+    set.pkcs8
+}
