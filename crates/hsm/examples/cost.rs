@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Instant;
 
-use claviger_domain::key::KeySpec;
+use claviger_domain::key::{KeySpec, MessageType, SigningAlgorithm};
 use claviger_domain::policy::{ConditionContext, Demand, Policy, Values, authorize, default_key_policy};
 use claviger_domain::{AccountId, EncryptionContext, Identity, KeyId, Permit};
-use claviger_hsm::{Envelope, Hsm, SealSecret, generate_file_seal_secret};
+use claviger_hsm::{AccountKey, Envelope, Hsm, SealSecret, generate_file_seal_secret};
 use uuid::Uuid;
 
 struct NoContext;
@@ -42,7 +42,7 @@ fn measure_rounds(name: &str, rounds: u32, mut work: impl FnMut()) {
         }
         start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds)
     });
-    println!("{name:40} {:8.3} µs", least.fold(f64::INFINITY, f64::min));
+    println!("{name:55} {:10.3} µs", least.fold(f64::INFINITY, f64::min));
 }
 
 fn main() {
@@ -78,6 +78,8 @@ fn main() {
     measure("generate material, sealed", || drop(black_box(hsm.generate_material(&account_key, key, spec).unwrap())));
     measure("load material", || drop(black_box(hsm.load_material(&account_key, key, spec, made.id, &made.sealed).unwrap())));
 
+    asymmetric(&hsm, &account_key, account, key);
+
     let access_key = "AKIAIOSFODNN7EXAMPLE".parse().unwrap();
     let (_, sealed) = hsm.create_access_secret(&account_key, &access_key).unwrap();
     let secret = hsm.open_access_secret(&account_key, &access_key, &sealed).unwrap();
@@ -97,4 +99,34 @@ fn main() {
         drop(black_box(hsm.add_seal(&root, "people", &secret).unwrap()));
     });
     println!("{:?}", claviger_hsm::memory_report());
+}
+
+/// Key pairs and codes: making them, and using them for 32 bytes.
+fn asymmetric(hsm: &Hsm, account_key: &AccountKey, account: AccountId, key: KeyId) {
+    let (sign, verify) = (permit("kms:Sign", account, key), permit("kms:Verify", account, key));
+    for &spec in KeySpec::ALL.iter().filter(|spec| spec.is_asymmetric()) {
+        let rsa = spec.as_str().starts_with("RSA");
+        let made = hsm.generate_material(account_key, key, spec).unwrap();
+        if !rsa {
+            measure_rounds(&format!("generate {spec}, sealed"), 200, || {
+                drop(black_box(hsm.generate_material(account_key, key, spec).unwrap()));
+            });
+        }
+        let load = || hsm.load_material(account_key, key, spec, made.id, &made.sealed).unwrap();
+        measure_rounds(&format!("load {spec}"), 200, || drop(black_box(load())));
+        let material = load();
+        for &algorithm in spec.signing_algorithms() {
+            let (kind, message) = match algorithm {
+                SigningAlgorithm::Ed25519PhSha512 => (MessageType::Digest, vec![7; 64]),
+                _ => (MessageType::Raw, vec![7; 32]),
+            };
+            let signature = hsm.sign(&sign, &material, algorithm, kind, &message).unwrap();
+            measure_rounds(&format!("sign {spec} {algorithm}"), 200, || {
+                drop(black_box(hsm.sign(&sign, &material, algorithm, kind, &message).unwrap()));
+            });
+            measure_rounds(&format!("verify {spec} {algorithm}"), 200, || {
+                hsm.verify(&verify, &material, algorithm, kind, &message, &signature).unwrap();
+            });
+        }
+    }
 }

@@ -84,8 +84,8 @@ impl KeyPair for Sm2 {
             (SigningAlgorithm::Sm2dsa, Input::Digest(digest)) => key.sign_prehash_with_rng(&mut AwsLcRng, digest),
             _ => return Err(unfit(algorithm.as_str())),
         }
-        .map_err(|_| failed.clone())?;
-        Ok(DerSignature::try_from(signature).map_err(|_| failed)?.to_vec())
+        .map_err(|_| failed)?;
+        Ok(DerSignature::from(signature).to_vec())
     }
 
     fn verify(&self, algorithm: SigningAlgorithm, input: Input<'_>, signature: &[u8]) -> Result<(), HsmError> {
