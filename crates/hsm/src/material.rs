@@ -281,13 +281,16 @@ mod tests {
     };
 
     /// One of each kind that is quick to make.
-    const QUICK: [KeySpec; 6] = [
+    const QUICK: [KeySpec; 9] = [
         KeySpec::SymmetricDefault,
         KeySpec::Hmac224,
         KeySpec::Hmac512,
         KeySpec::EccNistP256,
         KeySpec::EccSecgP256k1,
         KeySpec::EccNistEdwards25519,
+        KeySpec::MlDsa44,
+        KeySpec::MlKem512,
+        KeySpec::Sm2,
     ];
 
     #[test]

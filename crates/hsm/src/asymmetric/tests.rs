@@ -4,6 +4,7 @@ use claviger_domain::key::{DataKeyPairSpec, KeySpec, KeyUsage};
 
 use super::*;
 use crate::hierarchy::AccountKey;
+use crate::self_test::vectors;
 use crate::testing::{account, account_key, hsm, import_secret, key_id, material_of, other_key_id, permit, refusal, specs};
 use crate::{Destination, Envelope, Source};
 
@@ -18,9 +19,13 @@ fn setting() -> (Hsm, AccountKey) {
 
 /// RSA keys of these tests are all the same one, because making one takes long.
 fn rsa_2048(hsm: &Hsm, key: &AccountKey) -> Material {
-    let pkcs8 = hex::decode(crate::self_test::vectors::RSA_2048).unwrap();
-    let made = hsm.new_material(key, &import_secret(hsm, key), KeySpec::Rsa2048, &pkcs8).unwrap();
-    hsm.load_imported_material(key, key_id(), KeySpec::Rsa2048, made.id, &made.sealed).unwrap()
+    brought(hsm, key, KeySpec::Rsa2048, vectors::RSA_2048)
+}
+
+/// Material of a known key pair.
+fn brought(hsm: &Hsm, key: &AccountKey, spec: KeySpec, pkcs8: &str) -> Material {
+    let made = hsm.new_material(key, &import_secret(hsm, key), spec, &hex::decode(pkcs8).unwrap()).unwrap();
+    hsm.load_imported_material(key, key_id(), spec, made.id, &made.sealed).unwrap()
 }
 
 fn material(hsm: &Hsm, key: &AccountKey, spec: KeySpec) -> Material {
@@ -154,9 +159,7 @@ fn an_external_representative_signs_like_its_message() {
     let mu = hex::decode(MU).unwrap();
     let (hsm, key) = setting();
     let (sign, verify) = (permit("kms:Sign", key_id()), permit("kms:Verify", key_id()));
-    let pkcs8 = hex::decode(crate::self_test::vectors::ML_DSA_44).unwrap();
-    let made = hsm.new_material(&key, key_id(), KeySpec::MlDsa44, &pkcs8).unwrap();
-    let pair = hsm.load_material(&key, key_id(), KeySpec::MlDsa44, made.id, &made.sealed).unwrap();
+    let pair = brought(&hsm, &key, KeySpec::MlDsa44, vectors::ML_DSA_44);
     let algorithm = SigningAlgorithm::MlDsaShake256;
     let types = [(MessageType::Raw, &b"sample"[..]), (MessageType::ExternalMu, &mu)];
     for (signed_as, signed) in types {
@@ -176,8 +179,7 @@ fn an_sm2_digest_signs_like_its_message() {
     let digest = hex::decode(SM2_DIGEST).unwrap();
     let (hsm, key) = setting();
     let (sign, verify) = (permit("kms:Sign", key_id()), permit("kms:Verify", key_id()));
-    let made = hsm.new_material(&key, key_id(), KeySpec::Sm2, &hex::decode(crate::self_test::vectors::SM2).unwrap()).unwrap();
-    let pair = hsm.load_material(&key, key_id(), KeySpec::Sm2, made.id, &made.sealed).unwrap();
+    let pair = brought(&hsm, &key, KeySpec::Sm2, vectors::SM2);
     let algorithm = SigningAlgorithm::Sm2dsa;
     let types = [(MessageType::Raw, &b"sample"[..]), (MessageType::Digest, &digest)];
     for (signed_as, signed) in types {
