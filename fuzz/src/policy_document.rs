@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use claviger_domain::policy::{ConditionContext, Demand, MalformedPolicy, Policy, Values, authorize, default_key_policy};
+use claviger_domain::policy::{
+    ConditionContext, Demand, Granted, MalformedPolicy, Policy, Values, authorize, default_key_policy,
+};
 use claviger_domain::{AccountId, Identity, KeyId, Principal};
 
 const KEY_ARN: &str = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -43,7 +45,8 @@ fn evaluate(key_policy: &Policy, identity_policies: Vec<Arc<Policy>>) {
     let key: KeyId = "1234abcd-12ab-34cd-56ef-1234567890ab".parse().expect("a key id");
     for identity in [&user, &Identity::root(account())] {
         for action in ["kms:Decrypt", "kms:PutKeyPolicy"] {
-            let demand = Demand { action, resource: KEY_ARN, owner: account(), key: Some((key, key_policy)) };
+            let demand =
+                Demand { action, resource: KEY_ARN, owner: account(), key: Some((key, key_policy)), granted: Granted::Nothing };
             match (authorize(identity, &demand, &Circumstances), authorize(identity, &demand, &Circumstances)) {
                 (Ok(_), Ok(_)) => {}
                 (Err(first), Err(second)) => {

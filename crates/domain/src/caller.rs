@@ -18,6 +18,8 @@ pub struct Caller {
     pub access_key: AccessKeyId,
     /// The request itself.
     pub request: Request,
+    /// The grant tokens that came with it, as they were sent. The service looks at them before anything else.
+    pub grant_tokens: Vec<String>,
 }
 
 /// What is known of a request before anybody is authenticated.

@@ -209,6 +209,35 @@ impl FromStr for MaterialId {
 
 serde_as_text!(MaterialId);
 
+/// One grant: 64 hex digits in protocols, random.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GrantId([u8; 32]);
+
+impl GrantId {
+    /// The id with these bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl FromStr for GrantId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).map_err(|_| InvalidId { expected: "a grant id (64 hex digits)" })?;
+        Ok(Self(bytes))
+    }
+}
+
+serde_as_text!(GrantId);
+
 /// A text with a rule for its length and characters, kept as it was written.
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $expected:literal, $fits:expr) => {

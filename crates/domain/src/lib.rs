@@ -11,6 +11,7 @@
 pub mod arn;
 pub mod caller;
 pub mod encryption_context;
+pub mod grant;
 pub mod identity;
 pub mod ids;
 pub mod key;
@@ -23,8 +24,9 @@ pub mod timestamp;
 pub use arn::{AliasArn, KeyArn, KeyReference};
 pub use caller::Caller;
 pub use encryption_context::EncryptionContext;
+pub use grant::{Grant, GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms};
 pub use identity::{Identity, Principal};
-pub use ids::{AccessKeyId, AccountId, AliasName, KeyId, MaterialId, Region, UserName};
+pub use ids::{AccessKeyId, AccountId, AliasName, GrantId, KeyId, MaterialId, Region, UserName};
 pub use permit::Permit;
 pub use refusal::{Kind, Refusal};
 pub use timestamp::Timestamp;

@@ -5,8 +5,11 @@
 
 mod policy_support;
 
-use claviger_domain::policy::{Demand, Policy, authorize};
-use claviger_domain::{AccountId, Identity};
+use std::sync::Arc;
+
+use claviger_domain::ids::GrantId;
+use claviger_domain::policy::{Demand, Granted, Policy, authorize};
+use claviger_domain::{AccountId, Grant, GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms, Identity};
 use policy_support::{Held, KEY, KEY_ARN, Keys, OTHER, OWNER, account, root, user};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -27,10 +30,47 @@ mod naive {
         pub(crate) action: &'a str,
         pub(crate) resource: &'a str,
         pub(crate) keys: &'a Keys,
+        /// The grants on the key, and the request's encryption context, which they look at.
+        pub(crate) grants: &'a [Value],
+        pub(crate) context: &'a [(String, String)],
     }
 
-    /// `None` when allowed, or how the message ends.
+    /// `None` when allowed, or how the message ends. Grants are asked where policies neither allow nor deny.
     pub(crate) fn denial(request: &Request<'_>) -> Option<String> {
+        let denied = denial_by_policies(request)?;
+        let Some(key_policy) = request.key_policy else { return Some(denied) };
+        let fitting: Vec<&Value> = request.grants.iter().filter(|grant| grant_fits(grant, request)).collect();
+        if fitting.is_empty() || matching([key_policy], "Deny", request).any(|statement| denied_by(statement, request)) {
+            return Some(denied);
+        }
+        if matching(request.identity_policies.iter(), "Deny", request).next().is_some() {
+            return Some("with an explicit deny in an identity-based policy".to_owned());
+        }
+        let to_caller = fitting.iter().any(|grant| grant["grantee"] == arn(request));
+        let agrees = request.user.is_none() || matching(request.identity_policies.iter(), "Allow", request).next().is_some();
+        if to_caller || agrees { None } else { Some(denied) }
+    }
+
+    /// "The key in each pair is not case sensitive, but the value is."
+    fn grant_fits(grant: &Value, request: &Request<'_>) -> bool {
+        let pairs = |name: &str| -> Option<Vec<(String, String)>> {
+            let pairs = grant[name].as_object()?;
+            Some(pairs.iter().map(|(key, value)| (key.to_lowercase(), value.as_str().unwrap().to_owned())).collect())
+        };
+        let given: Vec<(String, String)> =
+            request.context.iter().map(|(key, value)| (key.to_lowercase(), value.clone())).collect();
+        let includes = |wanted: &[(String, String)]| wanted.iter().all(|pair| given.contains(pair));
+        let grantee = grant["grantee"].as_str().unwrap();
+        let reaches = grantee == arn(request) || grantee == format!("arn:aws:iam::{}:root", request.account);
+        let operation = request.action.strip_prefix("kms:").unwrap();
+        let allows = grant["operations"].as_array().unwrap().iter().any(|name| name == operation);
+        let constrained = operation != "DescribeKey";
+        let equals = pairs("equals").is_none_or(|wanted| includes(&wanted) && wanted.len() == given.len());
+        let subset = pairs("subset").is_none_or(|wanted| includes(&wanted));
+        reaches && allows && (!constrained || equals && subset)
+    }
+
+    fn denial_by_policies(request: &Request<'_>) -> Option<String> {
         let own = request.account == request.owner;
         let hidden = "because the resource does not exist in this Region, no resource-based policies allow access, or a resource-based \
                       policy explicitly denies access";
@@ -555,6 +595,70 @@ fn demand() -> impl Strategy<Value = (&'static str, &'static str, bool)> {
     )
 }
 
+/// An encryption context: keys that differ by more than their case.
+fn encryption_context() -> impl Strategy<Value = Vec<(String, String)>> {
+    let pair = |lower: &'static str, upper: &'static str| {
+        prop::option::of((prop_oneof![Just(lower), Just(upper)], prop_oneof![2 => Just("1"), 1 => Just("x"), 1 => Just("X")]))
+    };
+    (pair("a", "A"), pair("b", "B"))
+        .prop_map(|(a, b)| [a, b].into_iter().flatten().map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+}
+
+fn grant() -> impl Strategy<Value = Value> {
+    let grantees = proptest::sample::select(
+        &[
+            "arn:aws:iam::111111111111:user/alice",
+            "arn:aws:iam::111111111111:root",
+            "arn:aws:iam::222222222222:user/alice",
+            "arn:aws:iam::222222222222:root",
+            "arn:aws:iam::111111111111:user/bob",
+        ][..],
+    );
+    let operations = proptest::sample::subsequence(vec!["Encrypt", "Decrypt", "DescribeKey"], 1..=3);
+    let constraint = || prop::option::weighted(0.3, encryption_context());
+    (grantees, operations, constraint(), constraint()).prop_map(|(grantee, operations, equals, subset)| {
+        let object = |pairs: Option<Vec<(String, String)>>| {
+            pairs.map_or(Value::Null, |pairs| pairs.into_iter().map(|(key, value)| (key, json!(value))).collect())
+        };
+        json!({ "grantee": grantee, "operations": operations, "equals": object(equals), "subset": object(subset) })
+    })
+}
+
+/// The same for the evaluator.
+fn parse_grant(grant: &Value) -> Grant {
+    let context = |name: &str| serde_json::from_value(grant[name].clone()).unwrap();
+    Grant {
+        id: GrantId::new([7; 32]),
+        account: account(OWNER),
+        region: "us-east-1".parse().unwrap(),
+        key: KEY.parse().unwrap(),
+        name: None,
+        created: claviger_domain::Timestamp(0),
+        issuing_account: account(OWNER),
+        terms: GrantTerms {
+            grantee: GrantPrincipal::Principal(grant["grantee"].as_str().unwrap().to_owned()),
+            retiring: None,
+            operations: serde_json::from_value(grant["operations"].clone()).unwrap(),
+            constraints: GrantConstraints {
+                encryption_context_equals: context("equals"),
+                encryption_context_subset: context("subset"),
+                source_arn: None,
+            },
+        },
+    }
+}
+
+/// The condition keys of a request with this encryption context.
+fn keys_of(context: &[(String, String)]) -> Keys {
+    let mut keys = Keys::default();
+    for (key, value) in context {
+        keys.0.push((format!("kms:EncryptionContext:{key}"), Held::One(value.clone())));
+    }
+    let names = context.iter().map(|(key, _)| key.clone()).collect();
+    keys.0.push(("kms:EncryptionContextKeys".to_owned(), Held::Many(names)));
+    keys
+}
+
 fn identity_of(account: &str, name: Option<&str>, policies: &[Value]) -> Identity {
     let texts: Vec<String> = policies.iter().map(Value::to_string).collect();
     match name {
@@ -568,15 +672,29 @@ fn both(
     (account_id, name): (&str, Option<&str>),
     identity_policies: &[Value],
     key_policy: &Value,
+    demand: (&'static str, &str, bool),
+    keys: &Keys,
+) -> (Option<String>, Option<String>) {
+    both_with_grants((account_id, name), identity_policies, key_policy, demand, keys, (&[], &[]))
+}
+
+fn both_with_grants(
+    (account_id, name): (&str, Option<&str>),
+    identity_policies: &[Value],
+    key_policy: &Value,
     (action, resource, about_key): (&'static str, &str, bool),
     keys: &Keys,
+    (grants, context): (&[Value], &[(String, String)]),
 ) -> (Option<String>, Option<String>) {
     let identity = identity_of(account_id, name, identity_policies);
     let text = key_policy.to_string();
     let parsed = Policy::parse_key_policy(&text).unwrap_or_else(|malformed| panic!("{malformed}: {text}"));
     let owner: AccountId = account(OWNER);
     let key = about_key.then(|| (KEY.parse().unwrap(), &parsed));
-    let verdict = authorize(&identity, &Demand { action, resource, owner, key }, keys).err().map(|denial| denial.message);
+    let held: [Arc<[Grant]>; 1] = [grants.iter().map(parse_grant).collect()];
+    let granted = Granted::Held { grants: &held, proposed: None };
+    let verdict =
+        authorize(&identity, &Demand { action, resource, owner, key, granted }, keys).err().map(|denial| denial.message);
     let none = [];
     let expected = naive::denial(&naive::Request {
         account: account_id,
@@ -587,6 +705,8 @@ fn both(
         action,
         resource,
         keys,
+        grants,
+        context,
     });
     let expected = expected
         .map(|end| format!("User: {} is not authorized to perform: {action} on resource: {resource} {end}", identity.arn));
@@ -606,6 +726,36 @@ proptest! {
     ) {
         let (verdict, expected) = both(caller, &identity_policies, &key_policy, demand, &keys);
         prop_assert_eq!(verdict, expected);
+    }
+
+    /// With grants, and so many policies that are silent that these matter.
+    #[test]
+    fn both_agree_on_grants(
+        caller in caller(),
+        identity_policies in prop::collection::vec(policy(false), 0..2),
+        key_policy in policy(true),
+        action in one_of(&["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey", "kms:PutKeyPolicy"]),
+        grants in prop::collection::vec(grant(), 0..4),
+        context in encryption_context(),
+    ) {
+        let action: &'static str =
+            ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey", "kms:PutKeyPolicy"].into_iter().find(|name| *name == action).unwrap();
+        let (demand, keys) = ((action, KEY_ARN, true), keys_of(&context));
+        let (verdict, expected) = both_with_grants(caller, &identity_policies, &key_policy, demand, &keys, (&grants, &context));
+        prop_assert_eq!(verdict, expected);
+    }
+
+    /// What a grant that was made through another one allows, that one allows, too.
+    #[test]
+    fn nothing_is_gained_by_delegation(parent in grant(), child in grant(), context in encryption_context()) {
+        let (parent, child) = (parse_grant(&parent).terms, parse_grant(&child).terms);
+        let keys = keys_of(&context);
+        if child.are_within(&parent) {
+            prop_assert!(child.operations.is_subset(&parent.operations));
+            if child.constraints.hold(GrantOperation::Encrypt, &keys) {
+                prop_assert!(parent.constraints.hold(GrantOperation::Encrypt, &keys), "{child:?} {parent:?} {context:?}");
+            }
+        }
     }
 
     /// One condition at a time, where it alone decides.
@@ -649,4 +799,34 @@ fn generated_cases_reach_every_outcome() {
     }
     assert_eq!(counts.len(), 6, "{counts:?}");
     assert!(counts.values().all(|count| *count >= 40), "{counts:?}");
+}
+
+/// The same of the cases with grants: they allow often enough, and are often enough refused.
+#[test]
+fn generated_grants_matter() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let (mut granted, mut refused, mut within) = (0, 0, 0);
+    for _ in 0..2000 {
+        let cases = (
+            caller(),
+            prop::collection::vec(policy(false), 0..2),
+            policy(true),
+            prop::collection::vec(grant(), 1..4),
+            encryption_context(),
+        );
+        let (caller, identity_policies, key_policy, grants, context) = cases.new_tree(&mut runner).unwrap().current();
+        let (demand, keys) = (("kms:Encrypt", KEY_ARN, true), keys_of(&context));
+        let verdict = |grants| both_with_grants(caller, &identity_policies, &key_policy, demand, &keys, (grants, &context)).0;
+        match (verdict(&[]), verdict(&grants)) {
+            (Some(_), None) => granted += 1,
+            (Some(_), Some(_)) => refused += 1,
+            (None, after) => assert_eq!(after, None, "a grant takes nothing away"),
+        }
+        let [one, other] = [0, grants.len() - 1].map(|index| parse_grant(&grants[index]).terms);
+        within += usize::from(grants.len() > 1 && one.are_within(&other));
+    }
+    assert!(granted >= 100 && refused >= 100 && within >= 40, "{granted} {refused} {within}");
 }

@@ -4,18 +4,24 @@
 
 mod policy_support;
 
-use claviger_domain::policy::{Demand, Denial, Policy, authorize, default_key_policy, service_managed_key_policy};
+use claviger_domain::policy::{Demand, Denial, Granted, Policy, authorize, default_key_policy, service_managed_key_policy};
 use claviger_domain::{Identity, KeyArn, KeyReference, Permit};
 use policy_support::{KEY, KEY_ARN, Keys, OTHER, OWNER, account, root, user};
 
 fn ask(caller: &Identity, action: &'static str, key_policy: &str, keys: &Keys) -> Result<Permit, Denial> {
     let policy = Policy::parse_key_policy(key_policy).expect(key_policy);
-    let demand = Demand { action, resource: KEY_ARN, owner: account(OWNER), key: Some((KEY.parse().unwrap(), &policy)) };
+    let demand = Demand {
+        action,
+        resource: KEY_ARN,
+        owner: account(OWNER),
+        key: Some((KEY.parse().unwrap(), &policy)),
+        granted: Granted::Nothing,
+    };
     authorize(caller, &demand, keys)
 }
 
 fn ask_without_key(caller: &Identity, action: &'static str, resource: &str) -> Result<Permit, Denial> {
-    authorize(caller, &Demand { action, resource, owner: account(OWNER), key: None }, &Keys::default())
+    authorize(caller, &Demand { action, resource, owner: account(OWNER), key: None, granted: Granted::Nothing }, &Keys::default())
 }
 
 fn key_policy(statements: &str) -> String {

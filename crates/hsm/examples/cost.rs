@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use claviger_domain::key::{KeySpec, MessageType, SigningAlgorithm};
-use claviger_domain::policy::{ConditionContext, Demand, Policy, Values, authorize, default_key_policy};
+use claviger_domain::policy::{ConditionContext, Demand, Granted, Policy, Values, authorize, default_key_policy};
 use claviger_domain::{AccountId, EncryptionContext, Identity, KeyId, Permit};
 use claviger_hsm::{AccountKey, Envelope, Hsm, SealSecret, generate_file_seal_secret};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ impl ConditionContext for NoContext {
 fn permit(action: &'static str, account: AccountId, key: KeyId) -> Permit {
     let policy = Policy::parse_key_policy(&default_key_policy(account)).unwrap();
     let resource = format!("arn:aws:kms:us-east-1:{account}:key/{key}");
-    let demand = Demand { action, resource: &resource, owner: account, key: Some((key, &policy)) };
+    let demand = Demand { action, resource: &resource, owner: account, key: Some((key, &policy)), granted: Granted::Nothing };
     authorize(&Identity::root(account), &demand, &NoContext).unwrap()
 }
 

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests may panic")]
 
 use claviger_domain::key::KeySpec;
-use claviger_domain::policy::{ConditionContext, Demand, Policy, Values, authorize, default_key_policy};
+use claviger_domain::policy::{ConditionContext, Demand, Granted, Policy, Values, authorize, default_key_policy};
 use claviger_domain::{AccountId, Identity, KeyId, Permit};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -84,13 +84,13 @@ impl ConditionContext for NoContext {
 pub(crate) fn permit(action: &'static str, key: KeyId) -> Permit {
     let policy = Policy::parse_key_policy(&default_key_policy(account())).unwrap();
     let resource = format!("arn:aws:kms:us-east-1:{}:key/{key}", account());
-    let demand = Demand { action, resource: &resource, owner: account(), key: Some((key, &policy)) };
+    let demand = Demand { action, resource: &resource, owner: account(), key: Some((key, &policy)), granted: Granted::Nothing };
     authorize(&Identity::root(account()), &demand, &NoContext).unwrap()
 }
 
 /// A permit for an action that is about no key.
 pub(crate) fn permit_without_key(action: &'static str) -> Permit {
-    let demand = Demand { action, resource: "*", owner: account(), key: None };
+    let demand = Demand { action, resource: "*", owner: account(), key: None, granted: Granted::Nothing };
     authorize(&Identity::root(account()), &demand, &NoContext).unwrap()
 }
 

@@ -41,7 +41,7 @@ impl Service {
         }
         let access_key = &credential.access_key;
         let identity = self.identity(access_key.account, &access_key.owner).await?.ok_or_else(unknown_credential)?;
-        Ok(Caller { identity: Arc::clone(&identity), access_key: access_key.id.clone(), request })
+        Ok(Caller { identity: Arc::clone(&identity), access_key: access_key.id.clone(), request, grant_tokens: Vec::new() })
     }
 }
 

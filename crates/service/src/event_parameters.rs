@@ -1,9 +1,9 @@
 //! The request parameters that audit entries carry. Source: AWS KMS Developer Guide, "Logging AWS KMS API calls with AWS CloudTrail".
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use claviger_domain::EncryptionContext;
+use claviger_domain::{EncryptionContext, GrantConstraints, GrantOperation};
 use serde::Serialize;
 
 /// What a request asked for, as far as the audit log may know it: never a secret, a plaintext or a ciphertext. One type for all
@@ -21,6 +21,8 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "is_false")]
     pub bypass_policy_lockout_safety_check: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<&'a GrantConstraints>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<&'a str>,
     #[serde(skip_serializing_if = "no_context")]
     pub destination_encryption_context: Option<&'a EncryptionContext>,
@@ -34,6 +36,12 @@ pub struct Parameters<'a> {
     pub encryption_context: Option<&'a EncryptionContext>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiration_model: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grantee_principal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grantee_service_principal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +61,8 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number_of_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub operations: Option<&'a BTreeSet<GrantOperation>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_window_in_days: Option<u32>,
@@ -60,6 +70,10 @@ pub struct Parameters<'a> {
     pub policy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retiring_principal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retiring_service_principal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation_period_in_days: Option<u32>,
     #[serde(skip_serializing_if = "no_context")]

@@ -19,6 +19,7 @@ mod conditions;
 pub mod deployment;
 mod event_parameters;
 mod freshness;
+mod grants;
 mod last_use;
 mod marker;
 mod node_log;

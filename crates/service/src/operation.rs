@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::marker::PhantomData;
 
-use claviger_domain::policy::Values;
-use claviger_domain::{AccountId, AliasName, Caller, MaterialId, Permit, Refusal};
+use claviger_domain::policy::{Demand, Granted, Values};
+use claviger_domain::{AccountId, AliasName, Caller, Grant, GrantTerms, MaterialId, Permit, Refusal};
 use claviger_store::Change;
 
 use crate::event_parameters::Parameters;
@@ -106,6 +106,10 @@ pub struct Ask<'a> {
     pub(crate) key: Option<&'a KeySnapshot>,
     /// How the request named the key; none when it is not about one.
     pub(crate) named: Option<&'a Named>,
+    /// What the grant says that is to be created.
+    pub(crate) proposes: Option<&'a GrantTerms>,
+    /// The grant that is to be retired.
+    pub(crate) retires: Option<&'a Grant>,
 }
 
 impl<'a> Ask<'a> {
@@ -118,7 +122,19 @@ impl<'a> Ask<'a> {
             owner: snapshot.key.account,
             key: Some(snapshot),
             named: Some(&target.named),
+            proposes: None,
+            retires: None,
         }
+    }
+
+    /// The same, to create a grant that says this.
+    pub(crate) fn proposing(self, terms: &'a GrantTerms) -> Self {
+        Self { proposes: Some(terms), ..self }
+    }
+
+    /// The same, to retire this grant.
+    pub(crate) fn retiring(self, grant: &'a Grant) -> Self {
+        Self { retires: Some(grant), ..self }
     }
 
     /// The alias that the request called the key by.
@@ -129,14 +145,25 @@ impl<'a> Ask<'a> {
         }
     }
 
+    /// What policies and grants are asked.
+    pub(crate) fn demand<'d>(&'d self, granted: Granted<'d>) -> Demand<'d> {
+        Demand {
+            action: self.action,
+            resource: &self.resource,
+            owner: self.owner,
+            key: self.key.map(|snapshot| (snapshot.id(), snapshot.policy.as_ref())),
+            granted,
+        }
+    }
+
     /// An action on something of an account that is not a key: identity policies decide.
     pub(crate) fn resource(action: &'static str, resource: String, owner: AccountId) -> Self {
-        Self { action, resource: Cow::Owned(resource), owner, key: None, named: None }
+        Self { action, resource: Cow::Owned(resource), owner, key: None, named: None, proposes: None, retires: None }
     }
 
     /// An action without a resource, in the caller's account.
     pub(crate) fn anything(action: &'static str, caller: &Caller) -> Self {
-        Self { action, resource: Cow::Borrowed("*"), owner: caller.identity.account, key: None, named: None }
+        Self::resource(action, "*".to_owned(), caller.identity.account)
     }
 }
 

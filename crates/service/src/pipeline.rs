@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use claviger_domain::policy::{Demand, Denial, authorize};
+use claviger_domain::policy::{Denial, Granted, authorize};
 use claviger_domain::{Caller, Kind, Permit, Refusal};
 use claviger_store::{Commit, RecordKey, Shard, StoreError};
 
@@ -69,7 +69,11 @@ impl Service {
     }
 
     async fn attempt<O: Operation>(&self, caller: &Caller, operation: &O) -> Attempt<O::Output> {
-        let target = match self.confirm_freshness().await {
+        let ready = match self.check_grant_tokens(caller) {
+            Ok(()) => self.confirm_freshness().await,
+            Err(refusal) => Err(refusal),
+        };
+        let target = match ready {
             Ok(()) => operation.resolve(self, caller).await,
             Err(refusal) => Err(refusal),
         };
@@ -78,11 +82,12 @@ impl Service {
             Err(refusal) => return self.settle_refusal::<O>(caller, operation, &[], Decision::None, refusal).await,
         };
         let asks = operation.demands(caller, &target);
-        let allowed = match self.authorize(caller, operation, &target, &asks) {
+        let allowed = match self.authorize(caller, operation, &target, &asks).await {
             Ok(permits) => Allowed::<O>::new(permits),
             Err(refusal) => {
                 let reason = refusal.reason.clone().unwrap_or_default();
-                return self.settle_refusal::<O>(caller, operation, &asks, Decision::Denied(&reason), refusal).await;
+                let decision = if refusal.kind == Kind::AccessDenied { Decision::Denied(&reason) } else { Decision::None };
+                return self.settle_refusal::<O>(caller, operation, &asks, decision, refusal).await;
             }
         };
         let basis = Decision::of(allowed.permits());
@@ -92,7 +97,7 @@ impl Service {
         }
     }
 
-    fn authorize<O: Operation>(
+    async fn authorize<O: Operation>(
         &self,
         caller: &Caller,
         operation: &O,
@@ -101,17 +106,18 @@ impl Service {
     ) -> Result<Vec<Permit>, Refusal> {
         let mut permits = Vec::with_capacity(asks.len());
         for ask in asks {
-            let demand = Demand {
-                action: ask.action,
-                resource: &ask.resource,
-                owner: ask.owner,
-                key: ask.key.map(|snapshot| (snapshot.id(), snapshot.policy.as_ref())),
-            };
             let conditions = Conditions { caller, operation, target, ask };
-            match authorize(&caller.identity, &demand, &conditions) {
-                Ok(permit) => permits.push(permit),
-                Err(denial) => return Err(denied(caller, ask, denial)),
-            }
+            let granted = ask.retires.map_or(Granted::Nothing, Granted::Retiring);
+            let decided = match authorize(&caller.identity, &ask.demand(granted), &conditions) {
+                // Grants are looked for only where policies say nothing: most requests never pay for them.
+                Err(denial) if denial.silent => {
+                    let grants = self.grants_held(caller, ask).await?;
+                    let granted = Granted::Held { grants: &grants, proposed: ask.proposes };
+                    if grants.is_empty() { Err(denial) } else { authorize(&caller.identity, &ask.demand(granted), &conditions) }
+                }
+                decided => decided,
+            };
+            permits.push(decided.map_err(|denial| denied(caller, ask, denial))?);
         }
         Ok(permits)
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::freshness::Freshness;
+use crate::grants::KeyGrants;
 use crate::last_use::LastUses;
 use crate::quotas::Quotas;
 use crate::records::{Records, store_refusal};
@@ -82,6 +83,8 @@ pub struct Service {
 pub(crate) struct Caches {
     pub(crate) keys: Cache<KeySnapshot>,
     pub(crate) aliases: Cache<Alias>,
+    /// By the record id of the key that they are on.
+    pub(crate) grants: Cache<KeyGrants>,
     pub(crate) identities: Cache<Identity>,
     pub(crate) credentials: Cache<Credential>,
     /// Which account an access key belongs to. It never changes.
@@ -93,6 +96,7 @@ impl Caches {
         Self {
             keys: Cache::new(keys),
             aliases: Cache::new(keys),
+            grants: Cache::new(keys / 8),
             identities: Cache::new(keys / 8),
             credentials: Cache::new(keys / 8),
             access_key_accounts: RwLock::new(HashMap::new()),
@@ -104,9 +108,16 @@ impl Caches {
         match kind {
             RecordKind::Key => self.keys.evict(shard, id),
             RecordKind::Alias => self.aliases.evict(shard, id),
+            RecordKind::Grant => self.grants.evict(shard, id.rsplit_once('/').map_or(id, |(key, _)| key)),
             RecordKind::User => self.identities.evict(shard, id),
             RecordKind::AccessKey => self.credentials.evict(shard, id),
-            RecordKind::AccountKey | RecordKind::Account | RecordKind::LastUse | RecordKind::Node | RecordKind::Setting => {}
+            RecordKind::AccountKey
+            | RecordKind::Account
+            | RecordKind::GrantName
+            | RecordKind::GrantRetirement
+            | RecordKind::LastUse
+            | RecordKind::Node
+            | RecordKind::Setting => {}
         }
     }
 }

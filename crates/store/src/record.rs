@@ -20,6 +20,12 @@ pub enum RecordKind {
     Key,
     /// An alias.
     Alias,
+    /// A grant on a key.
+    Grant,
+    /// Which grant a named request for one has made.
+    GrantName,
+    /// A grant as its retiring principal finds it, in the account of that principal.
+    GrantRetirement,
     /// When something was last used: a projection of the audit log.
     LastUse,
     /// A server process and what it last said about itself.
@@ -30,13 +36,16 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::AccountKey,
         Self::Account,
         Self::User,
         Self::AccessKey,
         Self::Key,
         Self::Alias,
+        Self::Grant,
+        Self::GrantName,
+        Self::GrantRetirement,
         Self::LastUse,
         Self::Node,
         Self::Setting,
@@ -51,6 +60,9 @@ impl RecordKind {
             Self::AccessKey => "access-key",
             Self::Key => "key",
             Self::Alias => "alias",
+            Self::Grant => "grant",
+            Self::GrantName => "grant-name",
+            Self::GrantRetirement => "grant-retirement",
             Self::LastUse => "last-use",
             Self::Node => "node",
             Self::Setting => "setting",
@@ -60,6 +72,12 @@ impl RecordKind {
     /// The kind with this stored name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether the id is that of a key's record, a slash, and a part of its own. Such records share the key's shard, so that what is cached
+    /// of all of them together can be cached beside the key.
+    pub const fn belongs_to_key(self) -> bool {
+        matches!(self, Self::Grant | Self::GrantName)
     }
 
     /// Whether such records can be made again from the audit log. Their changes are not audited (the log would then grow by

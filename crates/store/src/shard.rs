@@ -14,15 +14,18 @@ impl Shard {
     pub const COUNT: usize = 64;
 
     /// The shard of a record. Depends on account and id only, so that a key and what is stored beside it under the same id
-    /// (when it was last used) share a shard. The same on every node and in every version: it decides what caches throw away.
+    /// (when it was last used) share a shard; of what belongs to a key, on the key's part of the id. The same on every node and in every version: it decides what caches throw away.
     pub fn of(key: &RecordKey) -> Self {
         // FNV-1a (http://www.isthe.com/chongo/tech/comp/fnv/), then a multiply and shift so that the top bits depend on all input.
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0000_0100_0000_01b3;
         const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
         let account = key.account.number().to_be_bytes();
-        let hash =
-            account.iter().chain(key.id.as_bytes()).fold(OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME));
+        let id = match key.id.rsplit_once('/') {
+            Some((of_key, _)) if key.kind.belongs_to_key() => of_key,
+            _ => &key.id,
+        };
+        let hash = account.iter().chain(id.as_bytes()).fold(OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME));
         let top = (hash ^ (hash >> 32)).wrapping_mul(SPREAD) >> 58;
         Self(u8::try_from(top).unwrap_or_default())
     }
@@ -64,8 +67,23 @@ mod tests {
 
     #[test]
     fn records_of_one_id_share_a_shard() {
-        let shards: Vec<_> = RecordKind::ALL.into_iter().map(|kind| Shard::of(&key(7, kind, "us-east-1/x"))).collect();
-        assert!(shards.windows(2).all(|pair| pair[0] == pair[1]));
+        let own = |kind: &RecordKind| !kind.belongs_to_key();
+        let shards: Vec<_> =
+            RecordKind::ALL.into_iter().filter(own).map(|kind| Shard::of(&key(7, kind, "us-east-1/x"))).collect();
+        assert!(shards.len() > 5 && shards.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+
+    #[test]
+    fn what_belongs_to_a_key_shares_its_shard() {
+        for number in 0..100 {
+            let id = format!("us-east-1/{number}");
+            let of_key = Shard::of(&key(7, RecordKind::Key, &id));
+            for kind in RecordKind::ALL.into_iter().filter(|kind| kind.belongs_to_key()) {
+                for own in ["", "a", "b"] {
+                    assert_eq!(Shard::of(&key(7, kind, &format!("{id}/{own}"))), of_key, "{kind} {id} {own}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,14 +7,16 @@
 //! - Another account's key: the key policy allows the caller or its account, and the caller's identity policies agree.
 //! - Actions that are not about a key: identity policies alone, within the caller's account.
 //! - An account root needs no identity policies.
+//! - Where these are silent about a key, a grant decides (`granted.rs`). It needs no identity policy, also across accounts.
 
 use std::fmt;
 use std::sync::Arc;
 
-use super::basis::{Basis, IdentityBasis};
+use super::basis::{Basis, IdentityBasis, ResourceBasis};
 use super::document::{Effect, Statement};
+use super::granted::Granted;
 use super::principal::Reach;
-use super::{ConditionContext, Policy};
+use super::{ConditionContext, Policy, granted};
 use crate::arn::KeyArn;
 use crate::identity::Identity;
 use crate::ids::{AccountId, KeyId};
@@ -31,6 +33,8 @@ pub struct Demand<'a> {
     pub owner: AccountId,
     /// The key it is about and its key policy; none for actions that are not about a key.
     pub key: Option<(KeyId, &'a Policy)>,
+    /// What grants have to do with it.
+    pub granted: Granted<'a>,
 }
 
 /// Why access was denied.
@@ -41,6 +45,8 @@ pub struct Denial {
     pub message: String,
     /// Which statement or lack of one decided, for the audit entry.
     pub reason: String,
+    /// Whether nobody said no: a grant on the key could still allow it.
+    pub silent: bool,
 }
 
 /// Decides whether the identity may do what it demands.
@@ -60,20 +66,40 @@ impl Policy {
     /// included, with the condition keys of the request at hand.
     pub fn allows_policy_update_by(&self, identity: &Identity, arn: &KeyArn, context: &dyn ConditionContext) -> bool {
         let resource = arn.to_string();
-        let demand = Demand { action: "kms:PutKeyPolicy", resource: &resource, owner: arn.account, key: Some((arn.key, self)) };
+        let demand = Demand {
+            action: "kms:PutKeyPolicy",
+            resource: &resource,
+            owner: arn.account,
+            key: Some((arn.key, self)),
+            granted: Granted::Nothing,
+        };
         decide(identity, &demand, context).is_ok()
     }
 }
 
 /// The decision without its words, which only a denial needs.
 fn decide<'p>(identity: &'p Identity, demand: &Demand<'p>, context: &dyn ConditionContext) -> Result<Basis, Objection<'p>> {
+    if let Granted::Retiring(grant) = demand.granted {
+        return granted::decide_retirement(identity, demand, grant, context);
+    }
+    match decide_by_policies(identity, demand, context) {
+        Err(silent) if silent.is_silence() => granted::decide(identity, demand, context)?.ok_or(silent),
+        decided => decided,
+    }
+}
+
+fn decide_by_policies<'p>(
+    identity: &'p Identity,
+    demand: &Demand<'p>,
+    context: &dyn ConditionContext,
+) -> Result<Basis, Objection<'p>> {
     let own = demand.owner == identity.account;
     let Some((_, key_policy)) = demand.key else {
         if !own {
             return Err(Objection::ForeignResource);
         }
         return identity_side(identity, demand, context)?
-            .map(|identity| Basis { key_statement: None, identity })
+            .map(|identity| Basis { resource: ResourceBasis::None, identity })
             .ok_or(Objection::IdentitySilent);
     };
     // The key's side comes first, so that another account's key stays hidden from those whom its policy does not allow.
@@ -90,11 +116,11 @@ fn decide<'p>(identity: &'p Identity, demand: &Demand<'p>, context: &dyn Conditi
         Some(basis) => basis,
         None => return Err(Objection::IdentitySilent),
     };
-    Ok(Basis { key_statement: Some(Arc::clone(statement)), identity })
+    Ok(Basis { resource: ResourceBasis::KeyStatement(Arc::clone(statement)), identity })
 }
 
 /// What the key policy says: the statement that reaches nearest to the caller, if any allows.
-fn key_side<'p>(
+pub(super) fn key_side<'p>(
     policy: &'p Policy,
     identity: &Identity,
     demand: &Demand<'_>,
@@ -121,7 +147,7 @@ fn key_side<'p>(
 }
 
 /// What the caller's side says: nothing, or what its agreement rests on.
-fn identity_side<'p>(
+pub(super) fn identity_side<'p>(
     identity: &'p Identity,
     demand: &Demand<'_>,
     context: &dyn ConditionContext,
@@ -151,7 +177,7 @@ fn concerns(statement: &Statement, demand: &Demand<'_>, context: &dyn ConditionC
 }
 
 /// What stands against a demand.
-enum Objection<'p> {
+pub(super) enum Objection<'p> {
     /// The resource belongs to another account, and no policy of that account can speak for it.
     ForeignResource,
     /// A statement of the key policy denies.
@@ -165,8 +191,14 @@ enum Objection<'p> {
 }
 
 impl Objection<'_> {
+    /// Whether nobody allows, and nobody denies.
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::KeySilent | Self::IdentitySilent)
+    }
+
     fn into_denial(self, identity: &Identity, demand: &Demand<'_>) -> Denial {
         let Demand { action, resource, .. } = demand;
+        let silent = self.is_silence() && demand.key.is_some() && !matches!(demand.granted, Granted::Retiring(_));
         let own = demand.owner == identity.account;
         let because = match self {
             Self::IdentityDenies { .. } => "with an explicit deny in an identity-based policy".to_owned(),
@@ -178,6 +210,7 @@ impl Objection<'_> {
         Denial {
             message: format!("User: {} is not authorized to perform: {action} on resource: {resource} {because}", identity.arn),
             reason: self.to_string(),
+            silent,
         }
     }
 }
@@ -192,6 +225,7 @@ impl Denial {
         Self {
             message: format!("User: {} is not authorized to perform: {action} on resource: {resource} {HIDDEN}", identity.arn),
             reason: "the key does not exist".to_owned(),
+            silent: false,
         }
     }
 }

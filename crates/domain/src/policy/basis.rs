@@ -3,18 +3,35 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Which policies and statements allowed something. `Display` writes it for the audit entry: `key policy statement "Use" and identity
-/// policy 1 statement 2`.
+use crate::ids::GrantId;
+
+/// Which policies and statements, or which grant, allowed something. `Display` writes it for the audit entry: `key policy statement "Use"
+/// and identity policy 1 statement 2`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Basis {
-    pub(super) key_statement: Option<Arc<str>>,
+    pub(super) resource: ResourceBasis,
     pub(super) identity: IdentityBasis,
+}
+
+/// What the resource's side contributed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ResourceBasis {
+    /// Nothing: the resource has no policy of its own.
+    None,
+    /// A statement of the key policy.
+    KeyStatement(Arc<str>),
+    /// A grant whose grantee the caller is.
+    Grant(GrantId),
+    /// A grant whose retiring principal the caller is.
+    Retiring(GrantId),
+    /// A grant that the caller's account made, or that is on the caller's account's key.
+    OwnGrant(GrantId),
 }
 
 /// What the caller's side contributed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum IdentityBasis {
-    /// The key policy was enough.
+    /// The resource's side was enough.
     NotNeeded,
     /// The account root needs no identity policy.
     Root,
@@ -24,11 +41,15 @@ pub(super) enum IdentityBasis {
 
 impl fmt::Display for Basis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(statement) = &self.key_statement {
-            write!(f, "key policy {statement}")?;
-            if self.identity != IdentityBasis::NotNeeded {
-                f.write_str(" and ")?;
-            }
+        match &self.resource {
+            ResourceBasis::None => {}
+            ResourceBasis::KeyStatement(statement) => write!(f, "key policy {statement}")?,
+            ResourceBasis::Grant(grant) => write!(f, "grant {grant}")?,
+            ResourceBasis::Retiring(grant) => write!(f, "retiring principal of grant {grant}")?,
+            ResourceBasis::OwnGrant(grant) => write!(f, "account of grant {grant}")?,
+        }
+        if self.resource != ResourceBasis::None && self.identity != IdentityBasis::NotNeeded {
+            f.write_str(" and ")?;
         }
         match &self.identity {
             IdentityBasis::NotNeeded => Ok(()),

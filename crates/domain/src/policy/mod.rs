@@ -2,7 +2,8 @@
 //!
 //! A policy is a JSON document in the language of AWS IAM. A *key policy* belongs to a key and names principals; an *identity policy*
 //! belongs to a user and names resources. [`Policy`] is either, parsed and checked as a whole, so that evaluation has nothing left to
-//! refuse. [`authorize`] weighs both sides and answers with a [`crate::Permit`] or a [`Denial`].
+//! refuse. [`authorize`] weighs both sides, and grants where these are
+//! silent, and answers with a [`crate::Permit`] or a [`Denial`].
 //!
 //! Source: AWS IAM User Guide, "IAM JSON policy elements reference", "Policy evaluation logic" and "Grammar of the IAM JSON policy
 //! language"; AWS KMS Developer Guide, "Key policies in AWS KMS". Where AWS's prose leaves room, the module that decides says how.
@@ -18,6 +19,7 @@ mod basis;
 mod condition;
 mod defaults;
 mod document;
+mod granted;
 mod json;
 mod moment;
 mod pattern;
@@ -32,7 +34,8 @@ use document::Statement;
 pub use authorize::{Demand, Denial, authorize};
 pub use basis::Basis;
 pub use defaults::{default_key_policy, service_managed_key_policy};
-pub use principal::PrincipalName;
+pub use granted::Granted;
+pub use principal::{PrincipalName, names_in_grants};
 
 /// A parsed policy: a key policy or an identity policy.
 #[derive(Debug)]

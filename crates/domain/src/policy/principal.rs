@@ -3,7 +3,8 @@
 
 use super::MalformedPolicy;
 use super::json::Json;
-use crate::identity::{Identity, Principal};
+use crate::grant::GrantPrincipal;
+use crate::identity::{Identity, Principal, root_arn};
 use crate::ids::{AccountId, UserName};
 
 /// Somebody whom a key policy names.
@@ -34,6 +35,24 @@ pub enum PrincipalName {
 }
 
 impl PrincipalName {
+    /// Reads the ARN of a principal that a grant may name: an account's root, a user, a role, a session of a role, a federated user.
+    pub fn parse_arn(text: &str) -> Option<Self> {
+        if text.starts_with("arn:") { parse_aws(text) } else { None }
+    }
+
+    /// The account that whoever is named belongs to, where the name tells.
+    pub fn account(&self) -> Option<AccountId> {
+        match self {
+            Self::Account(account)
+            | Self::User(account, _)
+            | Self::UserWithPath(account, _)
+            | Self::Role(account, _)
+            | Self::AssumedRole(account, _)
+            | Self::FederatedUser(account, _) => Some(*account),
+            Self::Everyone | Self::UniqueId(_) | Self::Service(_) | Self::Federated(_) | Self::CanonicalUser(_) => None,
+        }
+    }
+
     /// How this name reaches a caller.
     fn reach(&self, identity: &Identity) -> Reach {
         match (self, &identity.principal) {
@@ -52,6 +71,21 @@ impl PrincipalName {
             _ => Reach::Nobody,
         }
     }
+}
+
+/// The names under which grants know a caller, each with how far it reaches towards it. Grants are looked up by these names, so whoever
+/// adds a kind of caller adds its names here. Keep in step with [`PrincipalName::reach`].
+pub(super) fn reaching_names(identity: &Identity) -> Vec<(GrantPrincipal, Reach)> {
+    let account = GrantPrincipal::Principal(root_arn(identity.account));
+    match &identity.principal {
+        Principal::Root => vec![(account, Reach::Caller)],
+        Principal::User(_) => vec![(GrantPrincipal::Principal(identity.arn.clone()), Reach::Caller), (account, Reach::Account)],
+    }
+}
+
+/// The names of grantee and retiring principals that mean this caller or its account.
+pub fn names_in_grants(identity: &Identity) -> Vec<GrantPrincipal> {
+    reaching_names(identity).into_iter().map(|(name, _)| name).collect()
 }
 
 /// How far a statement's principals reach towards a caller, from not at all to by name.

@@ -25,6 +25,11 @@ pub(crate) trait Mapping {
     /// Whether the answer holds a secret, which is then wiped from memory once it has been sent.
     const SECRET: bool = false;
 
+    /// The grant tokens in the request, for the operations that take any. Whoever forgets to write this is found by `test_grants.py`.
+    fn grant_tokens(_request: &Self::Request) -> Option<&Vec<String>> {
+        None
+    }
+
     /// Checks the request against the model and makes the operation of it.
     fn decode(request: Self::Request) -> Result<Self::Operation, Refusal>;
 
@@ -33,10 +38,16 @@ pub(crate) trait Mapping {
 }
 
 /// Runs one request through its mapping.
-pub(crate) async fn run<M: Mapping>(door: &Door, caller: Caller, body: &Bytes) -> http::Response<Bytes> {
+pub(crate) async fn run<M: Mapping>(door: &Door, mut caller: Caller, body: &Bytes) -> http::Response<Bytes> {
     let began = Instant::now();
     let event = M::Operation::EVENT;
-    let result = match read(body).and_then(M::decode) {
+    let mut decode = |request: M::Request| {
+        let tokens = M::grant_tokens(&request).cloned();
+        let operation = M::decode(request)?;
+        caller.grant_tokens = tokens.unwrap_or_default();
+        Ok(operation)
+    };
+    let result = match read(body).and_then(&mut decode) {
         Ok(operation) => match door.service.perform(&caller, &operation).await {
             Ok(output) => write::<M>(&M::encode(output)),
             Err(refusal) => Err(refusal),

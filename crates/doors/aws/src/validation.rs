@@ -122,7 +122,7 @@ impl Validator {
         self.length("marker", value, 1, 1024);
     }
 
-    /// Grant tokens. They are accepted and add nothing, as there are no grants yet (docs/divergences/aws-kms.md).
+    /// The form of grant tokens. The service looks into them: see `Mapping::grant_tokens`.
     pub(crate) fn grant_tokens(&mut self, tokens: Option<&Vec<String>>) {
         let Some(tokens) = tokens else { return };
         if tokens.len() > GRANT_TOKENS_MAX {

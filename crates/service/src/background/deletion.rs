@@ -1,8 +1,8 @@
-//! The end of a key: its record, its aliases and its material go in one commit. Nothing brings them back.
+//! The end of a key: its record, its aliases, its grants and its material. Nothing brings them back.
 
 use claviger_domain::key::{Alias, Key};
 use claviger_domain::{Refusal, Timestamp};
-use claviger_store::Commit;
+use claviger_store::{Change, Commit, RecordKey, RecordKind};
 use serde_json::json;
 
 use crate::audit_trail::{ServiceAct, service_event};
@@ -11,7 +11,9 @@ use crate::service::Service;
 
 impl Service {
     pub(super) async fn delete_due_key(&self, key: &Key, version: u64, now: Timestamp) -> Result<(), Refusal> {
+        let grants = self.delete_grants_of(key, version, now).await?;
         let mut changes = vec![self.records.delete(key, version)];
+        changes.extend(grants);
         for alias in &key.aliases {
             if let Some(found) = self.records.get::<Alias>(key.account, &alias_record_id(&key.region, alias)).await? {
                 changes.push(self.records.delete(&found.value, found.version));
@@ -33,5 +35,31 @@ impl Service {
         self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)?;
         self.forget_use_of_key(key.account, &key.region, key.id);
         Ok(())
+    }
+
+    /// Deletes so many of a key's grants that the rest fits into the commit that deletes the key: the changes for those. An audit entry
+    /// has no room for thousands of them.
+    async fn delete_grants_of(&self, key: &Key, version: u64, now: Timestamp) -> Result<Vec<Change>, Refusal> {
+        loop {
+            let (mut changes, more) = self.delete_some_grants(key).await?;
+            if !more {
+                return Ok(changes);
+            }
+            let id = key_record_id(&key.region, key.id);
+            changes.push(Change::Check { key: RecordKey { account: key.account, kind: RecordKind::Key, id }, version });
+            let arn = key.arn().to_string();
+            let act = ServiceAct {
+                name: "DeleteGrants",
+                account: key.account,
+                region: &key.region,
+                resource: &arn,
+                at: now,
+                details: json!({"keyId": key.id.to_string()}),
+                changes: &changes,
+                request_id: None,
+            };
+            let entry = service_event(&self.node, &act)?;
+            self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)?;
+        }
     }
 }

@@ -168,7 +168,11 @@ async fn every_operation_leaves_one_entry_that_tells_what_was_done() {
         assert_eq!(json["userIdentity"], identity);
         assert_eq!(json["claviger"]["decision"]["effect"], "allow");
         let basis = json["claviger"]["decision"]["basis"].as_str().unwrap();
-        let expected = if trial.about == About::Account { "account root" } else { r#""Enable IAM User Permissions""# };
+        let expected = if matches!(trial.about, About::Account | About::Grant) {
+            "account root"
+        } else {
+            r#""Enable IAM User Permissions""#
+        };
         assert!(basis.contains(expected), "{}: {basis}", trial.name);
         check_resources(json, &subject, trial.about, trial.name);
         check_changes(json, &node, trial.name).await;
@@ -182,7 +186,7 @@ fn check_resources(json: &Value, subject: &Subject, about: About, name: &str) {
     let key = subject.key.to_string();
     match about {
         About::Account => assert!(named.is_empty(), "{name}: {named:?}"),
-        About::Key => assert_eq!(named[0], key, "{name}"),
+        About::Key | About::Grant => assert_eq!(named[0], key, "{name}"),
         About::Alias => assert!(named.contains(&key.as_str()) && named[0].contains(":alias/"), "{name}: {named:?}"),
     }
     for resource in json["resources"].as_array().unwrap_or(&Vec::new()) {

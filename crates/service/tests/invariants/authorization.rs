@@ -166,13 +166,16 @@ async fn a_dry_run_tells_only_those_who_may() {
 
 /// AWS's service model says which operations take a key of another account ("Cross-account use: Yes").
 const ACROSS_ACCOUNTS: &[&str] = &[
+    "CreateGrant",
     "Decrypt",
     "DescribeKey",
     "Encrypt",
     "GenerateDataKey",
     "GenerateDataKeyWithoutPlaintext",
     "GetKeyRotationStatus",
+    "ListGrants",
     "ReEncrypt",
+    "RevokeGrant",
 ];
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod auditing;
 mod authorization;
 mod common;
 mod freshness;
+mod grants;
 mod imports;
 mod last_use;
 mod paging;

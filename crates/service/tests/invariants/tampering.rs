@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use claviger_audit::verify::{Checks, OldCheckpoint, Problem, Report, verify};
 use claviger_audit::{StoredBundle, VerifierKey};
-use claviger_domain::{Caller, KeyArn, Kind};
+use claviger_domain::{Caller, GrantOperation, GrantPrincipal, KeyArn, Kind};
 use claviger_service::Settings;
 use claviger_service::operations::{admin, kms};
 use claviger_store::{RecordKind, Store};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::common::stores::Shared;
-use crate::common::{Deployment, NODE, Node, account, alias, by_arn, deployed, identity_policy, kind_of, region};
+use crate::common::{Deployment, NODE, Node, account, alias, by_arn, create_grant, deployed, identity_policy, kind_of, region};
 
 /// A deployment with some of everything, that is not being served.
 struct Scene {
@@ -31,6 +31,10 @@ impl Scene {
         let (key, other_key) = (node.create_key(&root).await, node.create_key(&root).await);
         node.create_alias(&root, &key, &alias("payroll")).await;
         let user = node.create_user(&root, "user", &[&identity_policy("Allow", &["kms:*"])]).await;
+        let mut grant = create_grant(&key, &user.identity.arn, &[GrantOperation::Decrypt]);
+        grant.name = Some("backup".to_owned());
+        grant.terms.retiring = Some(GrantPrincipal::Principal(user.identity.arn.clone()));
+        node.create_grant(&root, &grant).await.unwrap();
         let stranger = node.create_account(&deployment.administrator(), 42).await;
         let ciphertext = node.encrypt(&root, &key).await.unwrap();
         node.shut_down().await;
@@ -128,7 +132,19 @@ async fn what_nobody_touched_is_clean() {
     let report = node.service.verify_store().await.unwrap();
     assert!(report.is_clean(), "{report}");
     let kinds: std::collections::BTreeSet<String> = scene.edit(rows).into_iter().map(|row| row.kind).collect();
-    let expected = ["access-key", "account", "account-key", "alias", "key", "last-use", "node", "user"];
+    let expected = [
+        "access-key",
+        "account",
+        "account-key",
+        "alias",
+        "grant",
+        "grant-name",
+        "grant-retirement",
+        "key",
+        "last-use",
+        "node",
+        "user",
+    ];
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), expected, "the scene has a record of each kind that there is");
     assert_eq!(report.records, scene.edit(rows).len() as u64);
     assert_eq!(report.entries, node.log_size().await);

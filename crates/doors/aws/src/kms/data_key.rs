@@ -16,7 +16,7 @@ pub(crate) struct DataKeyRequest {
     encryption_context: Option<BTreeMap<String, String>>,
     number_of_bytes: Option<i64>,
     key_spec: Option<String>,
-    grant_tokens: Option<Vec<String>>,
+    pub(crate) grant_tokens: Option<Vec<String>>,
     recipient: Option<Recipient>,
     dry_run: Option<bool>,
 }

@@ -45,6 +45,10 @@ impl Mapping for Decrypt {
     type Response = Response;
     const SECRET: bool = true;
 
+    fn grant_tokens(request: &Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
     fn decode(request: Request) -> Result<op::Decrypt, Refusal> {
         let mut check = Validator::new();
         check.length("keyId", request.key_id.as_ref(), 1, 2048);

@@ -24,6 +24,10 @@ impl Mapping for DescribeKey {
     type Operation = op::DescribeKey;
     type Response = super::key_metadata::Described;
 
+    fn grant_tokens(request: &Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
     fn decode(request: Request) -> Result<op::DescribeKey, Refusal> {
         let mut check = Validator::new();
         check.key_id("keyId", request.key_id.as_ref());

@@ -40,6 +40,10 @@ impl Mapping for Encrypt {
     type Operation = op::Encrypt;
     type Response = Response;
 
+    fn grant_tokens(request: &Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
     fn decode(request: Request) -> Result<op::Encrypt, Refusal> {
         let mut check = Validator::new();
         check.key_id("keyId", request.key_id.as_ref());

@@ -27,6 +27,10 @@ impl Mapping for GenerateDataKey {
     type Response = Response;
     const SECRET: bool = true;
 
+    fn grant_tokens(request: &DataKeyRequest) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
     fn decode(request: DataKeyRequest) -> Result<op::GenerateDataKey, Refusal> {
         request.decode()
     }

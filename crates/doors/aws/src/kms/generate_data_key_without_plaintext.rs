@@ -25,6 +25,10 @@ impl Mapping for GenerateDataKeyWithoutPlaintext {
     type Operation = op::GenerateDataKeyWithoutPlaintext;
     type Response = Response;
 
+    fn grant_tokens(request: &DataKeyRequest) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
     fn decode(request: DataKeyRequest) -> Result<op::GenerateDataKeyWithoutPlaintext, Refusal> {
         request.decode().map(op::GenerateDataKeyWithoutPlaintext)
     }

@@ -3,6 +3,7 @@
 mod alias;
 mod cancel_key_deletion;
 mod create_alias;
+mod create_grant;
 mod create_key;
 mod data_key;
 mod decrypt;
@@ -22,16 +23,21 @@ mod get_key_last_usage;
 mod get_key_policy;
 mod get_key_rotation_status;
 mod get_parameters_for_import;
+mod grant;
 mod import_key_material;
 mod key_metadata;
 mod list_aliases;
+mod list_grants;
 mod list_key_policies;
 mod list_key_rotations;
 mod list_keys;
 mod list_resource_tags;
+mod list_retirable_grants;
 mod names;
 mod put_key_policy;
 mod re_encrypt;
+mod retire_grant;
+mod revoke_grant;
 mod rotate_key_on_demand;
 mod schedule_key_deletion;
 mod tag;
@@ -86,6 +92,7 @@ macro_rules! operations {
 operations! {
     "CancelKeyDeletion" => cancel_key_deletion::CancelKeyDeletion,
     "CreateAlias" => create_alias::CreateAlias,
+    "CreateGrant" => create_grant::CreateGrant,
     "CreateKey" => create_key::CreateKey,
     "Decrypt" => decrypt::Decrypt,
     "DeleteAlias" => delete_alias::DeleteAlias,
@@ -105,12 +112,16 @@ operations! {
     "GetParametersForImport" => get_parameters_for_import::GetParametersForImport,
     "ImportKeyMaterial" => import_key_material::ImportKeyMaterial,
     "ListAliases" => list_aliases::ListAliases,
+    "ListGrants" => list_grants::ListGrants,
     "ListKeyPolicies" => list_key_policies::ListKeyPolicies,
     "ListKeyRotations" => list_key_rotations::ListKeyRotations,
     "ListKeys" => list_keys::ListKeys,
     "ListResourceTags" => list_resource_tags::ListResourceTags,
+    "ListRetirableGrants" => list_retirable_grants::ListRetirableGrants,
     "PutKeyPolicy" => put_key_policy::PutKeyPolicy,
     "ReEncrypt" => re_encrypt::ReEncrypt,
+    "RetireGrant" => retire_grant::RetireGrant,
+    "RevokeGrant" => revoke_grant::RevokeGrant,
     "RotateKeyOnDemand" => rotate_key_on_demand::RotateKeyOnDemand,
     "ScheduleKeyDeletion" => schedule_key_deletion::ScheduleKeyDeletion,
     "TagResource" => tag_resource::TagResource,
@@ -123,7 +134,6 @@ operations! {
 const NOT_OFFERED: &[&str] = &[
     "ConnectCustomKeyStore",
     "CreateCustomKeyStore",
-    "CreateGrant",
     "Decapsulate",
     "DeleteCustomKeyStore",
     "DeriveSharedSecret",
@@ -134,11 +144,7 @@ const NOT_OFFERED: &[&str] = &[
     "GenerateDataKeyPairWithoutPlaintext",
     "GenerateMac",
     "GetPublicKey",
-    "ListGrants",
-    "ListRetirableGrants",
     "ReplicateKey",
-    "RetireGrant",
-    "RevokeGrant",
     "Sign",
     "UpdateCustomKeyStore",
     "UpdatePrimaryRegion",

@@ -49,6 +49,10 @@ impl Mapping for ReEncrypt {
     type Operation = op::ReEncrypt;
     type Response = Response;
 
+    fn grant_tokens(request: &Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
     fn decode(request: Request) -> Result<op::ReEncrypt, Refusal> {
         let mut check = Validator::new();
         check.blob("ciphertextBlob", request.ciphertext_blob.as_ref().map(|blob| blob.0.as_slice()), 6144);

@@ -23,14 +23,18 @@ impl Operation for CancelKeyDeletion {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &KeyTarget,
         _: Allowed<Self>,
     ) -> Result<Effect<String>, Refusal> {
         let snapshot = &target.snapshot;
-        let KeyState::PendingDeletion { .. } = snapshot.key.state else {
+        let KeyState::PendingDeletion { at } = snapshot.key.state else {
             return Err(Refusal::invalid_state(format!("{} is not pending deletion.", snapshot.arn)));
         };
+        // Its grants may be gone already.
+        if at <= caller.request.at {
+            return Err(Refusal::invalid_state(format!("{} is being deleted: its waiting period has ended.", snapshot.arn)));
+        }
         let mut key = snapshot.key.clone();
         key.state = if key.lacks_material() { KeyState::PendingImport } else { KeyState::Disabled };
         Ok(Effect::change(snapshot.arn.clone(), vec![service.records.update(&key, snapshot.version).await?]))

@@ -43,7 +43,7 @@ fn malformed(policy: MalformedPolicy) -> Refusal {
 
 /// Whether there is somebody of this name. Accounts and users of this deployment can be looked up; roles and federated principals cannot
 /// exist yet, and services are a closed world of names that AWS does not check either.
-async fn exists(service: &Service, name: &PrincipalName) -> Result<bool, Refusal> {
+pub(crate) async fn exists(service: &Service, name: &PrincipalName) -> Result<bool, Refusal> {
     match name {
         PrincipalName::Everyone | PrincipalName::Service(_) => Ok(true),
         PrincipalName::Account(account) => {

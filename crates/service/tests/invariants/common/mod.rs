@@ -14,7 +14,8 @@ use claviger_audit::bundle::Bundle;
 use claviger_domain::caller::Request;
 use claviger_domain::key::{EncryptionAlgorithm, Key, KeySpec, KeyUsage, Origin};
 use claviger_domain::{
-    AccountId, AliasName, Caller, EncryptionContext, Identity, KeyArn, KeyReference, Kind, Refusal, Region, Timestamp, UserName,
+    AccountId, AliasName, Caller, EncryptionContext, GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms, Identity,
+    KeyArn, KeyReference, Kind, Refusal, Region, Timestamp, UserName,
 };
 use claviger_hsm::{Hsm, PassphraseCost, SealSecret, SealedRoot};
 use claviger_service::operations::{admin, kms};
@@ -144,7 +145,12 @@ fn passphrase() -> SealSecret {
 }
 
 fn caller(identity: Identity, credential: &InitialCredential, at: Timestamp) -> Caller {
-    Caller { identity: Arc::new(identity), access_key: credential.access_key.clone(), request: request(at) }
+    Caller {
+        identity: Arc::new(identity),
+        access_key: credential.access_key.clone(),
+        request: request(at),
+        grant_tokens: Vec::new(),
+    }
 }
 
 pub(crate) fn request(at: Timestamp) -> Request {
@@ -218,6 +224,10 @@ impl Node {
 
     pub(crate) async fn decrypt(&self, caller: &Caller, ciphertext: &[u8]) -> Result<kms::Decrypted, Refusal> {
         self.service.perform(&self.again(caller), &decrypt(ciphertext)).await
+    }
+
+    pub(crate) async fn create_grant(&self, caller: &Caller, grant: &kms::CreateGrant) -> Result<kms::CreatedGrant, Refusal> {
+        self.service.perform(&self.again(caller), grant).await
     }
 
     pub(crate) async fn create_alias(&self, caller: &Caller, key: &KeyArn, alias: &AliasName) {
@@ -347,6 +357,17 @@ pub(crate) fn encrypt(key: KeyReference, plaintext: &[u8]) -> kms::Encrypt {
         algorithm: EncryptionAlgorithm::SymmetricDefault,
         dry_run: false,
     }
+}
+
+/// A grant to this principal that allows these operations.
+pub(crate) fn create_grant(key: &KeyArn, grantee: &str, operations: &[GrantOperation]) -> kms::CreateGrant {
+    let terms = GrantTerms {
+        grantee: GrantPrincipal::Principal(grantee.to_owned()),
+        retiring: None,
+        operations: operations.iter().copied().collect(),
+        constraints: GrantConstraints::default(),
+    };
+    kms::CreateGrant { key: by_arn(key), name: None, terms, dry_run: false }
 }
 
 pub(crate) fn decrypt(ciphertext: &[u8]) -> kms::Decrypt {

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 
+use claviger_domain::ids::GrantId;
 use claviger_domain::key::EncryptionAlgorithm;
 use claviger_domain::policy::default_key_policy;
-use claviger_domain::{AliasName, Caller, EncryptionContext, KeyArn, Refusal};
+use claviger_domain::{AliasName, Caller, EncryptionContext, GrantOperation, GrantPrincipal, KeyArn, Refusal};
 use claviger_service::Service;
 use claviger_service::operations::kms;
 use uuid::Uuid;
 
-use super::{Node, alias, by_arn, create_key, decrypt, encrypt, imports};
+use super::{Node, alias, by_arn, create_grant, create_key, decrypt, encrypt, imports, root_arn};
 
 /// What permission an operation needs, beside the one on a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum About {
     /// Keys alone.
     Key,
+    /// A grant, which says itself who may, beside the account.
+    Grant,
     /// An alias and keys.
     Alias,
     /// The caller's account alone.
@@ -65,6 +68,8 @@ pub(crate) struct Subject {
     pub(crate) ciphertext: Vec<u8>,
     /// Token and wrapped material for `key`, where its import has begun.
     pub(crate) import: (Vec<u8>, Vec<u8>),
+    /// On `key`, for the account's root.
+    pub(crate) grant: GrantId,
 }
 
 impl Subject {
@@ -75,7 +80,9 @@ impl Subject {
         let (used, free) = (alias(&format!("used-{}", Uuid::new_v4())), alias(&format!("free-{}", Uuid::new_v4())));
         node.create_alias(root, &key, &used).await;
         let ciphertext = node.encrypt(root, &key).await.unwrap();
-        Self { key, other_key, alias: used, free_alias: free, ciphertext, import: Default::default() }
+        let grant = create_grant(&key, &root_arn(key.account), &[GrantOperation::DescribeKey]);
+        let grant = node.create_grant(root, &grant).await.unwrap().id;
+        Self { key, other_key, alias: used, free_alias: free, ciphertext, import: Default::default(), grant }
     }
 
     /// New keys with this policy, of the kind that a trial needs.
@@ -105,7 +112,10 @@ impl Subject {
 }
 
 macro_rules! trials {
-    ($($about:ident $name:ident $([$($action:literal),+])? $(pending $pending:literal)? $(import $import:ident)? => |$subject:ident| $operation:expr;)*) => {
+    ($(
+        $about:ident $name:ident $([$($action:literal),+])? $(pending $pending:literal)? $(import $import:ident)? =>
+            |$subject:ident $(, $who:ident)?| $operation:expr;
+    )*) => {
         /// All of them.
         pub(crate) const TRIALS: &[Trial] = &[$(Trial {
             name: stringify!($name),
@@ -114,6 +124,7 @@ macro_rules! trials {
             pending_deletion: false $(|| $pending)?,
             import: trials!(@import $($import)?),
             run: |service, caller, $subject| Box::pin(async move {
+                $(let $who = caller;)?
                 let operation = $operation;
                 service.perform(caller, &operation).await.map(drop)
             }),
@@ -128,6 +139,7 @@ macro_rules! trials {
 trials! {
     Key CancelKeyDeletion pending true => |on| kms::CancelKeyDeletion { key: by_arn(&on.key) };
     Alias CreateAlias => |on| kms::CreateAlias { alias: on.free_alias.clone(), key: by_arn(&on.key) };
+    Key CreateGrant => |on| create_grant(&on.key, &root_arn(on.key.account), &[GrantOperation::Encrypt]);
     Account CreateKey => |_on| create_key(None);
     Key Decrypt => |on| kms::Decrypt { key: Some(by_arn(&on.key)), ..decrypt(&on.ciphertext) };
     Alias DeleteAlias => |on| kms::DeleteAlias { alias: on.alias.clone() };
@@ -147,10 +159,16 @@ trials! {
     Key GetParametersForImport import Awaited => |on| imports::parameters(&on.key);
     Key ImportKeyMaterial import Begun => |on| imports::import(&on.key, on.import.0.clone(), on.import.1.clone());
     Account ListAliases => |_on| kms::ListAliases { key: None, limit: 10, marker: None };
+    Key ListGrants => |on| kms::ListGrants { key: by_arn(&on.key), grant: None, grantee: None, limit: 10, marker: None };
     Key ListKeyPolicies => |on| kms::ListKeyPolicies { key: by_arn(&on.key), limit: 10, marker: None };
     Key ListKeyRotations => |on| kms::ListKeyRotations { key: by_arn(&on.key), all_material: true, limit: 10, marker: None };
     Account ListKeys => |_on| kms::ListKeys { limit: 10, marker: None };
     Key ListResourceTags => |on| kms::ListResourceTags { key: by_arn(&on.key), limit: 10, marker: None };
+    Account ListRetirableGrants => |_on, caller| kms::ListRetirableGrants {
+        retiring: GrantPrincipal::Principal(root_arn(caller.identity.account)),
+        limit: 10,
+        marker: None,
+    };
     Key PutKeyPolicy => |on| kms::PutKeyPolicy {
         key: by_arn(&on.key),
         name: None,
@@ -158,6 +176,11 @@ trials! {
         bypass_lockout_check: true,
     };
     Key ReEncrypt ["kms:ReEncryptFrom", "kms:ReEncryptTo"] => |on| re_encrypt(on);
+    Grant RetireGrant => |on| kms::RetireGrant {
+        grant: kms::GrantReference::Id(by_arn(&on.key), on.grant),
+        dry_run: false,
+    };
+    Key RevokeGrant => |on| kms::RevokeGrant { key: by_arn(&on.key), grant: on.grant, dry_run: false };
     Key RotateKeyOnDemand => |on| kms::RotateKeyOnDemand { key: by_arn(&on.key) };
     Key ScheduleKeyDeletion => |on| kms::ScheduleKeyDeletion { key: by_arn(&on.key), window_days: 7 };
     Key TagResource => |on| kms::TagResource {
