@@ -74,6 +74,10 @@ def expected(operation, state, kind):
     if operation == "ListAliases":
         # "Required permissions: kms:ListAliases (IAM policy)": no matter of the key, even when it names one.
         return ALLOWED if identity_allows("kms:ListAliases", kind) else DENIED
+    if operation == "RetireGrant":
+        # "The kms:RetireGrant permission is not effective in a key policy": the account lets its own do it. A denial always counts.
+        denied = any(matches("kms:RetireGrant", pattern) for pattern in kind.key[1])
+        return ALLOWED if identity_allows("kms:RetireGrant", kind) and not denied and not kind.foreign else DENIED
     if not all(may_on_key(action, kind) for action in actions_of(operation)):
         return DENIED
     if operation in ALIAS_OPERATIONS and not identity_allows(f"kms:{operation}", kind):
@@ -151,8 +155,11 @@ class Stage:
         key = self.server.kms(self.owner).create_key(Policy=document, BypassPolicyLockoutSafetyCheck=True)["KeyMetadata"]
         # The root of the account has made it, but only the keeper may do everything with it.
         blob = self.kms.encrypt(KeyId=key["KeyId"], Plaintext=b"matrix")["CiphertextBlob"]
+        # One for each cell that may end with a grant less. The keeper is in no cell.
+        grant = {"KeyId": key["KeyId"], "GranteePrincipal": self.keeper.arn, "Operations": ["DescribeKey"]}
+        grants = [self.kms.create_grant(**grant)["GrantId"] for _ in range(2 * len(KINDS))]
         self.bring_to(key["Arn"], state)
-        return {"arn": key["Arn"], "policy": document, "blob": blob, "state": state}
+        return {"arn": key["Arn"], "policy": document, "blob": blob, "state": state, "grants": grants}
 
     def bring_to(self, arn, state):
         now = self.kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
@@ -177,6 +184,7 @@ class Stage:
             self.bring_to(arn, state)
         parameters = {
             "CreateAlias": {"AliasName": alias, "TargetKeyId": arn},
+            "CreateGrant": {"KeyId": arn, "GranteePrincipal": self.keeper.arn, "Operations": ["DescribeKey"]},
             "Decrypt": {"KeyId": arn, "CiphertextBlob": key["blob"]},
             "DeleteAlias": {"AliasName": alias},
             "Encrypt": {"KeyId": arn, "Plaintext": b"x"},
@@ -186,6 +194,8 @@ class Stage:
             "ImportKeyMaterial": {"KeyId": arn, "ImportToken": b"x", "EncryptedKeyMaterial": b"x"},
             "PutKeyPolicy": {"KeyId": arn, "Policy": key["policy"], "BypassPolicyLockoutSafetyCheck": True},
             "ReEncrypt": {"SourceKeyId": arn, "CiphertextBlob": key["blob"], "DestinationKeyId": arn},
+            "RetireGrant": {"KeyId": arn, "GrantId": key["grants"][-1]},
+            "RevokeGrant": {"KeyId": arn, "GrantId": key["grants"][-1]},
             "TagResource": {"KeyId": arn, "Tags": [{"TagKey": "k", "TagValue": "v"}]},
             "UntagResource": {"KeyId": arn, "TagKeys": ["k"]},
             "UpdateAlias": {"AliasName": alias, "TargetKeyId": arn},
@@ -202,6 +212,8 @@ class Stage:
             self.remove_alias(alias)
         if outcome == ALLOWED:
             self.bring_to(arn, state)
+            if operation in ("RetireGrant", "RevokeGrant"):
+                key["grants"].pop()
         return outcome
 
     def remove_alias(self, alias):

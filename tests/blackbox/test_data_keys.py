@@ -42,8 +42,9 @@ def test_no_two_are_the_same(kms, key_id):
 def test_by_alias_and_with_grant_tokens(kms, key):
     alias = alias_name()
     kms.create_alias(AliasName=alias, TargetKeyId=key["KeyId"])
+    made = kms.create_grant(KeyId=key["KeyId"], GranteePrincipal=f"arn:aws:iam::{key['AWSAccountId']}:root", Operations=["GenerateDataKey"])
     for method in BOTH:
-        assert getattr(kms, method)(KeyId=alias, KeySpec="AES_256", GrantTokens=["dG9rZW4="])["KeyId"] == key["Arn"]
+        assert getattr(kms, method)(KeyId=alias, KeySpec="AES_256", GrantTokens=[made["GrantToken"]])["KeyId"] == key["Arn"]
 
 
 @pytest.mark.parametrize("method", BOTH)

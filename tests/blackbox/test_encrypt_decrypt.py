@@ -222,7 +222,8 @@ def test_several_faults_are_told_together(unchecked):
 
 
 def test_grant_tokens_are_accepted(kms, key_id):
-    tokens = ["dG9rZW4="] * 10
+    made = kms.create_grant(KeyId=key_id, GranteePrincipal=f"arn:aws:iam::{ACCOUNT}:root", Operations=["Encrypt"])
+    tokens = [made["GrantToken"]] * 10
     blob = kms.encrypt(KeyId=key_id, Plaintext=b"x", GrantTokens=tokens)["CiphertextBlob"]
     assert kms.decrypt(CiphertextBlob=blob, GrantTokens=tokens)["Plaintext"] == b"x"
 

@@ -20,6 +20,7 @@ NOT_PENDING = ("KMSInvalidStateException", "{arn} is not pending deletion.")
 TABLE = {
     "CancelKeyDeletion": (NOT_PENDING, NOT_PENDING, DONE),
     "CreateAlias": (DONE, DONE, PENDING),
+    "CreateGrant": (DONE, DISABLED, PENDING),
     "Decrypt": (DONE, DISABLED, PENDING),
     "DeleteAlias": (DONE, DONE, DONE),
     "DeleteImportedKeyMaterial": (ORIGIN, ORIGIN, ORIGIN),
@@ -37,11 +38,14 @@ TABLE = {
     "GetParametersForImport": (ORIGIN, ORIGIN, ORIGIN),
     "ImportKeyMaterial": (ORIGIN, ORIGIN, ORIGIN),
     "ListAliases": (DONE, DONE, DONE),
+    "ListGrants": (DONE, DONE, DONE),
     "ListKeyPolicies": (DONE, DONE, DONE),
     "ListKeyRotations": (DONE, DONE, DONE),
     "ListResourceTags": (DONE, DONE, DONE),
     "PutKeyPolicy": (DONE, DONE, DONE),
     "ReEncrypt": (DONE, DISABLED, PENDING),
+    "RetireGrant": (DONE, DONE, DONE),
+    "RevokeGrant": (DONE, DONE, DONE),
     "RotateKeyOnDemand": (DONE, DISABLED, PENDING),
     "ScheduleKeyDeletion": (DONE, DONE, PENDING),
     "TagResource": (DONE, DONE, PENDING),
@@ -63,6 +67,8 @@ class Subject:
         self.blob = kms.encrypt(KeyId=self.id, Plaintext=b"made before")["CiphertextBlob"]
         self.alias = alias_name()
         kms.create_alias(AliasName=self.alias, TargetKeyId=self.id)
+        self.root = f"arn:aws:iam::{self.key['AWSAccountId']}:root"
+        self.grant = kms.create_grant(KeyId=self.id, GranteePrincipal=self.root, Operations=["Encrypt"])["GrantId"]
 
     def bring_to(self, state):
         if state == "Disabled":
@@ -76,6 +82,7 @@ class Subject:
     def parameters(self, operation):
         return {
             "CreateAlias": {"AliasName": f"{self.alias}-more", "TargetKeyId": self.id},
+            "CreateGrant": {"KeyId": self.id, "GranteePrincipal": self.root, "Operations": ["Decrypt"]},
             "Decrypt": {"CiphertextBlob": self.blob},
             "DeleteAlias": {"AliasName": self.alias},
             "Encrypt": {"KeyId": self.id, "Plaintext": b"x"},
@@ -85,6 +92,8 @@ class Subject:
             "ImportKeyMaterial": {"KeyId": self.id, "ImportToken": b"x", "EncryptedKeyMaterial": b"x"},
             "PutKeyPolicy": {"KeyId": self.id, "Policy": self.kms.get_key_policy(KeyId=self.id)["Policy"]},
             "ReEncrypt": {"CiphertextBlob": self.blob, "DestinationKeyId": self.id},
+            "RetireGrant": {"KeyId": self.id, "GrantId": self.grant},
+            "RevokeGrant": {"KeyId": self.id, "GrantId": self.grant},
             "TagResource": {"KeyId": self.id, "Tags": [{"TagKey": "k", "TagValue": "v"}]},
             "UntagResource": {"KeyId": self.id, "TagKeys": ["k"]},
             "UpdateAlias": {"AliasName": self.alias, "TargetKeyId": self.id},
