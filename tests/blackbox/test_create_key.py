@@ -126,7 +126,6 @@ def test_specs_that_are_not_offered_are_refused_and_not_replaced(kms, spec, usag
     [
         {"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": "cks-1234567890abcdef0"},
         {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": "cks-1234567890abcdef0", "XksKeyId": "abc"},
-        {"MultiRegion": True},
     ],
 )
 def test_origins_that_are_not_offered_are_refused_and_not_replaced(kms, parameters):

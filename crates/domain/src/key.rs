@@ -49,6 +49,16 @@ names! {
     }
 }
 
+names! {
+    /// What a multi-Region key is to its kin.
+    MultiRegionKeyType, "a multi-Region key type" {
+        /// The one that decides what all of them share, and that can be replicated.
+        Primary = "PRIMARY",
+        /// A key with the same id and material in another Region.
+        Replica = "REPLICA",
+    }
+}
+
 /// Whether a key can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is")]
@@ -76,6 +86,14 @@ pub enum KeyState {
 }
 
 impl KeyState {
+    /// When the material will be destroyed, if that is known.
+    pub fn deletion_date(self) -> Option<Timestamp> {
+        match self {
+            Self::PendingDeletion { at } => Some(at),
+            _ => None,
+        }
+    }
+
     /// The name as protocols write it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -130,6 +148,18 @@ pub struct MultiRegion {
     pub replicas: BTreeSet<Region>,
 }
 
+impl MultiRegion {
+    /// A primary key without replicas.
+    pub fn primary_in(region: Region) -> Self {
+        Self { primary: region, replicas: BTreeSet::new() }
+    }
+
+    /// The Regions of all of them, the primary's first.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        std::iter::once(&self.primary).chain(&self.replicas)
+    }
+}
+
 /// The managed object. What a store keeps of it is this, sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
@@ -175,7 +205,24 @@ pub struct Key {
 impl Key {
     /// The key's full name.
     pub fn arn(&self) -> KeyArn {
-        KeyArn { region: self.region.clone(), account: self.account, key: self.id }
+        self.arn_in(&self.region)
+    }
+
+    /// The full name of the related key in this Region.
+    pub fn arn_in(&self, region: &Region) -> KeyArn {
+        KeyArn { region: region.clone(), account: self.account, key: self.id }
+    }
+
+    /// What it is to its kin; none for a single-Region key.
+    pub fn multi_region_type(&self) -> Option<MultiRegionKeyType> {
+        let kin = self.multi_region.as_ref()?;
+        Some(if kin.primary == self.region { MultiRegionKeyType::Primary } else { MultiRegionKeyType::Replica })
+    }
+
+    /// Whether other keys depend on it: a primary key with replicas.
+    pub fn has_replicas(&self) -> bool {
+        let kin = self.multi_region.as_ref();
+        kin.is_some_and(|kin| kin.primary == self.region && !kin.replicas.is_empty())
     }
 
     /// The version that encrypts.
@@ -192,6 +239,8 @@ impl Key {
     pub fn due(&self) -> Option<Timestamp> {
         let at_its_state = match self.state {
             KeyState::PendingDeletion { at } => Some(at),
+            // A replica gets its new material when its primary is rotated.
+            KeyState::Enabled if self.multi_region_type() == Some(MultiRegionKeyType::Replica) => None,
             KeyState::Enabled => self.rotation.map(|schedule| schedule.next),
             // A disabled key is not rotated; the rotation is made when it is enabled again.
             KeyState::Disabled

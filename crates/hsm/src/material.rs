@@ -165,6 +165,24 @@ impl Hsm {
         Ok(Material(Arc::new(MaterialInner { key: id, id: material, spec, form })))
     }
 
+    /// Seals a key's material anew, perhaps under another version of the account's key: for a copy of the key that stays in this
+    /// deployment. It is opened first, so that a copy of what was tampered with is never made.
+    pub fn reseal_material(
+        &self,
+        from: &AccountKey,
+        to: &AccountKey,
+        id: KeyId,
+        spec: KeySpec,
+        material: MaterialId,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, HsmError> {
+        if from.account() != to.account() {
+            return Err(HsmError::WrongKey(format!("material of key {id} was to be sealed for another account")));
+        }
+        let opened = self.load_material(from, id, spec, material, sealed)?;
+        Ok(opened.0.form.seal(to, material, self.material_identity(to, id, spec, material))?.sealed)
+    }
+
     /// A new key pair, whose halves were seen to belong together. If they do not, something is wrong with this machine or build.
     pub(crate) fn generate_pair(&self, spec: KeySpec) -> Result<Box<dyn KeyPair>, HsmError> {
         let pair = key_pair::generate(spec)?;
@@ -377,5 +395,38 @@ mod tests {
                 assert!(matches!(refusal(bring(spec, &wrong)), HsmError::InvalidKeyMaterial(_)), "{spec}");
             }
         }
+    }
+
+    #[test]
+    fn material_that_is_sealed_anew_is_the_same_material() {
+        let hsm = hsm();
+        let (old, new) = (account_key(&hsm, account()), account_key(&hsm, account()));
+        let replica = KeyId::multi_region(key_id().uuid());
+        let tampered = |result| matches!(refusal(result), HsmError::Tampered(_));
+        for spec in QUICK {
+            let made = hsm.generate_material(&old, replica, spec).unwrap();
+            let reseal = |from, to, id, sealed: &[u8]| hsm.reseal_material(from, to, id, spec, made.id, sealed);
+            let again = reseal(&old, &new, replica, &made.sealed).unwrap();
+            assert_ne!(again, made.sealed, "{spec}");
+            // The id is computed from what was opened.
+            hsm.load_material(&new, replica, spec, made.id, &again).unwrap();
+            let under_the_other_key = hsm.load_material(&old, replica, spec, made.id, &again);
+            assert!(matches!(refusal(under_the_other_key), HsmError::Tampered(_)), "{spec}");
+            assert!(tampered(reseal(&old, &new, key_id(), &made.sealed)), "the single-Region key of that name");
+            for forged in wrong_lengths(&made.sealed) {
+                assert!(tampered(reseal(&old, &new, replica, &forged)), "{}", hex::encode(&forged));
+            }
+            // Material never changes hands.
+            let other = account_key(&hsm, other_account());
+            assert!(matches!(refusal(reseal(&old, &other, replica, &made.sealed)), HsmError::WrongKey(_)));
+        }
+        let spec = KeySpec::SymmetricDefault;
+        let made = hsm.generate_material(&old, replica, spec).unwrap();
+        for forged in flips(&made.sealed) {
+            assert!(tampered(hsm.reseal_material(&old, &new, replica, spec, made.id, &forged)), "{}", hex::encode(&forged));
+        }
+        hsm.state.fail("AES-256-GCM");
+        let failed = HsmError::SelfTestFailed("AES-256-GCM".to_owned());
+        assert_eq!(refusal(hsm.reseal_material(&old, &new, replica, spec, made.id, &made.sealed)), failed);
     }
 }

@@ -67,6 +67,8 @@ pub(crate) enum Outcome<'a> {
         used: Option<Used>,
         /// What was answered.
         elements: Option<Value>,
+        /// The ARNs of the keys of the caller's account that were touched beside those that were asked about.
+        related: &'a [String],
     },
     /// It was not.
     Refusal(&'a Refusal),
@@ -83,7 +85,10 @@ pub(crate) fn event_of<O: Operation>(
 ) -> Result<(Uuid, Entry), Refusal> {
     let id = Uuid::new_v4();
     let parameters = operation.parameters();
-    let resources: Vec<Resource<'_>> = asks.iter().filter_map(resource_of).collect();
+    let mut resources: Vec<Resource<'_>> = asks.iter().filter_map(resource_of).collect();
+    if let Outcome::Success { related, .. } = outcome {
+        resources.extend(related.iter().map(|arn| Resource::key(arn, caller.identity.account)));
+    }
     let mut event = blank(node, &caller.request, O::EVENT, caller.identity.account);
     event.id = id;
     event.identity = EventIdentity::of(&caller.identity, &caller.access_key);
@@ -92,7 +97,7 @@ pub(crate) fn event_of<O: Operation>(
     event.decision = decision.into();
     let (digests, material, reason);
     match outcome {
-        Outcome::Success { changes, used, elements } => {
+        Outcome::Success { changes, used, elements, .. } => {
             digests = digests_of(changes);
             material = used.as_ref().map(Material::of);
             event.changes = &digests;
@@ -159,6 +164,8 @@ pub(crate) struct ServiceAct<'a> {
     pub(crate) account: AccountId,
     pub(crate) region: &'a Region,
     pub(crate) resource: &'a str,
+    /// The ARNs of other keys of the account that were changed with it.
+    pub(crate) related: &'a [String],
     pub(crate) at: Timestamp,
     pub(crate) details: Value,
     pub(crate) changes: &'a [Change],
@@ -169,7 +176,8 @@ pub(crate) struct ServiceAct<'a> {
 /// The entry of an act of the service itself: a rotation, a deletion at its time.
 pub(crate) fn service_event(node: &str, act: &ServiceAct<'_>) -> Result<Entry, Refusal> {
     let digests = digests_of(act.changes);
-    let resources = [Resource::key(act.resource, act.account)];
+    let all = std::iter::once(act.resource).chain(act.related.iter().map(String::as_str));
+    let resources: Vec<Resource<'_>> = all.map(|arn| Resource::key(arn, act.account)).collect();
     encode(&AuditEvent {
         id: Uuid::new_v4(),
         request_id: act.request_id,

@@ -34,6 +34,7 @@ impl<O: Operation> Conditions<'_, O> {
     fn global(&self, name: &str, key: &str) -> Values<'_> {
         match name {
             "aws:resourceaccount" => owned(self.ask.owner.to_string()),
+            "aws:requestedregion" => text(self.ask.region.unwrap_or(&self.caller.request.region).as_str()),
             _ if name.starts_with(RESOURCE_TAG) => self.resource_tag(key),
             _ => of_caller(self.caller, name),
         }
@@ -62,6 +63,7 @@ fn of_key<'a>(snapshot: &'a KeySnapshot, name: &str) -> Values<'a> {
         "kms:keyusage" | "kms:customermasterkeyusage" => text(key.usage.as_str()),
         "kms:keyorigin" => text(key.origin.as_str()),
         "kms:multiregion" => text(if key.id.is_multi_region() { "true" } else { "false" }),
+        "kms:multiregionkeytype" => key.multi_region_type().map_or(Values::Absent, |kind| text(kind.as_str())),
         "kms:resourcealiases" => Values::Many(key.aliases.iter().map(|alias| Cow::Borrowed(alias.as_str())).collect()),
         _ => Values::Absent,
     }

@@ -56,6 +56,8 @@ pub struct Parameters<'a> {
     pub key_usage: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub multi_region: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +72,10 @@ pub struct Parameters<'a> {
     pub policy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primary_region: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica_region: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retiring_principal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

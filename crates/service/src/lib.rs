@@ -28,6 +28,7 @@ pub mod operations;
 mod pipeline;
 pub mod quotas;
 mod records;
+mod replication;
 mod resolve;
 mod room_for_keys;
 mod sequencer;

@@ -78,8 +78,17 @@ pub(crate) async fn write_service_event(
     let all: Vec<Change> = earlier.iter().chain(&changes).cloned().collect();
     let account = AccountId::DEPLOYMENT;
     let resource = format!("arn:claviger::{account}:node/{node}");
-    let act =
-        ServiceAct { name, account, region: &region, resource: &resource, at: now, details, changes: &all, request_id: None };
+    let act = ServiceAct {
+        name,
+        account,
+        region: &region,
+        resource: &resource,
+        related: &[],
+        at: now,
+        details,
+        changes: &all,
+        request_id: None,
+    };
     let entry = service_event(node, &act)?;
     records.store.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)?;
     Ok(())

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 
 use claviger_domain::policy::{Demand, Granted, Values};
-use claviger_domain::{AccountId, AliasName, Caller, Grant, GrantTerms, MaterialId, Permit, Refusal};
+use claviger_domain::{AccountId, AliasName, Caller, Grant, GrantTerms, MaterialId, Permit, Refusal, Region};
 use claviger_store::Change;
 
 use crate::event_parameters::Parameters;
@@ -110,6 +110,8 @@ pub struct Ask<'a> {
     pub(crate) proposes: Option<&'a GrantTerms>,
     /// The grant that is to be retired.
     pub(crate) retires: Option<&'a Grant>,
+    /// The Region that it is about, where that is not the request's.
+    pub(crate) region: Option<&'a Region>,
 }
 
 impl<'a> Ask<'a> {
@@ -124,6 +126,7 @@ impl<'a> Ask<'a> {
             named: Some(&target.named),
             proposes: None,
             retires: None,
+            region: None,
         }
     }
 
@@ -135,6 +138,11 @@ impl<'a> Ask<'a> {
     /// The same, to retire this grant.
     pub(crate) fn retiring(self, grant: &'a Grant) -> Self {
         Self { retires: Some(grant), ..self }
+    }
+
+    /// The same in another Region than the request's.
+    pub(crate) fn in_region(self, region: &'a Region) -> Self {
+        Self { region: Some(region), ..self }
     }
 
     /// The alias that the request called the key by.
@@ -158,7 +166,16 @@ impl<'a> Ask<'a> {
 
     /// An action on something of an account that is not a key: identity policies decide.
     pub(crate) fn resource(action: &'static str, resource: String, owner: AccountId) -> Self {
-        Self { action, resource: Cow::Owned(resource), owner, key: None, named: None, proposes: None, retires: None }
+        Self {
+            action,
+            resource: Cow::Owned(resource),
+            owner,
+            key: None,
+            named: None,
+            proposes: None,
+            retires: None,
+            region: None,
+        }
     }
 
     /// An action without a resource, in the caller's account.
@@ -209,6 +226,8 @@ pub struct Effect<T> {
     pub(crate) output: T,
     pub(crate) changes: Vec<Change>,
     pub(crate) used: Option<Used>,
+    /// The ARNs of keys of the caller's account that were touched beside those that were asked about.
+    pub(crate) related: Vec<String>,
 }
 
 /// The material that an operation used, for its audit entry.
@@ -223,12 +242,18 @@ pub(crate) enum Used {
 impl<T> Effect<T> {
     /// An answer that changes nothing.
     pub(crate) fn answer(output: T) -> Self {
-        Self { output, changes: Vec::new(), used: None }
+        Self { output, changes: Vec::new(), used: None, related: Vec::new() }
     }
 
     /// An answer that is true once these changes are durable.
     pub(crate) fn change(output: T, changes: Vec<Change>) -> Self {
-        Self { output, changes, used: None }
+        Self { output, changes, used: None, related: Vec::new() }
+    }
+
+    /// The same, naming in the audit entry other keys that were touched.
+    pub(crate) fn with_related(mut self, arns: Vec<String>) -> Self {
+        self.related = arns;
+        self
     }
 
     /// The same, naming in the audit entry the material that was used.

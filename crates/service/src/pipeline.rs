@@ -130,8 +130,12 @@ impl Service {
         basis: crate::audit_trail::Basis,
         effect: Effect<O::Output>,
     ) -> Attempt<O::Output> {
-        let outcome =
-            Outcome::Success { changes: &effect.changes, used: effect.used, elements: O::response_elements(&effect.output) };
+        let outcome = Outcome::Success {
+            changes: &effect.changes,
+            used: effect.used,
+            elements: O::response_elements(&effect.output),
+            related: &effect.related,
+        };
         let (event_id, entry) = match event_of(&self.node, caller, operation, asks, basis.as_decision(), &outcome) {
             Ok(made) => made,
             Err(refusal) => return Attempt::Settled(Err(refusal)),

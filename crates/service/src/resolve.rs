@@ -98,6 +98,14 @@ impl Service {
         Ok(Some(self.keep(&self.caches.keys, &slot, snapshot)))
     }
 
+    /// A key by its id, if it is in the cache.
+    pub(crate) fn cached_key(&self, account: AccountId, region: &Region, id: KeyId) -> Option<Arc<KeySnapshot>> {
+        match self.look(&self.caches.keys, account, RecordKind::Key, key_record_id(region, id)) {
+            Look::Cached(snapshot) => Some(snapshot),
+            Look::Missing(_) => None,
+        }
+    }
+
     /// An alias by its name, from the cache or the store.
     pub(crate) async fn alias(
         &self,

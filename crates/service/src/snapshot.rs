@@ -8,9 +8,11 @@ use claviger_domain::key::{Key, MaterialVersion};
 use claviger_domain::policy::Policy;
 use claviger_domain::{KeyId, Refusal};
 use claviger_hsm::{AccessSecret, Hsm, Material, SigningKey};
+use claviger_store::{RecordKey, RecordKind};
 use parking_lot::{Mutex, RwLock};
 
 use crate::accounts::Versions;
+use crate::records::key_record_id;
 
 /// A key as it was at one version of its record.
 pub(crate) struct KeySnapshot {
@@ -65,6 +67,11 @@ impl KeySnapshot {
             "The material of key {} cannot be opened. Ask the operator to run 'claviger doctor'.",
             self.arn
         ))
+    }
+
+    /// What identifies its record.
+    pub(crate) fn record_key(&self) -> RecordKey {
+        RecordKey { account: self.key.account, kind: RecordKind::Key, id: key_record_id(&self.key.region, self.key.id) }
     }
 
     /// The key's id.

@@ -158,6 +158,11 @@ impl KeySpec {
 }
 
 impl MaterialVersion {
+    /// The same version as a related key in another Region knows it before its owner has brought the material there.
+    pub fn to_be_imported(&self) -> Self {
+        Self { sealed: Vec::new(), imported: Some(Imported::default()), ..self.clone() }
+    }
+
     /// Whether the material is there, rather than deleted, expired or not imported yet.
     pub fn is_present(&self) -> bool {
         !self.sealed.is_empty()
@@ -275,6 +280,13 @@ impl Key {
                 "New key material (id: {id}) cannot be imported into KMS key {}, because another key material (id: {}) is pending rotation.",
                 self.arn(),
                 pending.id
+            )));
+        }
+        if !self.materials.is_empty() && self.multi_region.as_ref().is_some_and(|kin| !kin.replicas.is_empty()) {
+            // It would have to reach every Region before the first of them encrypts with it.
+            return Err(Refusal::unsupported(format!(
+                "New key material cannot be imported into {} while it has replicas. Import the material that it had before.",
+                self.arn()
             )));
         }
         if !self.materials.is_empty() && self.spec != KeySpec::SymmetricDefault {

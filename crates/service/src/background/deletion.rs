@@ -1,4 +1,5 @@
-//! The end of a key: its record, its aliases, its grants and its material. Nothing brings them back.
+//! The end of a key: its record, its aliases, its grants and its material. Nothing brings them back. When it was a replica, its kin hear of
+//! it in the same commit.
 
 use claviger_domain::key::{Alias, Key};
 use claviger_domain::{Refusal, Timestamp};
@@ -20,12 +21,15 @@ impl Service {
             }
         }
         changes.extend(self.delete_last_use(key.account, &key_record_id(&key.region, key.id)).await?);
+        let kin = self.part_from_relatives(key, version, now).await?;
+        changes.extend(kin.changes);
         let arn = key.arn().to_string();
         let act = ServiceAct {
             name: "DeleteKey",
             account: key.account,
             region: &key.region,
             resource: &arn,
+            related: &kin.arns,
             at: now,
             details: json!({"keyId": key.id.to_string()}),
             changes: &changes,

@@ -21,6 +21,7 @@ impl Service {
             account: key.account,
             region: &key.region,
             resource: &arn,
+            related: &[],
             at: now,
             details: json!({"keyId": key.id.to_string(), "keyMaterialIds": ids, "keyState": key.state.as_str()}),
             changes: &changes,

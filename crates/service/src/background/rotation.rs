@@ -7,22 +7,25 @@ use serde_json::json;
 
 use crate::audit_trail::{ServiceAct, service_event};
 use crate::records::store_refusal;
+use crate::replication::Related;
 use crate::service::Service;
 
 impl Service {
-    pub(super) async fn rotate_due_key(&self, mut key: Key, version: u64, now: Timestamp) -> Result<(), Refusal> {
+    pub(super) async fn rotate_due_key(&self, before: Key, version: u64, now: Timestamp) -> Result<(), Refusal> {
+        let mut key = before.clone();
         let Some(schedule) = &mut key.rotation else { return Ok(()) };
         // Counted from the date that was announced; from now when that has long passed, so that a long stop makes one rotation, not many.
         let following = schedule.next.plus_days(schedule.period_days);
         schedule.next = if following > now { following } else { now.plus_days(schedule.period_days) };
         self.add_material(&mut key, Some(RotationType::Automatic), now).await?;
-        let changes = vec![self.records.update(&key, version).await?];
+        let Related { changes, arns } = self.update_stored_with_relatives(&before, version, &key).await?;
         let arn = key.arn().to_string();
         let act = ServiceAct {
             name: "RotateKey",
             account: key.account,
             region: &key.region,
             resource: &arn,
+            related: &arns,
             at: now,
             details: json!({"keyId": key.id.to_string(), "rotationType": RotationType::Automatic.as_str()}),
             changes: &changes,

@@ -81,7 +81,7 @@ async fn who_comes_second_tries_again_and_leaves_one_entry() {
     let (deployment, node, store) = on_an_unreliable_store().await;
     let root = deployment.root();
     for trial in TRIALS.iter().filter(|trial| trial.about != About::Account) {
-        let subject = Subject::on_trial(&node, &root, &default_key_policy(account()), trial).await;
+        let mut subject = Subject::on_trial(&node, &root, &default_key_policy(account()), trial).await;
         subject.prepare(&node, &root, trial).await;
         store.plan(Plan { conflicts: 3, ..Plan::default() });
         let caller = node.again(&root);
@@ -135,7 +135,7 @@ async fn every_operation_leaves_one_entry_that_tells_what_was_done() {
     let (deployment, node) = deployed().await;
     let root = deployment.root();
     for trial in TRIALS {
-        let subject = Subject::on_trial(&node, &root, &default_key_policy(account()), trial).await;
+        let mut subject = Subject::on_trial(&node, &root, &default_key_policy(account()), trial).await;
         subject.prepare(&node, &root, trial).await;
         node.clock.advance_ms(MINUTE_MS);
         let (size, caller) = (node.log_size().await, node.again(&root));
@@ -186,7 +186,7 @@ fn check_resources(json: &Value, subject: &Subject, about: About, name: &str) {
     let key = subject.key.to_string();
     match about {
         About::Account => assert!(named.is_empty(), "{name}: {named:?}"),
-        About::Key | About::Grant => assert_eq!(named[0], key, "{name}"),
+        About::Key | About::KeyAndAccount | About::Grant => assert_eq!(named[0], key, "{name}"),
         About::Alias => assert!(named.contains(&key.as_str()) && named[0].contains(":alias/"), "{name}: {named:?}"),
     }
     for resource in json["resources"].as_array().unwrap_or(&Vec::new()) {

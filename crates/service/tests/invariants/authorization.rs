@@ -77,7 +77,7 @@ async fn everybody_gets_what_policies_say_and_nothing_else() {
     let root = deployment.root();
     for attempt in attempts(&deployment, &node).await {
         for trial in TRIALS {
-            let subject = Subject::on_trial(&node, &root, &attempt.key_policy, trial).await;
+            let mut subject = Subject::on_trial(&node, &root, &attempt.key_policy, trial).await;
             subject.prepare(&node, &root, trial).await;
             let (before, size) = (node.store.epochs().await.unwrap(), node.log_size().await);
             let caller = node.again(&attempt.caller);
@@ -119,7 +119,7 @@ async fn each_operation_needs_its_own_action_and_no_other_one_will_do() {
         let others: Vec<&str> =
             TRIALS.iter().flat_map(|other| other.actions).copied().filter(|a| !trial.actions.contains(a)).collect();
         let all_but = node.create_user(&root, &format!("all-but-{}", trial.name), &[&identity_policy("Allow", &others)]).await;
-        let subject = Subject::on_trial(&node, &root, &default, trial).await;
+        let mut subject = Subject::on_trial(&node, &root, &default, trial).await;
         subject.prepare(&node, &root, trial).await;
         let denied = (trial.run)(&node.service, &node.again(&all_but), &subject).await;
         assert_eq!(kind_of(denied), Kind::AccessDenied, "{} without its action", trial.name);
@@ -191,9 +191,9 @@ async fn another_account_may_use_a_key_that_is_shared_with_it_and_never_administ
         ("Allow", &user.identity.arn, "kms:*"),
         ("Allow", &powerless.identity.arn, "kms:*"),
     ]);
-    for trial in TRIALS.iter().filter(|trial| trial.about == About::Key) {
+    for trial in TRIALS.iter().filter(|trial| matches!(trial.about, About::Key | About::KeyAndAccount)) {
         for (caller, agrees) in [(&stranger, true), (&user, true), (&powerless, false)] {
-            let subject = Subject::on_trial(&node, &root, &shared, trial).await;
+            let mut subject = Subject::on_trial(&node, &root, &shared, trial).await;
             subject.prepare(&node, &root, trial).await;
             let before = node.store.epochs().await.unwrap();
             let result = (trial.run)(&node.service, &node.again(caller), &subject).await;

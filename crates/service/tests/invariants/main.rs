@@ -11,6 +11,7 @@ mod freshness;
 mod grants;
 mod imports;
 mod last_use;
+mod multi_region;
 mod paging;
 mod quotas;
 mod tampering;

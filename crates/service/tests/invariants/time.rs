@@ -41,7 +41,7 @@ async fn a_key_is_gone_with_all_that_is_its_own_when_its_time_comes() {
     // A use that is in memory alone, and in the log.
     node.encrypt(&root, &key).await.unwrap();
     let scheduled = node.service.perform(&node.again(&root), &schedule(&key)).await.unwrap();
-    assert_eq!((scheduled.at, scheduled.window_days), (START.plus_days(7), 7));
+    assert_eq!((scheduled.state, scheduled.window_days), (KeyState::PendingDeletion { at: START.plus_days(7) }, 7));
     assert_eq!(kind_of(node.decrypt(&root, &ciphertext).await), Kind::InvalidState, "it cannot be used while it waits");
     node.clock.advance_ms(7 * Timestamp::DAY_MS - 1);
     assert_eq!(node.service.run_due_work().await.unwrap(), 0, "not a moment too early");

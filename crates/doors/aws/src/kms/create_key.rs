@@ -50,10 +50,8 @@ impl Mapping for CreateKey {
         }
         let spec = request.key_spec.or(request.customer_master_key_spec);
         let spec = spec.as_deref().unwrap_or(KeySpec::SymmetricDefault.as_str());
-        if request.multi_region == Some(true) || request.custom_key_store_id.is_some() || request.xks_key_id.is_some() {
-            return Err(Refusal::unsupported(
-                "Multi-Region keys and keys in custom key stores are not offered by this deployment.",
-            ));
+        if request.custom_key_store_id.is_some() || request.xks_key_id.is_some() {
+            return Err(Refusal::unsupported("Keys in custom key stores are not offered by this deployment."));
         }
         Ok(op::CreateKey {
             spec: offered_spec(spec, request.key_usage.as_deref())?,
@@ -63,6 +61,7 @@ impl Mapping for CreateKey {
             policy: request.policy,
             bypass_lockout_check: request.bypass_policy_lockout_safety_check.unwrap_or(false),
             tags: tags?,
+            multi_region: request.multi_region.unwrap_or(false),
         })
     }
 

@@ -107,10 +107,9 @@ impl KeyMetadata {
                 .map(|material| material.id.to_string()),
             ..Self::default()
         };
-        match key.state {
-            KeyState::PendingDeletion { at } => metadata.deletion_date = Some(Seconds(at)),
-            KeyState::PendingReplicaDeletion { window_days } => metadata.pending_deletion_window_in_days = Some(window_days),
-            _ => {}
+        metadata.deletion_date = key.state.deletion_date().map(Seconds);
+        if let KeyState::PendingReplicaDeletion { window_days } = key.state {
+            metadata.pending_deletion_window_in_days = Some(window_days);
         }
         if let Some((model, valid_to)) = key.expiration() {
             metadata.expiration_model = Some(model.as_str());

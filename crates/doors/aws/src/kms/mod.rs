@@ -36,6 +36,7 @@ mod list_retirable_grants;
 mod names;
 mod put_key_policy;
 mod re_encrypt;
+mod replicate_key;
 mod retire_grant;
 mod revoke_grant;
 mod rotate_key_on_demand;
@@ -45,6 +46,7 @@ mod tag_resource;
 mod untag_resource;
 mod update_alias;
 mod update_key_description;
+mod update_primary_region;
 
 use bytes::Bytes;
 use claviger_domain::{Caller, Refusal};
@@ -120,6 +122,7 @@ operations! {
     "ListRetirableGrants" => list_retirable_grants::ListRetirableGrants,
     "PutKeyPolicy" => put_key_policy::PutKeyPolicy,
     "ReEncrypt" => re_encrypt::ReEncrypt,
+    "ReplicateKey" => replicate_key::ReplicateKey,
     "RetireGrant" => retire_grant::RetireGrant,
     "RevokeGrant" => revoke_grant::RevokeGrant,
     "RotateKeyOnDemand" => rotate_key_on_demand::RotateKeyOnDemand,
@@ -128,6 +131,7 @@ operations! {
     "UntagResource" => untag_resource::UntagResource,
     "UpdateAlias" => update_alias::UpdateAlias,
     "UpdateKeyDescription" => update_key_description::UpdateKeyDescription,
+    "UpdatePrimaryRegion" => update_primary_region::UpdatePrimaryRegion,
 }
 
 /// The operations of AWS KMS that this deployment does not offer (docs/divergences/aws-kms.md).
@@ -144,10 +148,8 @@ const NOT_OFFERED: &[&str] = &[
     "GenerateDataKeyPairWithoutPlaintext",
     "GenerateMac",
     "GetPublicKey",
-    "ReplicateKey",
     "Sign",
     "UpdateCustomKeyStore",
-    "UpdatePrimaryRegion",
     "Verify",
     "VerifyMac",
 ];

@@ -1,5 +1,7 @@
 //! The closed lists of names in the service model that are wider than what this deployment offers.
 
+use claviger_domain::Region;
+
 use crate::validation::Validator;
 
 /// `KeySpec`.
@@ -52,8 +54,41 @@ pub(crate) const EXPIRATION_MODELS: &[&str] = &["KEY_MATERIAL_EXPIRES", "KEY_MAT
 /// `ImportType`.
 pub(crate) const IMPORT_TYPES: &[&str] = &["NEW_KEY_MATERIAL", "EXISTING_KEY_MATERIAL"];
 
+/// Checks a member of type `RegionType` against the model, and reads it once the check has been finished.
+pub(crate) fn read_region(check: &mut Validator, field: &str, name: Option<&String>) -> Option<Region> {
+    check.required_length(field, name, 1, 32);
+    check.pattern(field, name, "^([a-z]+-){2,3}\\d+$", looks_like_a_region);
+    name.and_then(|name| name.parse().ok())
+}
+
+/// Two or three words, and a number.
+fn looks_like_a_region(name: &str) -> bool {
+    let Some((words, number)) = name.rsplit_once('-') else { return false };
+    let all = |text: &str, fits: fn(&u8) -> bool| !text.is_empty() && text.bytes().all(|byte| fits(&byte));
+    (2..=3).contains(&words.split('-').count())
+        && words.split('-').all(|word| all(word, u8::is_ascii_lowercase))
+        && all(number, u8::is_ascii_digit)
+}
+
 /// Checks the member `PolicyName` against the model.
 pub(crate) fn check_policy_name(check: &mut Validator, name: Option<&String>) {
     check.length("policyName", name, 1, 128);
     check.pattern("policyName", name, "[\\w]+", |name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_are_those_of_the_model() {
+        for name in ["us-east-1", "ap-southeast-2", "us-gov-west-1", "xx-test-123"] {
+            assert!(looks_like_a_region(name), "{name}");
+        }
+        for name in
+            ["", "us", "us-1", "us-east", "us-east-", "us-east-1a", "US-EAST-1", "us--1", "-us-east-1", "a-b-c-d-1", "us_east-1"]
+        {
+            assert!(!looks_like_a_region(name), "{name}");
+        }
+    }
 }

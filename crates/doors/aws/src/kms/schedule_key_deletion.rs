@@ -25,7 +25,8 @@ pub(crate) struct Request {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Response {
     key_id: String,
-    deletion_date: Seconds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deletion_date: Option<Seconds>,
     key_state: &'static str,
     pending_window_in_days: u32,
 }
@@ -47,8 +48,8 @@ impl Mapping for ScheduleKeyDeletion {
     fn encode(output: <op::ScheduleKeyDeletion as Operation>::Output) -> Response {
         Response {
             key_id: output.key_arn,
-            deletion_date: Seconds(output.at),
-            key_state: "PendingDeletion",
+            deletion_date: output.state.deletion_date().map(Seconds),
+            key_state: output.state.as_str(),
             pending_window_in_days: output.window_days,
         }
     }

@@ -28,11 +28,13 @@ impl Operation for CancelKeyDeletion {
         _: Allowed<Self>,
     ) -> Result<Effect<String>, Refusal> {
         let snapshot = &target.snapshot;
-        let KeyState::PendingDeletion { at } = snapshot.key.state else {
-            return Err(Refusal::invalid_state(format!("{} is not pending deletion.", snapshot.arn)));
+        let deletion = match snapshot.key.state {
+            KeyState::PendingDeletion { at } => Some(at),
+            KeyState::PendingReplicaDeletion { .. } => None,
+            _ => return Err(Refusal::invalid_state(format!("{} is not pending deletion.", snapshot.arn))),
         };
         // Its grants may be gone already.
-        if at <= caller.request.at {
+        if deletion.is_some_and(|at| at <= caller.request.at) {
             return Err(Refusal::invalid_state(format!("{} is being deleted: its waiting period has ended.", snapshot.arn)));
         }
         let mut key = snapshot.key.clone();

@@ -1,12 +1,16 @@
 //! From a ciphertext to the key that made it.
 
+use std::sync::Arc;
+
 use claviger_domain::key::Key;
 use claviger_domain::{Caller, KeyId, KeyReference, Refusal};
 use claviger_hsm::Envelope;
+use uuid::Uuid;
 
 use crate::records::key_record_id;
 use crate::resolve::{KeyTarget, Named, hidden_by_ciphertext};
 use crate::service::Service;
+use crate::snapshot::KeySnapshot;
 
 impl Service {
     /// The key that a request to open `ciphertext` is about: the one that it names, else the one that the ciphertext names.
@@ -21,18 +25,29 @@ impl Service {
             return self.resolve_key(caller, reference, action).await;
         }
         let envelope = Envelope::parse(ciphertext).ok_or_else(Refusal::invalid_ciphertext)?;
-        let id = KeyId::single_region(envelope.key());
-        let region = &caller.request.region;
-        if let Some(snapshot) = self.key(caller.identity.account, region, id).await? {
-            return Ok(KeyTarget { snapshot, named: Named::Ciphertext });
-        }
-        // A key of another account: the ciphertext does not say which.
-        let owner = self.records.find::<Key>(&key_record_id(region, id)).await?.map(|found| found.value.account);
-        let snapshot = match owner {
-            Some(owner) => self.key(owner, region, id).await?,
-            None => None,
-        };
+        let snapshot = self.key_of_ciphertext(caller, envelope.key()).await?;
         snapshot.map(|snapshot| KeyTarget { snapshot, named: Named::Ciphertext }).ok_or_else(hidden_by_ciphertext)
+    }
+
+    /// The key with this UUID in the request's Region. A ciphertext says neither whether its key is a multi-Region one, nor whose it is.
+    async fn key_of_ciphertext(&self, caller: &Caller, uuid: Uuid) -> Result<Option<Arc<KeySnapshot>>, Refusal> {
+        let (account, region) = (caller.identity.account, &caller.request.region);
+        let ids = [KeyId::single_region(uuid), KeyId::multi_region(uuid)];
+        // Both in memory before either in the store: a miss is not remembered, and would cost a read each time.
+        if let Some(snapshot) = ids.iter().find_map(|id| self.cached_key(account, region, *id)) {
+            return Ok(Some(snapshot));
+        }
+        for id in ids {
+            if let Some(snapshot) = self.key(account, region, id).await? {
+                return Ok(Some(snapshot));
+            }
+        }
+        for id in ids {
+            if let Some(found) = self.records.find::<Key>(&key_record_id(region, id)).await? {
+                return self.key(found.value.account, region, id).await;
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use claviger_domain::key::{Key, KeySpec, KeyState, KeyUsage, Manager, Origin};
+use claviger_domain::key::{Key, KeySpec, KeyState, KeyUsage, Manager, MultiRegion, MultiRegionKeyType, Origin};
 use claviger_domain::policy::{Values, default_key_policy};
 use claviger_domain::{AccountId, Caller, KeyArn, KeyId, Refusal};
 use serde_json::json;
@@ -31,6 +31,8 @@ pub struct CreateKey {
     pub bypass_lockout_check: bool,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// Whether it is a multi-Region primary key, which can be replicated into other Regions.
+    pub multi_region: bool,
 }
 
 impl Operation for CreateKey {
@@ -55,7 +57,8 @@ impl Operation for CreateKey {
             "kms:keyspec" | "kms:customermasterkeyspec" => text(self.spec.as_str()),
             "kms:keyusage" | "kms:customermasterkeyusage" => text(self.usage.as_str()),
             "kms:keyorigin" => text(self.origin.as_str()),
-            "kms:multiregion" => text("false"),
+            "kms:multiregion" => text(if self.multi_region { "true" } else { "false" }),
+            "kms:multiregionkeytype" if self.multi_region => text(MultiRegionKeyType::Primary.as_str()),
             "kms:bypasspolicylockoutsafetycheck" => text(if self.bypass_lockout_check { "true" } else { "false" }),
             "aws:tagkeys" if !self.tags.is_empty() => {
                 Values::Many(self.tags.keys().map(|key| Cow::Borrowed(key.as_str())).collect())
@@ -74,7 +77,8 @@ impl Operation for CreateKey {
             return Err(Refusal::unsupported(format!("Material for keys of spec {} cannot be imported.", self.spec)));
         }
         service.must_have_room_for_a_key(account, &caller.request.region).await?;
-        let id = KeyId::single_region(uuid::Uuid::new_v4());
+        let uuid = uuid::Uuid::new_v4();
+        let id = if self.multi_region { KeyId::multi_region(uuid) } else { KeyId::single_region(uuid) };
         let region = caller.request.region.clone();
         let policy = match &self.policy {
             Some(policy) => {
@@ -87,6 +91,7 @@ impl Operation for CreateKey {
         };
         let mut key = Key {
             id,
+            multi_region: self.multi_region.then(|| MultiRegion::primary_in(region.clone())),
             region,
             account,
             spec: self.spec,
@@ -100,7 +105,6 @@ impl Operation for CreateKey {
             tags: self.tags.clone(),
             aliases: BTreeSet::new(),
             rotation: None,
-            multi_region: None,
             import_secret: Vec::new(),
             materials: Vec::new(),
         };
@@ -118,6 +122,7 @@ impl Operation for CreateKey {
             description: Some(&self.description),
             key_spec: Some(self.spec.as_str()),
             key_usage: Some(self.usage.as_str()),
+            multi_region: self.multi_region,
             origin: Some(self.origin.as_str()),
             policy: self.policy.as_deref(),
             tags: (!self.tags.is_empty()).then_some(&self.tags),
@@ -135,6 +140,7 @@ impl Operation for CreateKey {
             "keySpec": key.spec.as_str(),
             "keyState": key.state.as_str(),
             "keyUsage": key.usage.as_str(),
+            "multiRegion": key.id.is_multi_region(),
             "origin": key.origin.as_str(),
         }}))
     }

@@ -28,10 +28,11 @@ impl Operation for DisableKeyRotation {
     ) -> Result<Effect<()>, Refusal> {
         let snapshot = &target.snapshot;
         snapshot.must_be_made_here()?;
+        snapshot.must_not_be_replica()?;
         snapshot.must_be_enabled()?;
         let mut key = snapshot.key.clone();
         key.rotation = None;
-        Ok(Effect::change((), vec![service.records.update(&key, snapshot.version).await?]))
+        Ok(service.update_with_relatives(snapshot, &key).await?.effect(()))
     }
 
     fn parameters(&self) -> Parameters<'_> {

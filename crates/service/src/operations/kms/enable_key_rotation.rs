@@ -40,6 +40,7 @@ impl Operation for EnableKeyRotation {
     ) -> Result<Effect<()>, Refusal> {
         let snapshot = &target.snapshot;
         snapshot.must_be_made_here()?;
+        snapshot.must_not_be_replica()?;
         snapshot.must_be_enabled()?;
         let mut key = snapshot.key.clone();
         // Asking again for what is set already does not put the next rotation off.
@@ -47,7 +48,7 @@ impl Operation for EnableKeyRotation {
             let next = caller.request.at.plus_days(self.period_days);
             key.rotation = Some(RotationSchedule { period_days: self.period_days, next });
         }
-        Ok(Effect::change((), vec![service.records.update(&key, snapshot.version).await?]))
+        Ok(service.update_with_relatives(snapshot, &key).await?.effect(()))
     }
 
     fn parameters(&self) -> Parameters<'_> {

@@ -30,6 +30,7 @@ mod list_resource_tags;
 mod list_retirable_grants;
 mod put_key_policy;
 mod re_encrypt;
+mod replicate_key;
 mod retire_grant;
 mod revoke_grant;
 mod rotate_key_on_demand;
@@ -38,6 +39,7 @@ mod tag_resource;
 mod untag_resource;
 mod update_alias;
 mod update_key_description;
+mod update_primary_region;
 
 mod ciphertext;
 mod encryption_conditions;
@@ -78,6 +80,7 @@ pub use list_resource_tags::ListResourceTags;
 pub use list_retirable_grants::ListRetirableGrants;
 pub use put_key_policy::PutKeyPolicy;
 pub use re_encrypt::{ReEncrypt, ReEncrypted};
+pub use replicate_key::ReplicateKey;
 pub use retire_grant::{GrantReference, RetireGrant};
 pub use revoke_grant::RevokeGrant;
 pub use rotate_key_on_demand::RotateKeyOnDemand;
@@ -86,6 +89,7 @@ pub use tag_resource::TagResource;
 pub use untag_resource::UntagResource;
 pub use update_alias::UpdateAlias;
 pub use update_key_description::UpdateKeyDescription;
+pub use update_primary_region::UpdatePrimaryRegion;
 
 pub use crate::marker::Page;
 

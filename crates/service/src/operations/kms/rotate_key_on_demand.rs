@@ -32,6 +32,7 @@ impl Operation for RotateKeyOnDemand {
         _: Allowed<Self>,
     ) -> Result<Effect<String>, Refusal> {
         let (snapshot, now) = (&target.snapshot, caller.request.at);
+        snapshot.must_not_be_replica()?;
         snapshot.must_be_enabled()?;
         let quota = service.quotas.of(snapshot.key.account).resources.on_demand_rotations_per_key;
         if snapshot.key.on_demand_rotations() as u64 >= quota {
@@ -49,6 +50,12 @@ impl Operation for RotateKeyOnDemand {
                 snapshot.arn
             )));
         }
+        if snapshot.key.origin == Origin::External && snapshot.key.has_replicas() {
+            return Err(Refusal::unsupported(format!(
+                "{} has imported key material, and replicas that would not have it. It can be rotated when it has no replicas.",
+                snapshot.arn
+            )));
+        }
         let mut key = snapshot.key.clone();
         if key.origin == Origin::Internal {
             service.add_material(&mut key, Some(RotationType::OnDemand), now).await?;
@@ -59,7 +66,7 @@ impl Operation for RotateKeyOnDemand {
                 snapshot.arn
             )));
         }
-        Ok(Effect::change(snapshot.arn.clone(), vec![service.records.update(&key, snapshot.version).await?]))
+        Ok(service.update_with_relatives(snapshot, &key).await?.effect(snapshot.arn.clone()))
     }
 
     fn parameters(&self) -> Parameters<'_> {

@@ -3,7 +3,7 @@
 
 use claviger_domain::key::KeyState;
 use claviger_domain::policy::Values;
-use claviger_domain::{Caller, KeyReference, Refusal, Timestamp};
+use claviger_domain::{Caller, KeyReference, Refusal};
 use serde_json::json;
 
 use crate::conditions::owned;
@@ -25,9 +25,9 @@ pub struct ScheduleKeyDeletion {
 pub struct ScheduledDeletion {
     /// The key's ARN.
     pub key_arn: String,
-    /// When it will be destroyed.
-    pub at: Timestamp,
-    /// Days until then.
+    /// Its state: it waits for its deletion, or first for that of its replicas.
+    pub state: KeyState,
+    /// Days that it waits.
     pub window_days: u32,
 }
 
@@ -52,11 +52,15 @@ impl Operation for ScheduleKeyDeletion {
     ) -> Result<Effect<ScheduledDeletion>, Refusal> {
         let snapshot = &target.snapshot;
         snapshot.must_not_be_pending_deletion()?;
-        let at = caller.request.at.plus_days(self.window_days);
         let mut key = snapshot.key.clone();
-        key.state = KeyState::PendingDeletion { at };
+        key.state = if key.has_replicas() {
+            // Its waiting period begins when the last of them is gone.
+            KeyState::PendingReplicaDeletion { window_days: self.window_days }
+        } else {
+            KeyState::PendingDeletion { at: caller.request.at.plus_days(self.window_days) }
+        };
         let change = service.records.update(&key, snapshot.version).await?;
-        let output = ScheduledDeletion { key_arn: snapshot.arn.clone(), at, window_days: self.window_days };
+        let output = ScheduledDeletion { key_arn: snapshot.arn.clone(), state: key.state, window_days: self.window_days };
         Ok(Effect::change(output, vec![change]))
     }
 
@@ -65,6 +69,10 @@ impl Operation for ScheduleKeyDeletion {
     }
 
     fn response_elements(output: &ScheduledDeletion) -> Option<serde_json::Value> {
-        Some(json!({"deletionDate": output.at.to_rfc3339(), "keyId": output.key_arn, "keyState": "PendingDeletion"}))
+        let (arn, state) = (&output.key_arn, output.state.as_str());
+        Some(match output.state.deletion_date() {
+            Some(at) => json!({"deletionDate": at.to_rfc3339(), "keyId": arn, "keyState": state}),
+            None => json!({"keyId": arn, "keyState": state, "pendingWindowInDays": output.window_days}),
+        })
     }
 }

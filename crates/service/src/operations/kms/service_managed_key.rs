@@ -93,6 +93,7 @@ impl Service {
             account,
             region: &key.region,
             resource: &arn,
+            related: &[],
             at: now,
             details: json!({"aliasName": name.as_str(), "keyManager": Manager::Service.as_str()}),
             changes: &changes,

@@ -1,7 +1,7 @@
 //! What a key's state forbids. Source: AWS KMS Developer Guide, "Key states of AWS KMS keys".
 
 use claviger_domain::Refusal;
-use claviger_domain::key::{EncryptionAlgorithm, KeyState, KeyUsage, Origin};
+use claviger_domain::key::{EncryptionAlgorithm, KeyState, KeyUsage, MultiRegionKeyType, Origin};
 
 use crate::snapshot::KeySnapshot;
 
@@ -17,6 +17,11 @@ impl KeySnapshot {
             | KeyState::PendingImport
             | KeyState::Creating => Err(self.is_in_the_wrong_state()),
         }
+    }
+
+    /// The key must be enabled, and its kin not be changing: for what changes them.
+    pub(crate) fn must_be_settled(&self) -> Result<(), Refusal> {
+        if self.key.state == KeyState::Updating { Err(self.is_in_the_wrong_state()) } else { self.must_be_enabled() }
     }
 
     /// The key must not wait for its deletion: for what changes it.
@@ -62,6 +67,20 @@ impl KeySnapshot {
     /// The key must have its material: for switching it on and off.
     pub(crate) fn must_not_be_pending_import(&self) -> Result<(), Refusal> {
         if self.key.state == KeyState::PendingImport { Err(self.is_in_the_wrong_state()) } else { Ok(()) }
+    }
+
+    /// The key must be the one that decides what its kin share. A single-Region key decides for itself.
+    pub(crate) fn must_not_be_replica(&self) -> Result<(), Refusal> {
+        if self.key.multi_region_type() == Some(MultiRegionKeyType::Replica) { Err(self.is_no_primary()) } else { Ok(()) }
+    }
+
+    /// The key must be a multi-Region primary key.
+    pub(crate) fn must_be_primary(&self) -> Result<(), Refusal> {
+        if self.key.multi_region_type() == Some(MultiRegionKeyType::Primary) { Ok(()) } else { Err(self.is_no_primary()) }
+    }
+
+    fn is_no_primary(&self) -> Refusal {
+        Refusal::unsupported(format!("{} is not a multi-region primary key.", self.arn))
     }
 
     /// The refusal for a key whose state does not allow what was asked for.

@@ -41,6 +41,11 @@ pub(crate) fn region() -> Region {
     "us-east-1".parse().unwrap()
 }
 
+/// Another Region.
+pub(crate) fn elsewhere() -> Region {
+    "eu-west-1".parse().unwrap()
+}
+
 /// A deployment that is not being served: what is on its disk, and the secrets that its owner keeps.
 pub(crate) struct Deployment {
     directory: TempDir,
@@ -213,6 +218,15 @@ impl Node {
         self.service.perform(&self.again(caller), &create_key(policy)).await.unwrap().arn()
     }
 
+    pub(crate) async fn create_multi_region_key(&self, caller: &Caller) -> KeyArn {
+        self.create_multi_region_key_with(caller, None).await
+    }
+
+    pub(crate) async fn create_multi_region_key_with(&self, caller: &Caller, policy: Option<String>) -> KeyArn {
+        let operation = kms::CreateKey { multi_region: true, ..create_key(policy) };
+        self.service.perform(&self.again(caller), &operation).await.unwrap().arn()
+    }
+
     pub(crate) async fn describe(&self, caller: &Caller, key: &KeyArn) -> Result<Key, Refusal> {
         self.service.perform(&self.again(caller), &kms::DescribeKey { key: by_arn(key) }).await
     }
@@ -346,6 +360,7 @@ pub(crate) fn create_key(policy: Option<String>) -> kms::CreateKey {
         policy,
         bypass_lockout_check: false,
         tags: BTreeMap::new(),
+        multi_region: false,
     }
 }
 
@@ -378,6 +393,17 @@ pub(crate) fn decrypt(ciphertext: &[u8]) -> kms::Decrypt {
         algorithm: EncryptionAlgorithm::SymmetricDefault,
         dry_run: false,
         ignore_ciphertext: false,
+    }
+}
+
+pub(crate) fn replicate_key(key: &KeyArn, region: &Region) -> kms::ReplicateKey {
+    kms::ReplicateKey {
+        key: by_arn(key),
+        replica_region: region.clone(),
+        policy: None,
+        bypass_lockout_check: false,
+        description: String::new(),
+        tags: BTreeMap::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use claviger_service::Service;
 use claviger_service::operations::kms;
 use uuid::Uuid;
 
-use super::{Node, alias, by_arn, create_grant, create_key, decrypt, encrypt, imports, root_arn};
+use super::{Node, alias, by_arn, create_grant, create_key, decrypt, elsewhere, encrypt, imports, replicate_key, root_arn};
 
 /// What permission an operation needs, beside the one on a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +21,21 @@ pub(crate) enum About {
     Key,
     /// A grant, which says itself who may, beside the account.
     Grant,
+    /// A key, and the caller's account.
+    KeyAndAccount,
     /// An alias and keys.
     Alias,
     /// The caller's account alone.
     Account,
+}
+
+/// What the multi-Region key of a trial must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replicated {
+    /// No replica.
+    No,
+    /// A replica in [`elsewhere`].
+    Yes,
 }
 
 /// A request with everything that it needs to succeed for somebody who is allowed to.
@@ -37,6 +48,8 @@ pub(crate) struct Trial {
     pub(crate) pending_deletion: bool,
     /// How far the import of the key's material must be.
     pub(crate) import: Import,
+    /// Whether the key must be a multi-Region primary key, and whether it must have a replica.
+    pub(crate) multi_region: Option<Replicated>,
     pub(crate) run: for<'a> fn(&'a Service, &'a Caller, &'a Subject) -> Answer<'a>,
 }
 
@@ -70,6 +83,8 @@ pub(crate) struct Subject {
     pub(crate) import: (Vec<u8>, Vec<u8>),
     /// On `key`, for the account's root.
     pub(crate) grant: GrantId,
+    /// The policy of the keys.
+    policy: String,
 }
 
 impl Subject {
@@ -82,7 +97,8 @@ impl Subject {
         let ciphertext = node.encrypt(root, &key).await.unwrap();
         let grant = create_grant(&key, &root_arn(key.account), &[GrantOperation::DescribeKey]);
         let grant = node.create_grant(root, &grant).await.unwrap().id;
-        Self { key, other_key, alias: used, free_alias: free, ciphertext, import: Default::default(), grant }
+        let (import, policy) = (Default::default(), policy.to_owned());
+        Self { key, other_key, alias: used, free_alias: free, ciphertext, import, grant, policy }
     }
 
     /// New keys with this policy, of the kind that a trial needs.
@@ -103,7 +119,15 @@ impl Subject {
     }
 
     /// Brings the key into the state that a trial needs.
-    pub(crate) async fn prepare(&self, node: &Node, root: &Caller, trial: &Trial) {
+    pub(crate) async fn prepare(&mut self, node: &Node, root: &Caller, trial: &Trial) {
+        if let Some(replicated) = trial.multi_region {
+            let policy = Some(self.policy.clone());
+            self.key = node.create_multi_region_key_with(root, policy.clone()).await;
+            if replicated == Replicated::Yes {
+                let operation = kms::ReplicateKey { policy, ..replicate_key(&self.key, &elsewhere()) };
+                node.service.perform(&node.again(root), &operation).await.unwrap();
+            }
+        }
         if trial.pending_deletion {
             let operation = kms::ScheduleKeyDeletion { key: by_arn(&self.key), window_days: 7 };
             node.service.perform(&node.again(root), &operation).await.unwrap();
@@ -113,8 +137,8 @@ impl Subject {
 
 macro_rules! trials {
     ($(
-        $about:ident $name:ident $([$($action:literal),+])? $(pending $pending:literal)? $(import $import:ident)? =>
-            |$subject:ident $(, $who:ident)?| $operation:expr;
+        $about:ident $name:ident $([$($action:literal),+])? $(pending $pending:literal)? $(import $import:ident)?
+            $(replicated $replicated:ident)? => |$subject:ident $(, $who:ident)?| $operation:expr;
     )*) => {
         /// All of them.
         pub(crate) const TRIALS: &[Trial] = &[$(Trial {
@@ -123,6 +147,7 @@ macro_rules! trials {
             about: About::$about,
             pending_deletion: false $(|| $pending)?,
             import: trials!(@import $($import)?),
+            multi_region: trials!(@replicated $($replicated)?),
             run: |service, caller, $subject| Box::pin(async move {
                 $(let $who = caller;)?
                 let operation = $operation;
@@ -132,6 +157,8 @@ macro_rules! trials {
     };
     (@import) => { Import::No };
     (@import $import:ident) => { Import::$import };
+    (@replicated) => { None };
+    (@replicated $replicated:ident) => { Some(Replicated::$replicated) };
     (@actions $name:ident) => { &[concat!("kms:", stringify!($name))] };
     (@actions $name:ident $($action:literal),+) => { &[$($action),+] };
 }
@@ -176,6 +203,7 @@ trials! {
         bypass_lockout_check: true,
     };
     Key ReEncrypt ["kms:ReEncryptFrom", "kms:ReEncryptTo"] => |on| re_encrypt(on);
+    KeyAndAccount ReplicateKey ["kms:ReplicateKey", "kms:CreateKey"] replicated No => |on| replicate_key(&on.key, &elsewhere());
     Grant RetireGrant => |on| kms::RetireGrant {
         grant: kms::GrantReference::Id(by_arn(&on.key), on.grant),
         dry_run: false,
@@ -190,6 +218,10 @@ trials! {
     Key UntagResource => |on| kms::UntagResource { key: by_arn(&on.key), tag_keys: vec!["team".to_owned()] };
     Alias UpdateAlias => |on| kms::UpdateAlias { alias: on.alias.clone(), key: by_arn(&on.other_key) };
     Key UpdateKeyDescription => |on| kms::UpdateKeyDescription { key: by_arn(&on.key), description: "new".to_owned() };
+    Key UpdatePrimaryRegion replicated Yes => |on| kms::UpdatePrimaryRegion {
+        key: by_arn(&on.key),
+        primary_region: elsewhere(),
+    };
 }
 
 pub(crate) fn data_key(key: &KeyArn) -> kms::GenerateDataKey {
