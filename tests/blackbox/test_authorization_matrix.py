@@ -10,8 +10,8 @@ import re
 import pytest
 from botocore.exceptions import ClientError
 
-from harness import ROOT, alias_name, policy, statement
-from test_key_states import DISABLED, DONE, NOT_PENDING, ORIGIN, PENDING, STATES, TABLE
+from harness import REGION, ROOT, alias_name, policy, statement
+from test_key_states import DONE, ELSEWHERE, MULTI_REGION, STATES, TABLE
 from wire import SERVICE_MODEL
 
 FILE = ROOT / "docs" / "authorization-matrix.md"
@@ -83,8 +83,11 @@ def expected(operation, state, kind):
     if operation in ALIAS_OPERATIONS and not identity_allows(f"kms:{operation}", kind):
         # The alias is a resource too, and has no policy of its own.
         return DENIED
+    if operation == "ReplicateKey" and not identity_allows("kms:CreateKey", kind):
+        # "kms:CreateKey in an IAM policy in the replica Region".
+        return DENIED
     outcome = TABLE[operation][STATES.index(state)]
-    return {DONE: ALLOWED, DISABLED: DISABLED[0], PENDING: PENDING[0], NOT_PENDING: NOT_PENDING[0], ORIGIN: ORIGIN[0]}[outcome]
+    return ALLOWED if outcome is DONE else outcome[0]
 
 
 def crosses_accounts(operation):
@@ -133,7 +136,15 @@ class Stage:
         self.keeper = server.create_user(self.owner.account, policy=json.loads(policy(statement("Allow"))))
         self.kms = server.kms(self.keeper)
         self.principals = {kind.name: self.make_principal(kind) for kind in KINDS}
-        self.keys = {(state, delegated): self.make_key(state, delegated) for state in STATES for delegated in (True, False)}
+        # None: a single-Region key. Otherwise a multi-Region primary key, with or without a replica.
+        kinds = (None, *MULTI_REGION.values())
+        self.keys = {
+            (state, delegated, replicated): self.make_key(state, delegated, replicated)
+            for state in STATES
+            for delegated in (True, False)
+            for replicated in kinds
+        }
+        self.replicas = 0
 
     def make_principal(self, kind):
         if kind.identity == "root":
@@ -142,7 +153,7 @@ class Stage:
         statements = [statement(effect, actions=list(a)) for effect, a in zip(("Allow", "Deny"), kind.identity, strict=True) if a]
         return self.server.create_user(account.account, policy=json.loads(policy(*statements)) if statements else None)
 
-    def make_key(self, state, delegated):
+    def make_key(self, state, delegated, replicated):
         statements = [statement("Allow", self.keeper.arn)]
         if delegated:
             statements.append(statement("Allow", self.owner.arn))
@@ -152,7 +163,10 @@ class Stage:
                     if actions:
                         statements.append(statement(effect, self.principals[kind.name].arn, list(actions)))
         document = policy(*statements)
-        key = self.server.kms(self.owner).create_key(Policy=document, BypassPolicyLockoutSafetyCheck=True)["KeyMetadata"]
+        made = {"Policy": document, "BypassPolicyLockoutSafetyCheck": True}
+        key = self.server.kms(self.owner).create_key(MultiRegion=replicated is not None, **made)["KeyMetadata"]
+        if replicated:
+            self.kms.replicate_key(KeyId=key["Arn"], ReplicaRegion=ELSEWHERE, **made)
         # The root of the account has made it, but only the keeper may do everything with it.
         blob = self.kms.encrypt(KeyId=key["KeyId"], Plaintext=b"matrix")["CiphertextBlob"]
         # One for each cell that may end with a grant less. The keeper is in no cell.
@@ -163,6 +177,8 @@ class Stage:
 
     def bring_to(self, arn, state):
         now = self.kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"]
+        if now == "PendingReplicaDeletion":
+            now = "PendingDeletion"
         if now == "PendingDeletion" and state != now:
             self.kms.cancel_key_deletion(KeyId=arn)
             now = "Disabled"
@@ -175,7 +191,7 @@ class Stage:
 
     def perform(self, operation, state, kind):
         """Tries one cell, and answers what happened."""
-        key, alias = self.keys[state, kind.delegated], alias_name()
+        key, alias = self.keys[state, kind.delegated, MULTI_REGION.get(operation)], alias_name()
         arn = key["arn"]
         if operation in ("DeleteAlias", "UpdateAlias"):
             # On a key that waits for deletion no alias can be made: it comes from another one.
@@ -194,12 +210,14 @@ class Stage:
             "ImportKeyMaterial": {"KeyId": arn, "ImportToken": b"x", "EncryptedKeyMaterial": b"x"},
             "PutKeyPolicy": {"KeyId": arn, "Policy": key["policy"], "BypassPolicyLockoutSafetyCheck": True},
             "ReEncrypt": {"SourceKeyId": arn, "CiphertextBlob": key["blob"], "DestinationKeyId": arn},
+            "ReplicateKey": {"KeyId": arn, "ReplicaRegion": f"eu-matrix-{self.replicas}"},
             "RetireGrant": {"KeyId": arn, "GrantId": key["grants"][-1]},
             "RevokeGrant": {"KeyId": arn, "GrantId": key["grants"][-1]},
             "TagResource": {"KeyId": arn, "Tags": [{"TagKey": "k", "TagValue": "v"}]},
             "UntagResource": {"KeyId": arn, "TagKeys": ["k"]},
             "UpdateAlias": {"AliasName": alias, "TargetKeyId": arn},
             "UpdateKeyDescription": {"KeyId": arn, "Description": "new"},
+            "UpdatePrimaryRegion": {"KeyId": arn, "PrimaryRegion": ELSEWHERE},
         }.get(operation, {"KeyId": arn})
         method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
         try:
@@ -211,10 +229,20 @@ class Stage:
         if operation in ALIAS_OPERATIONS:
             self.remove_alias(alias)
         if outcome == ALLOWED:
+            self.put_right(operation, arn)
             self.bring_to(arn, state)
             if operation in ("RetireGrant", "RevokeGrant"):
                 key["grants"].pop()
         return outcome
+
+    def put_right(self, operation, arn):
+        """Undoes what would be in the next cell's way, beside the key's state."""
+        if operation == "ReplicateKey":
+            # The next one goes elsewhere.
+            self.replicas += 1
+        elif operation == "UpdatePrimaryRegion":
+            moved = self.server.kms(self.keeper, region=ELSEWHERE)
+            moved.update_primary_region(KeyId=arn.rpartition("/")[2], PrimaryRegion=REGION)
 
     def remove_alias(self, alias):
         try:

@@ -14,6 +14,7 @@ DISABLED = ("DisabledException", "{arn} is disabled.")
 PENDING = ("KMSInvalidStateException", "{arn} is pending deletion.")
 # The keys here are made with material of the service's own; test_import.py has those that wait for their owner's.
 ORIGIN = ("UnsupportedOperationException", "{arn} origin is AWS_KMS which is not valid for this operation.")
+PENDING_REPLICA = ("KMSInvalidStateException", "{arn} is pending replica deletion.")
 NOT_PENDING = ("KMSInvalidStateException", "{arn} is not pending deletion.")
 
 # Operation: what happens in each of the states.
@@ -44,6 +45,7 @@ TABLE = {
     "ListResourceTags": (DONE, DONE, DONE),
     "PutKeyPolicy": (DONE, DONE, DONE),
     "ReEncrypt": (DONE, DISABLED, PENDING),
+    "ReplicateKey": (DONE, DISABLED, PENDING),
     "RetireGrant": (DONE, DONE, DONE),
     "RevokeGrant": (DONE, DONE, DONE),
     "RotateKeyOnDemand": (DONE, DISABLED, PENDING),
@@ -52,7 +54,12 @@ TABLE = {
     "UntagResource": (DONE, DONE, PENDING),
     "UpdateAlias": (DONE, DONE, PENDING),
     "UpdateKeyDescription": (DONE, DONE, PENDING),
+    "UpdatePrimaryRegion": (DONE, DISABLED, PENDING_REPLICA),
 }
+
+# Operations on multi-Region primary keys, and whether the key has a replica, whose deletion it has to wait for.
+MULTI_REGION = {"ReplicateKey": False, "UpdatePrimaryRegion": True}
+ELSEWHERE = "eu-west-1"
 
 CELLS = [(operation, state, outcome) for operation, row in TABLE.items() for state, outcome in zip(STATES, row, strict=True)]
 
@@ -60,10 +67,13 @@ CELLS = [(operation, state, outcome) for operation, row in TABLE.items() for sta
 class Subject:
     """A key with everything that an operation may want of it."""
 
-    def __init__(self, kms):
+    def __init__(self, kms, operation):
         self.kms = kms
-        self.key = kms.create_key()["KeyMetadata"]
+        self.key = kms.create_key(MultiRegion=operation in MULTI_REGION)["KeyMetadata"]
         self.id, self.arn = self.key["KeyId"], self.key["Arn"]
+        self.replicated = MULTI_REGION.get(operation, False)
+        if self.replicated:
+            kms.replicate_key(KeyId=self.id, ReplicaRegion=ELSEWHERE)
         self.blob = kms.encrypt(KeyId=self.id, Plaintext=b"made before")["CiphertextBlob"]
         self.alias = alias_name()
         kms.create_alias(AliasName=self.alias, TargetKeyId=self.id)
@@ -77,7 +87,8 @@ class Subject:
             self.kms.schedule_key_deletion(KeyId=self.id, PendingWindowInDays=7)
 
     def state(self):
-        return self.kms.describe_key(KeyId=self.id)["KeyMetadata"]["KeyState"]
+        state = self.kms.describe_key(KeyId=self.id)["KeyMetadata"]["KeyState"]
+        return "PendingDeletion" if self.replicated and state == "PendingReplicaDeletion" else state
 
     def parameters(self, operation):
         return {
@@ -92,12 +103,14 @@ class Subject:
             "ImportKeyMaterial": {"KeyId": self.id, "ImportToken": b"x", "EncryptedKeyMaterial": b"x"},
             "PutKeyPolicy": {"KeyId": self.id, "Policy": self.kms.get_key_policy(KeyId=self.id)["Policy"]},
             "ReEncrypt": {"CiphertextBlob": self.blob, "DestinationKeyId": self.id},
+            "ReplicateKey": {"KeyId": self.id, "ReplicaRegion": ELSEWHERE},
             "RetireGrant": {"KeyId": self.id, "GrantId": self.grant},
             "RevokeGrant": {"KeyId": self.id, "GrantId": self.grant},
             "TagResource": {"KeyId": self.id, "Tags": [{"TagKey": "k", "TagValue": "v"}]},
             "UntagResource": {"KeyId": self.id, "TagKeys": ["k"]},
             "UpdateAlias": {"AliasName": self.alias, "TargetKeyId": self.id},
             "UpdateKeyDescription": {"KeyId": self.id, "Description": "new"},
+            "UpdatePrimaryRegion": {"KeyId": self.id, "PrimaryRegion": ELSEWHERE},
         }.get(operation, {"KeyId": self.id})
 
     def perform(self, operation):
@@ -115,7 +128,7 @@ AFTER = {
 
 @pytest.mark.parametrize(("operation", "state", "outcome"), CELLS, ids=[f"{cell[0]}-{cell[1]}" for cell in CELLS])
 def test_cell(kms, operation, state, outcome):
-    subject = Subject(kms)
+    subject = Subject(kms, operation)
     subject.bring_to(state)
     if outcome is DONE:
         subject.perform(operation)
