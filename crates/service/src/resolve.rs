@@ -1,5 +1,6 @@
 //! From what a request names to what it is about: aliases, ARNs and ids become key snapshots, fresh within the lease.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use claviger_domain::identity::{AccessKey, User};
@@ -8,10 +9,10 @@ use claviger_domain::policy::Denial;
 use claviger_domain::{
     AccountId, AliasArn, AliasName, Caller, Identity, KeyArn, KeyId, KeyReference, Kind, Principal, Refusal, Region,
 };
-use claviger_store::{RecordKey, RecordKind, Shard};
+use claviger_store::{List, RecordKey, RecordKind, Shard};
 
 use crate::cache::Cache;
-use crate::records::{Versioned, alias_record_id, key_record_id};
+use crate::records::{Stored, Versioned, alias_record_id, key_record_id, store_refusal};
 use crate::service::Service;
 use crate::snapshot::{Credential, KeySnapshot};
 
@@ -104,6 +105,38 @@ impl Service {
             Look::Cached(snapshot) => Some(snapshot),
             Look::Missing(_) => None,
         }
+    }
+
+    /// The keys of an account in a Region, one page of them. The ids are read from an index of the store, which nobody believes: each is one
+    /// whose record was opened, and has stood since, or is opened now. Opening a page of records costs as many looks into the store's
+    /// file as it has keys, in a large store all in different places.
+    pub(crate) async fn list_keys(
+        &self,
+        account: AccountId,
+        region: &Region,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<KeyArn>, Refusal> {
+        let (kind, scope, store) = (RecordKind::Key, region.as_str(), &self.records.store);
+        let ids = store.ids_in_scope(kind, account, scope, after, limit).await.map_err(store_refusal)?;
+        let (mut known, mut unknown) = (Vec::with_capacity(ids.len()), HashMap::new());
+        for id in ids {
+            match self.look(&self.caches.listed_keys, account, kind, id) {
+                Look::Cached(arn) => known.push(KeyArn::clone(&arn)),
+                Look::Missing(slot) => drop(unknown.insert(slot.record.id.clone(), slot)),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(known);
+        }
+        let page = List { account, kind, scope: Some(scope), owner: None, after, limit };
+        let keys = self.records.list::<Key>(page).await?;
+        for key in &keys {
+            if let Some(slot) = unknown.get(&Stored::id(&key.value)) {
+                self.keep(&self.caches.listed_keys, slot, Arc::new(key.value.arn()));
+            }
+        }
+        Ok(keys.into_iter().map(|key| key.value.arn()).collect())
     }
 
     /// An alias by its name, from the cache or the store.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use claviger_audit::VerifierKey;
 use claviger_domain::key::Alias;
-use claviger_domain::{AccountId, Identity, Refusal, Region, Timestamp};
+use claviger_domain::{AccountId, Identity, KeyArn, Refusal, Region, Timestamp};
 use claviger_hsm::Hsm;
 use claviger_store::{RecordKey, RecordKind, Shard, Store};
 use metrics::{Histogram, histogram};
@@ -85,6 +85,8 @@ pub(crate) struct Caches {
     pub(crate) aliases: Cache<Alias>,
     /// By the record id of the key that they are on.
     pub(crate) grants: Cache<KeyGrants>,
+    /// Keys whose records were opened: whoever lists them need not open them again, as long as they stand.
+    pub(crate) listed_keys: Cache<KeyArn>,
     pub(crate) identities: Cache<Identity>,
     pub(crate) credentials: Cache<Credential>,
     /// Which account an access key belongs to. It never changes.
@@ -97,6 +99,7 @@ impl Caches {
             keys: Cache::new(keys),
             aliases: Cache::new(keys),
             grants: Cache::new(keys / 8),
+            listed_keys: Cache::new(keys),
             identities: Cache::new(keys / 8),
             credentials: Cache::new(keys / 8),
             access_key_accounts: RwLock::new(HashMap::new()),
@@ -106,7 +109,10 @@ impl Caches {
     /// Forgets the snapshot of a record.
     pub(crate) fn evict(&self, shard: Shard, kind: RecordKind, id: &str) {
         match kind {
-            RecordKind::Key => self.keys.evict(shard, id),
+            RecordKind::Key => {
+                self.keys.evict(shard, id);
+                self.listed_keys.evict(shard, id);
+            }
             RecordKind::Alias => self.aliases.evict(shard, id),
             RecordKind::Grant => self.grants.evict(shard, id.rsplit_once('/').map_or(id, |(key, _)| key)),
             RecordKind::User => self.identities.evict(shard, id),

@@ -35,6 +35,32 @@ async fn pages_together_are_the_list() {
     assert_eq!((found, pages), (expected, 3));
 }
 
+/// Ids are read from an index of the store. What is listed from it has been opened once, and shows every change since.
+#[tokio::test]
+async fn a_list_of_keys_knows_every_change() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let list = async |node: &Node| {
+        let operation = kms::ListKeys { limit: 100, marker: None };
+        let page = node.service.perform(&node.again(&root), &operation).await?;
+        Ok::<_, claviger_domain::Refusal>(page.items.into_iter().map(|arn| arn.key).collect::<Vec<_>>())
+    };
+    let mut expected = Vec::new();
+    for _ in 0..5 {
+        expected.push(node.create_key(&root).await.key);
+        expected.sort_by_key(ToString::to_string);
+        assert_eq!(list(&node).await.unwrap(), expected, "a new key");
+        assert_eq!(list(&node).await.unwrap(), expected, "and again, from memory");
+    }
+    let gone = expected.remove(2);
+    let arn = claviger_domain::KeyArn { region: crate::common::region(), account: crate::common::account(), key: gone };
+    let deletion = kms::ScheduleKeyDeletion { key: by_arn(&arn), window_days: 7 };
+    node.service.perform(&node.again(&root), &deletion).await.unwrap();
+    node.clock.advance_days(8);
+    node.service.run_due_work().await.unwrap();
+    assert_eq!(list(&node).await.unwrap(), expected);
+}
+
 #[tokio::test]
 async fn a_marker_is_good_for_one_list_of_one_account_and_region() {
     let (deployment, node) = deployed().await;

@@ -1,8 +1,6 @@
 //! ListKeys: the account's keys in the Region. Source: AWS KMS API Reference, "ListKeys".
 
-use claviger_domain::key::Key;
 use claviger_domain::{Caller, KeyArn, Refusal};
-use claviger_store::{List, RecordKind};
 
 use crate::event_parameters::Parameters;
 use crate::marker::{self, Page};
@@ -34,18 +32,7 @@ impl Operation for ListKeys {
         let (account, region) = (caller.identity.account, &caller.request.region);
         let list = format!("keys/{account}/{region}");
         let after = self.marker.as_deref().map(|marker| marker::open(service.hsm(), &list, marker)).transpose()?;
-        let keys = service
-            .records
-            .list::<Key>(List {
-                account,
-                kind: RecordKind::Key,
-                scope: Some(region.as_str()),
-                owner: None,
-                after: after.as_deref(),
-                limit: self.limit + 1,
-            })
-            .await?;
-        let arns = keys.iter().map(|key| key.value.arn()).collect();
+        let arns = service.list_keys(account, region, after.as_deref(), self.limit + 1).await?;
         Ok(Effect::answer(Page::cut(arns, self.limit, service.hsm(), &list, |arn: &KeyArn| key_record_id(&arn.region, arn.key))?))
     }
 

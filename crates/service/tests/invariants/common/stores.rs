@@ -37,6 +37,17 @@ macro_rules! pass_through {
             self.inner.count(kind, account)
         }
 
+        fn ids_in_scope(
+            &self,
+            kind: RecordKind,
+            account: AccountId,
+            scope: &str,
+            after: Option<&str>,
+            limit: usize,
+        ) -> StoreFuture<'_, Vec<String>> {
+            self.inner.ids_in_scope(kind, account, scope, after, limit)
+        }
+
         fn count_in_scope(&self, kind: RecordKind, account: AccountId, scope: &str) -> StoreFuture<'_, u64> {
             self.inner.count_in_scope(kind, account, scope)
         }
