@@ -52,6 +52,11 @@ def test_what_is_no_json_object(server, body):
         ("Encrypt", {"KeyId": "k", "Plaintext": "eA==", "DryRun": "true"}),
         ("Decrypt", {"CiphertextBlob": "@@@@"}),
         ("ListKeys", {"Limit": "10"}),
+        ("ListKeys", {"Limit": 10.5}),
+        ("DescribeKey", b'{"KeyId": "k", "KeyId": "k"}'),
+        ("DescribeKey", b'{"KeyId": "k", "KeyId": null}'),
+        ("Encrypt", b'{"KeyId": "k", "Plaintext": "eA==", "EncryptionContext": {"a": "b", "a": "c"}}'),
+        ("Encrypt", b'{"KeyId": "k", "Plaintext": "eA==", "EncryptionContext": {"a": "b", "\\u0061": "b"}}'),
         ("ListKeys", {"Limit": {}}),
         ("CreateKey", {"Tags": {"a": "b"}}),
         ("CreateKey", {"Tags": ["a"]}),
@@ -61,6 +66,24 @@ def test_what_is_no_json_object(server, body):
 def test_values_of_the_wrong_type(server, operation, body):
     reply = wire.call(server, operation, body)
     assert (reply.status, reply.error) == (400, "SerializationException"), reply.body
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400, "1" + "0" * 30, "-9223372036854775809", "1e2", "010", "+1", "1.", "0x10", "-0.5"])
+def test_numbers_that_are_none_of_ours(server, number):
+    reply = wire.call(server, "ListKeys", b'{"Limit": %s}' % number.encode())
+    assert (reply.status, reply.error) == (400, "SerializationException"), reply.body
+
+
+def test_a_number_that_is_far_too_large_is_out_of_range(server):
+    reply = wire.call(server, "ListKeys", b'{"Limit": 9223372036854775807}')
+    assert (reply.status, reply.error) == (400, "ValidationException"), reply.body
+
+
+def test_deep_nesting_is_skipped_where_nobody_knows_it_and_refused_elsewhere(server, key):
+    for member, outcome in ((b"Unknown", 200), (b"GrantTokens", 400)):
+        body = b'{"KeyId": "%s", "%s": %s%s}' % (key["KeyId"].encode(), member, b"[" * 100_000, b"]" * 100_000)
+        reply = wire.call(server, "DescribeKey", body)
+        assert reply.status == outcome and (outcome == 200 or reply.error == "SerializationException"), reply.body[:200]
 
 
 def test_errors_do_not_repeat_the_body(server):

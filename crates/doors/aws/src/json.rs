@@ -1,6 +1,7 @@
 //! Values as the JSON 1.1 protocol writes them. Source: Smithy, "AWS JSON 1.1 protocol".
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine as _;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use claviger_domain::{Refusal, Timestamp};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use serde::de::{self, DeserializeOwned, Visitor};
+use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -38,6 +39,41 @@ impl<'de> Deserialize<'de> for Blob {
         }
 
         deserializer.deserialize_str(Base64)
+    }
+}
+
+/// The pairs of a map in a request. A name that is there twice has no meaning, and is refused as a member that is there twice.
+pub(crate) struct Pairs(BTreeMap<String, String>);
+
+impl From<Pairs> for BTreeMap<String, String> {
+    fn from(pairs: Pairs) -> Self {
+        pairs.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Unique;
+
+        impl<'de> Visitor<'de> for Unique {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    if pairs.insert(name, value).is_some() {
+                        return Err(de::Error::custom("a name is there twice"));
+                    }
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Unique)
     }
 }
 

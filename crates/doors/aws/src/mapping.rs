@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use claviger_domain::{Caller, Refusal};
+use claviger_domain::{Caller, Kind, Refusal};
 use claviger_service::Operation;
 use http::StatusCode;
 use serde::Serialize;
@@ -41,13 +41,14 @@ pub(crate) trait Mapping {
 pub(crate) async fn run<M: Mapping>(door: &Door, mut caller: Caller, body: &Bytes) -> http::Response<Bytes> {
     let began = Instant::now();
     let event = M::Operation::EVENT;
-    let mut decode = |request: M::Request| {
+    let decode = |request: M::Request| {
         let tokens = M::grant_tokens(&request).cloned();
         let operation = M::decode(request)?;
         caller.grant_tokens = tokens.unwrap_or_default();
         Ok(operation)
     };
-    let result = match read(body).and_then(&mut decode) {
+    let decoded = read(body).and_then(decode).map_err(as_modelled::<M::Operation>);
+    let result = match decoded {
         Ok(operation) => match door.service.perform(&caller, &operation).await {
             Ok(output) => write::<M>(&M::encode(output)),
             Err(refusal) => Err(refusal),
@@ -58,6 +59,17 @@ pub(crate) async fn run<M: Mapping>(door: &Door, mut caller: Caller, body: &Byte
     match result {
         Ok(body) => response(StatusCode::OK, JSON, caller.request.id, body),
         Err(refusal) => json_error(&refusal, caller.request.id),
+    }
+}
+
+/// The operations that use keys, and those on aliases, have no error for an ARN that cannot be read: it names nothing that is there. Source:
+/// AWS KMS service model, the errors of each operation.
+fn as_modelled<O: Operation>(refusal: Refusal) -> Refusal {
+    match refusal.kind {
+        Kind::InvalidArn if O::USES_KEYS || matches!(O::EVENT.name, "CreateAlias" | "UpdateAlias") => {
+            Refusal { kind: Kind::NotFound, ..refusal }
+        }
+        _ => refusal,
     }
 }
 

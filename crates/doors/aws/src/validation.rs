@@ -112,6 +112,40 @@ impl Validator {
         self.pattern(field, value, "^[a-f0-9]+$", |id| id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')));
     }
 
+    /// How many items a list has.
+    pub(crate) fn count<T>(&mut self, field: &str, list: Option<&Vec<T>>, min: usize, max: usize) {
+        let Some(list) = list else { return };
+        if list.len() < min {
+            self.problem(field, &format!("Member must have length greater than or equal to {min}"));
+        }
+        if list.len() > max {
+            self.problem(field, &format!("Member must have length less than or equal to {max}"));
+        }
+    }
+
+    /// The lengths of a list's texts, in characters.
+    pub(crate) fn each_length(&mut self, field: &str, list: Option<&Vec<String>>, min: usize, max: usize) {
+        let wrong = |text: &String| !(min..=max).contains(&text.chars().count());
+        if let Some(list) = list.filter(|list| list.iter().any(wrong)) {
+            self.constraint(field, &Shown(list), format_args!(
+                "Member must satisfy constraint: [Member must have length less than or equal to {max}, Member must have length greater than or \
+                 equal to {min}]"
+            ));
+        }
+    }
+
+    /// Texts of a list that must each be one of these names.
+    pub(crate) fn each_one_of(&mut self, field: &str, list: Option<&Vec<String>>, names: &[&str]) {
+        if let Some(list) = list.filter(|list| list.iter().any(|text| !names.contains(&text.as_str()))) {
+            let names = names.join(", ");
+            self.constraint(
+                field,
+                &Shown(list),
+                format_args!("Member must satisfy constraint: [Member must satisfy enum value set: [{names}]]"),
+            );
+        }
+    }
+
     /// The page size of a list.
     pub(crate) fn limit(&mut self, value: Option<i64>) {
         self.range("limit", value, 1, LIMIT_MAX);
@@ -120,6 +154,9 @@ impl Validator {
     /// The marker of a list.
     pub(crate) fn marker(&mut self, value: Option<&String>) {
         self.length("marker", value, 1, 1024);
+        self.pattern("marker", value, "[\\u0020-\\u00FF]*", |text| {
+            text.chars().all(|letter| ('\u{20}'..='\u{ff}').contains(&letter))
+        });
     }
 
     /// The form of grant tokens. The service looks into them: see `Mapping::grant_tokens`.
@@ -143,9 +180,7 @@ impl Validator {
 
     /// The modifiers of a dry run.
     pub(crate) fn dry_run_modifiers(&mut self, modifiers: Option<&Vec<String>>) {
-        for modifier in modifiers.into_iter().flatten() {
-            self.one_of("dryRunModifiers", Some(modifier), &[IGNORE_CIPHERTEXT]);
-        }
+        self.each_one_of("dryRunModifiers", modifiers, &[IGNORE_CIPHERTEXT]);
     }
 
     /// Names a problem that is no constraint of a single member.
@@ -157,6 +192,15 @@ impl Validator {
         let value = value.to_string();
         let shown = value.get(..value.floor_char_boundary(SHOWN_BYTES_MAX)).unwrap_or_default();
         self.problems.push(format!("Value '{shown}' at '{field}' failed to satisfy constraint: {constraint}"));
+    }
+}
+
+/// A list as errors repeat it.
+struct Shown<'a>(&'a [String]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}]", self.0.join(", "))
     }
 }
 
@@ -197,8 +241,8 @@ pub(crate) fn name_or<T: FromStr>(value: Option<&String>, default: T) -> T {
 ///
 /// # Errors
 /// `Invalid` when it is larger than a context may be.
-pub(crate) fn encryption_context(pairs: Option<BTreeMap<String, String>>) -> Result<EncryptionContext, Refusal> {
-    let context = EncryptionContext::new(pairs.unwrap_or_default());
+pub(crate) fn encryption_context(pairs: Option<impl Into<BTreeMap<String, String>>>) -> Result<EncryptionContext, Refusal> {
+    let context = EncryptionContext::new(pairs.map(Into::into).unwrap_or_default());
     let bytes: usize = context.pairs().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > EncryptionContext::CANONICAL_BYTES_MAX {
         return Err(Refusal::invalid(format!(
@@ -235,6 +279,23 @@ mod tests {
             validator.finish().unwrap_err().detail,
             "2 validation errors detected: Value null at 'keyId' failed to satisfy constraint: Member must not be null; Value '0' at 'limit' \
              failed to satisfy constraint: Member must have value greater than or equal to 1"
+        );
+    }
+
+    #[test]
+    fn lists_are_checked_as_a_whole() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let mut validator = Validator::new();
+        validator.each_length("tagKeys", Some(&texts(&["a", ""])), 1, 128);
+        validator.each_length("tagKeys", Some(&texts(&["a", "ä"])), 1, 1);
+        validator.each_one_of("resourceOwners", Some(&texts(&["SELF", "ME"])), &["SELF", "OTHERS"]);
+        validator.count("resourceOwners", Some(&texts(&[])), 1, 2);
+        assert_eq!(
+            validator.finish().unwrap_err().detail,
+            "3 validation errors detected: Value '[a, ]' at 'tagKeys' failed to satisfy constraint: Member must satisfy constraint: [Member must \
+             have length less than or equal to 128, Member must have length greater than or equal to 1]; Value '[SELF, ME]' at \
+             'resourceOwners' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [SELF, \
+             OTHERS]]; Value at 'resourceOwners' failed to satisfy constraint: Member must have length greater than or equal to 1"
         );
     }
 

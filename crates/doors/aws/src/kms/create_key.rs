@@ -1,6 +1,6 @@
 //! CreateKey on the wire.
 
-use super::names::{KEY_SPECS, KEY_USAGES, ORIGINS};
+use super::names::{CUSTOMER_MASTER_KEY_SPECS, KEY_SPECS, KEY_USAGES, ORIGINS, check_policy};
 use super::tag::{Tag, read_tags};
 use crate::mapping::Mapping;
 use crate::validation::Validator;
@@ -37,12 +37,17 @@ impl Mapping for CreateKey {
 
     fn decode(request: Request) -> Result<op::CreateKey, Refusal> {
         let mut check = Validator::new();
-        check.length("policy", request.policy.as_ref(), 1, 131_072);
+        check_policy(&mut check, request.policy.as_ref());
         check.length("description", request.description.as_ref(), 0, 8192);
         check.one_of("keyUsage", request.key_usage.as_ref(), KEY_USAGES);
-        check.one_of("customerMasterKeySpec", request.customer_master_key_spec.as_ref(), KEY_SPECS);
+        check.one_of("customerMasterKeySpec", request.customer_master_key_spec.as_ref(), CUSTOMER_MASTER_KEY_SPECS);
         check.one_of("keySpec", request.key_spec.as_ref(), KEY_SPECS);
         check.one_of("origin", request.origin.as_ref(), ORIGINS);
+        check.length("customKeyStoreId", request.custom_key_store_id.as_ref(), 1, 64);
+        check.length("xksKeyId", request.xks_key_id.as_ref(), 1, 128);
+        check.pattern("xksKeyId", request.xks_key_id.as_ref(), "^[a-zA-Z0-9-_.]+$", |id| {
+            id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        });
         let tags = read_tags(&mut check, request.tags.as_ref());
         check.finish()?;
         if request.key_spec.is_some() && request.customer_master_key_spec.is_some() {

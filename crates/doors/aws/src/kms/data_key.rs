@@ -1,11 +1,10 @@
 //! The request that GenerateDataKey and GenerateDataKeyWithoutPlaintext share.
 
-use std::collections::BTreeMap;
-
 use claviger_domain::{KeyReference, Refusal};
 use claviger_service::operations::kms::GenerateDataKey;
 use serde::Deserialize;
 
+use crate::json::Pairs;
 use crate::validation::{Recipient, Validator, encryption_context, present, refuse_recipient};
 
 /// The request's body.
@@ -13,7 +12,7 @@ use crate::validation::{Recipient, Validator, encryption_context, present, refus
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct DataKeyRequest {
     key_id: Option<String>,
-    encryption_context: Option<BTreeMap<String, String>>,
+    encryption_context: Option<Pairs>,
     number_of_bytes: Option<i64>,
     key_spec: Option<String>,
     pub(crate) grant_tokens: Option<Vec<String>>,

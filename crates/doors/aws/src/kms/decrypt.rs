@@ -1,7 +1,7 @@
 //! Decrypt on the wire.
 
 use super::dry_run::{DryRun, ciphertext_of};
-use crate::json::{Blob, SecretOut};
+use crate::json::{Blob, Pairs, SecretOut};
 use crate::mapping::Mapping;
 use crate::validation::{Recipient, Validator, encryption_context, name_or, refuse_recipient};
 use claviger_domain::KeyReference;
@@ -10,7 +10,6 @@ use claviger_domain::key::EncryptionAlgorithm;
 use claviger_service::Operation;
 use claviger_service::operations::kms as op;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The mapping.
 pub(crate) struct Decrypt;
@@ -20,7 +19,7 @@ pub(crate) struct Decrypt;
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Request {
     ciphertext_blob: Option<Blob>,
-    encryption_context: Option<BTreeMap<String, String>>,
+    encryption_context: Option<Pairs>,
     grant_tokens: Option<Vec<String>>,
     key_id: Option<String>,
     encryption_algorithm: Option<String>,

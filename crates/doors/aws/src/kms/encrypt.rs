@@ -1,6 +1,6 @@
 //! Encrypt on the wire.
 
-use crate::json::{Blob, BlobOut};
+use crate::json::{Blob, BlobOut, Pairs};
 use crate::mapping::Mapping;
 use crate::validation::{Validator, encryption_context, name_or, present};
 use claviger_domain::KeyReference;
@@ -9,7 +9,6 @@ use claviger_domain::key::EncryptionAlgorithm;
 use claviger_service::Operation;
 use claviger_service::operations::kms as op;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The mapping.
 pub(crate) struct Encrypt;
@@ -20,7 +19,7 @@ pub(crate) struct Encrypt;
 pub(crate) struct Request {
     key_id: Option<String>,
     plaintext: Option<Blob>,
-    encryption_context: Option<BTreeMap<String, String>>,
+    encryption_context: Option<Pairs>,
     grant_tokens: Option<Vec<String>>,
     encryption_algorithm: Option<String>,
     dry_run: Option<bool>,

@@ -47,9 +47,8 @@ impl Mapping for ListKeys {
 
     fn decode(request: Request) -> Result<op::ListKeys, Refusal> {
         let mut check = Validator::new();
-        for owner in request.resource_owners.iter().flatten() {
-            check.one_of("resourceOwners", Some(owner), &[SELF, SHARED]);
-        }
+        check.count("resourceOwners", request.resource_owners.as_ref(), 1, 2);
+        check.each_one_of("resourceOwners", request.resource_owners.as_ref(), &[SELF, SHARED]);
         check.limit(request.limit);
         check.marker(request.marker.as_ref());
         check.finish()?;

@@ -28,6 +28,23 @@ pub(crate) const KEY_SPECS: &[&str] = &[
     "ML_KEM_1024",
 ];
 
+/// `CustomerMasterKeySpec`: the specs that there were when it was given up for `KeySpec`.
+pub(crate) const CUSTOMER_MASTER_KEY_SPECS: &[&str] = &[
+    "RSA_2048",
+    "RSA_3072",
+    "RSA_4096",
+    "ECC_NIST_P256",
+    "ECC_NIST_P384",
+    "ECC_NIST_P521",
+    "ECC_SECG_P256K1",
+    "SYMMETRIC_DEFAULT",
+    "HMAC_224",
+    "HMAC_256",
+    "HMAC_384",
+    "HMAC_512",
+    "SM2",
+];
+
 /// `KeyUsageType`.
 pub(crate) const KEY_USAGES: &[&str] =
     &["SIGN_VERIFY", "ENCRYPT_DECRYPT", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"];
@@ -68,6 +85,14 @@ fn looks_like_a_region(name: &str) -> bool {
     (2..=3).contains(&words.split('-').count())
         && words.split('-').all(|word| all(word, u8::is_ascii_lowercase))
         && all(number, u8::is_ascii_digit)
+}
+
+/// Checks the member `Policy` against the model.
+pub(crate) fn check_policy(check: &mut Validator, policy: Option<&String>) {
+    check.length("policy", policy, 1, 131_072);
+    check.pattern("policy", policy, "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", |text| {
+        text.chars().all(|letter| matches!(letter, '\t' | '\n' | '\r' | '\u{20}'..='\u{ff}'))
+    });
 }
 
 /// Checks the member `PolicyName` against the model.

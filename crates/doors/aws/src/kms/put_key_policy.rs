@@ -1,6 +1,6 @@
 //! PutKeyPolicy on the wire.
 
-use super::names::check_policy_name;
+use super::names::{check_policy, check_policy_name};
 use crate::mapping::Mapping;
 use crate::validation::{Validator, present};
 use claviger_domain::KeyReference;
@@ -30,7 +30,8 @@ impl Mapping for PutKeyPolicy {
         let mut check = Validator::new();
         check.key_id("keyId", request.key_id.as_ref());
         check_policy_name(&mut check, request.policy_name.as_ref());
-        check.required_length("policy", request.policy.as_ref(), 1, 131_072);
+        check.required("policy", request.policy.as_ref());
+        check_policy(&mut check, request.policy.as_ref());
         check.finish()?;
         Ok(op::PutKeyPolicy {
             key: KeyReference::parse_without_alias(&present(request.key_id)?)?,

@@ -1,7 +1,7 @@
 //! ReEncrypt on the wire.
 
 use super::dry_run::{DryRun, ciphertext_of};
-use crate::json::{Blob, BlobOut};
+use crate::json::{Blob, BlobOut, Pairs};
 use crate::mapping::Mapping;
 use crate::validation::{Validator, encryption_context, name_or, present};
 use claviger_domain::KeyReference;
@@ -10,7 +10,6 @@ use claviger_domain::key::EncryptionAlgorithm;
 use claviger_service::Operation;
 use claviger_service::operations::kms as op;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The mapping.
 pub(crate) struct ReEncrypt;
@@ -20,10 +19,10 @@ pub(crate) struct ReEncrypt;
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Request {
     ciphertext_blob: Option<Blob>,
-    source_encryption_context: Option<BTreeMap<String, String>>,
+    source_encryption_context: Option<Pairs>,
     source_key_id: Option<String>,
     destination_key_id: Option<String>,
-    destination_encryption_context: Option<BTreeMap<String, String>>,
+    destination_encryption_context: Option<Pairs>,
     source_encryption_algorithm: Option<String>,
     destination_encryption_algorithm: Option<String>,
     grant_tokens: Option<Vec<String>>,

@@ -24,7 +24,7 @@ impl Tag {
 /// Checks tags against the model, and reads them once the check has been finished.
 pub(crate) fn read_tags(check: &mut Validator, tags: Option<&Vec<Tag>>) -> Result<BTreeMap<String, String>, Refusal> {
     for (number, tag) in (1..).zip(tags.into_iter().flatten()) {
-        check_tag_key(check, &format!("tags.{number}.member.tagKey"), tag.tag_key.as_ref());
+        check.required_length(&format!("tags.{number}.member.tagKey"), tag.tag_key.as_ref(), 1, 128);
         check.required_length(&format!("tags.{number}.member.tagValue"), tag.tag_value.as_ref(), 0, 256);
     }
     let mut read = BTreeMap::new();
@@ -34,9 +34,4 @@ pub(crate) fn read_tags(check: &mut Validator, tags: Option<&Vec<Tag>>) -> Resul
         }
     }
     Ok(read)
-}
-
-/// Checks the name of a tag against the model.
-pub(crate) fn check_tag_key(check: &mut Validator, field: &str, key: Option<&String>) {
-    check.required_length(field, key, 1, 128);
 }

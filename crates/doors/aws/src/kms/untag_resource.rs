@@ -1,6 +1,5 @@
 //! UntagResource on the wire.
 
-use super::tag::check_tag_key;
 use crate::mapping::Mapping;
 use crate::validation::{Validator, present};
 use claviger_domain::KeyReference;
@@ -28,9 +27,7 @@ impl Mapping for UntagResource {
         let mut check = Validator::new();
         check.key_id("keyId", request.key_id.as_ref());
         check.required("tagKeys", request.tag_keys.as_ref());
-        for key in request.tag_keys.iter().flatten() {
-            check_tag_key(&mut check, "tagKeys", Some(key));
-        }
+        check.each_length("tagKeys", request.tag_keys.as_ref(), 1, 128);
         check.finish()?;
         Ok(op::UntagResource {
             key: KeyReference::parse_without_alias(&present(request.key_id)?)?,
