@@ -2,6 +2,7 @@
 //!
 //! The files here are also compiled into the ordinary tests that replay the corpora; they use public interfaces only.
 
+pub mod attestation_document;
 pub mod ciphertext_envelope;
 pub mod policy_document;
 pub mod replay;

@@ -38,6 +38,9 @@ pub struct Config {
     pub insecure_plain_http: bool,
     /// What wraps the root key at rest. Any of them opens the store.
     pub seal: Seals,
+    /// Whose word is believed about what an enclave runs.
+    #[serde(default)]
+    pub attestation: Attestation,
     /// Bounds on what a client may use.
     #[serde(default)]
     pub limits: Limits,
@@ -99,6 +102,15 @@ struct RawSeals {
 #[serde(deny_unknown_fields)]
 struct DevelopmentFile {
     path: PathBuf,
+}
+
+/// Where the root certificates are that attestation documents (`Recipient` in requests) may go back to. Without any, every attestation is
+/// refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Attestation {
+    /// PEM files, each with one certificate or several. Read at the start.
+    pub roots: Vec<PathBuf>,
 }
 
 /// Bounds on what clients may use. Times are whole seconds in the file.
@@ -214,6 +226,7 @@ impl Config {
             anchor(&mut tls.certificate);
             anchor(&mut tls.key);
         }
+        self.attestation.roots.iter_mut().for_each(anchor);
         for seal in &mut self.seal.0 {
             match seal {
                 Seal::DevelopmentFile(path) | Seal::Passphrase(PassphraseSource::File(path)) => anchor(path),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use claviger_domain::{AccountId, Refusal, Timestamp};
-use claviger_hsm::{Hsm, SealSecret, generate_file_seal_secret};
+use claviger_hsm::{AttestationRoot, Hsm, SealSecret, generate_file_seal_secret};
 use claviger_service::quotas::Quotas;
 use claviger_service::{Initialized, Service, Settings, SystemClock};
 use claviger_store::{OpenMode, SqliteStore, Store, StoreError};
@@ -110,13 +110,20 @@ impl DataDirectory {
             .and_then(|()| sync_directory(&self.0))
             .map_err(|error| Problem::new(format!("cannot put the store into {}: {error}", self.0.display())))
     }
-    /// Opens the deployment that is here, for serving it.
+    /// Opens the deployment that is here, for serving it. Attestation documents of recipients may go back to the roots.
     ///
     /// # Errors
     /// There is none, another process serves it, its seal does not open, or it was changed from outside.
-    pub async fn open(&self, node: &str, regions: &Regions, quotas: &Quotas, seal: &Seal) -> Result<Deployment, Problem> {
+    pub async fn open(
+        &self,
+        node: &str,
+        regions: &Regions,
+        quotas: &Quotas,
+        roots: Vec<AttestationRoot>,
+        seal: &Seal,
+    ) -> Result<Deployment, Problem> {
         let store = open_store(&self.store(), OpenMode::Existing).await?;
-        Self::open_with(store, node, regions, quotas, seal).await
+        Self::open_with(store, node, regions, quotas, roots, seal).await
     }
 
     /// Opens the deployment that is here for looking at it, beside a server that may be running.
@@ -125,7 +132,7 @@ impl DataDirectory {
     /// As for [`DataDirectory::open`], except that it may be served.
     pub async fn open_read_only(&self, node: &str, seal: &Seal) -> Result<Deployment, Problem> {
         let store = self.read_store().await?;
-        Self::open_with(store, node, &Regions::Any, &Quotas::default(), seal).await
+        Self::open_with(store, node, &Regions::Any, &Quotas::default(), Vec::new(), seal).await
     }
 
     /// The store alone, for reading.
@@ -142,6 +149,7 @@ impl DataDirectory {
         node: &str,
         regions: &Regions,
         quotas: &Quotas,
+        roots: Vec<AttestationRoot>,
         seal: &Seal,
     ) -> Result<Deployment, Problem> {
         let store = Arc::new(store);
@@ -161,7 +169,7 @@ impl DataDirectory {
             Regions::Any => None,
             Regions::Only(list) => Some(list.clone()),
         };
-        let settings = Settings { regions, quotas: quotas.clone(), ..Settings::for_node(node) };
+        let settings = Settings { regions, quotas: quotas.clone(), attestation_roots: roots, ..Settings::for_node(node) };
         let service =
             Service::open(port, Arc::clone(&hsm), Arc::new(SystemClock), settings).await.map_err(|r| refusal_problem(&r))?;
         Ok(Deployment { service, store, hsm })

@@ -7,6 +7,7 @@
 //! configured with, [`deployment`] what is on disk, [`observability`] its second listener, [`client`] what the administrative commands talk to it with, and
 //! [`file_encryption`] the format of `claviger encrypt`.
 
+pub mod attestation;
 pub mod cli;
 pub mod client;
 pub mod config;

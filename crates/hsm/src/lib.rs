@@ -9,12 +9,14 @@
 //!
 //! Start reading at [`Hsm`] in `hierarchy.rs` (root key, seals, account keys), then `xaes.rs` (the one construction that encrypts everything),
 //! `envelope.rs` (what clients get) and `sealed.rs` (what the store gets), then `usage.rs` (Encrypt, Decrypt and
-//! their kin) and `asymmetric.rs` with `key_pair.rs` (Sign, Verify and theirs).
+//! their kin), `asymmetric.rs` with `key_pair.rs` (Sign, Verify and theirs), and
+//! `attestation/mod.rs` (plaintexts that only an attested enclave can read).
 //! The specification is design/crypto.md; `memory.rs`, `memory/system.rs` and `aws_lc_gap.rs` are the only
 //! files with `unsafe`.
 
 mod access_secret;
 mod asymmetric;
+mod attestation;
 mod aws_lc_gap;
 mod data_key_pair;
 mod encoding;
@@ -44,6 +46,7 @@ mod testing;
 mod wycheproof_tests;
 
 pub use access_secret::{AccessSecret, SigningKey};
+pub use attestation::{Attestation, AttestationError, AttestationRoot, Platform};
 pub use data_key_pair::{DataKeyPair, SealedDataKeyPair};
 pub use envelope::Envelope;
 pub use error::HsmError;

@@ -1,5 +1,7 @@
 //! From a request and its outcome to its audit entry.
 
+use std::collections::BTreeMap;
+
 use claviger_audit::Event as AuditEvent;
 use claviger_audit::entry::{
     ChangeDigest, Decision as Verdict, Effect as VerdictEffect, EventError, EventIdentity, EventType, Json, KeyMaterial,
@@ -8,10 +10,12 @@ use claviger_audit::entry::{
 use claviger_domain::caller::Request;
 use claviger_domain::{AccountId, Caller, Kind, Permit, Refusal, Region, Timestamp};
 use claviger_store::{Change, Entry};
+use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::operation::{Ask, Event, Operation, Used};
+use crate::recipient::evidence;
 
 /// What authorisation said, for the entry.
 #[derive(Clone, Copy)]
@@ -79,6 +83,7 @@ pub(crate) fn event_of<O: Operation>(
     node: &str,
     caller: &Caller,
     operation: &O,
+    target: Option<&O::Target>,
     asks: &[Ask<'_>],
     decision: Decision<'_>,
     outcome: &Outcome<'_>,
@@ -95,7 +100,8 @@ pub(crate) fn event_of<O: Operation>(
     event.resources = &resources;
     event.request_parameters = Some(&parameters);
     event.decision = decision.into();
-    let (digests, material, reason);
+    let recipient = target.and_then(|target| operation.recipient(target)).map(evidence);
+    let (digests, material, reason, attested);
     match outcome {
         Outcome::Success { changes, used, elements, .. } => {
             digests = digests_of(changes);
@@ -112,6 +118,10 @@ pub(crate) fn event_of<O: Operation>(
             reason = refusal.reason.as_ref().filter(|_| stopped).map(|reason| json!({"reason": reason}));
             event.additional = reason.as_ref().map(|reason| reason as &dyn Json);
         }
+    }
+    if let Some(recipient) = recipient {
+        attested = Attested::of(outcome, event.decision.effect, recipient);
+        event.additional = Some(&attested);
     }
     Ok((id, encode(&event)?))
 }
@@ -135,6 +145,28 @@ impl<'a> Material<'a> {
             Self::One(material) => material,
             Self::FromTo(material) => material,
         }
+    }
+}
+
+/// The member `additionalEventData` of an attested request.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Attested<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_material_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    recipient: BTreeMap<String, String>,
+}
+
+impl<'a> Attested<'a> {
+    fn of(outcome: &Outcome<'a>, effect: VerdictEffect, recipient: BTreeMap<String, String>) -> Self {
+        let (material, reason) = match outcome {
+            Outcome::Success { used: Some(Used::One(material)), .. } => (Some(material.to_string()), None),
+            Outcome::Success { .. } => (None, None),
+            Outcome::Refusal(refusal) => (None, refusal.reason.as_deref().filter(|_| effect == VerdictEffect::Allow)),
+        };
+        Self { key_material_id: material, reason, recipient }
     }
 }
 

@@ -7,6 +7,7 @@ use claviger_domain::policy::{ConditionContext, Values};
 use claviger_domain::{Caller, Principal};
 
 use crate::operation::{Ask, Operation};
+use crate::recipient;
 use crate::snapshot::KeySnapshot;
 
 const RESOURCE_TAG: &str = "aws:resourcetag/";
@@ -51,8 +52,16 @@ impl<O: Operation> Conditions<'_, O> {
         match name {
             "kms:calleraccount" => of_caller(self.caller, name),
             "kms:requestalias" => self.ask.alias().map_or(Values::Absent, |alias| text(alias.as_str())),
-            _ => self.ask.key.map_or(Values::Absent, |snapshot| of_key(snapshot, name)),
+            _ => match name.strip_prefix(recipient::CONDITION_PREFIX) {
+                Some(name) => self.recipient(name),
+                None => self.ask.key.map_or(Values::Absent, |snapshot| of_key(snapshot, name)),
+            },
         }
+    }
+
+    fn recipient(&self, name: &str) -> Values<'_> {
+        let attestation = self.operation.recipient(self.target);
+        attestation.map_or(Values::Absent, |attestation| recipient::condition(attestation, name))
     }
 }
 

@@ -27,6 +27,7 @@ pub mod operation;
 pub mod operations;
 mod pipeline;
 pub mod quotas;
+pub mod recipient;
 mod records;
 mod replication;
 mod resolve;

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 
 use claviger_domain::policy::{Demand, Granted, Values};
 use claviger_domain::{AccountId, AliasName, Caller, Grant, GrantTerms, MaterialId, Permit, Refusal, Region};
+use claviger_hsm::Attestation;
 use claviger_store::Change;
 
 use crate::event_parameters::Parameters;
@@ -78,6 +79,11 @@ pub trait Operation: Send + Sync + Sized {
     /// The values of condition keys that only this operation has, their names in lower case. General ones are answered by the pipeline.
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a Self::Target, _key: &str) -> Values<'a> {
         Values::Absent
+    }
+
+    /// The attested recipient of the plaintext that it answers; none when the plaintext is for the caller, or there is none.
+    fn recipient<'a>(&self, _target: &'a Self::Target) -> Option<&'a Attestation> {
+        None
     }
 
     /// Does it. The permits are in the order of the demands.

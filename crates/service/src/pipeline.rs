@@ -79,7 +79,7 @@ impl Service {
         };
         let target = match target {
             Ok(target) => target,
-            Err(refusal) => return self.settle_refusal::<O>(caller, operation, &[], Decision::None, refusal).await,
+            Err(refusal) => return self.settle_refusal::<O>(caller, operation, None, &[], Decision::None, refusal).await,
         };
         let asks = operation.demands(caller, &target);
         let allowed = match self.authorize(caller, operation, &target, &asks).await {
@@ -87,13 +87,13 @@ impl Service {
             Err(refusal) => {
                 let reason = refusal.reason.clone().unwrap_or_default();
                 let decision = if refusal.kind == Kind::AccessDenied { Decision::Denied(&reason) } else { Decision::None };
-                return self.settle_refusal::<O>(caller, operation, &asks, decision, refusal).await;
+                return self.settle_refusal(caller, operation, Some(&target), &asks, decision, refusal).await;
             }
         };
         let basis = Decision::of(allowed.permits());
         match operation.execute(self, caller, &target, allowed).await {
-            Ok(effect) => self.settle_success(caller, operation, &asks, basis, effect).await,
-            Err(refusal) => self.settle_refusal::<O>(caller, operation, &asks, basis.as_decision(), refusal).await,
+            Ok(effect) => self.settle_success(caller, operation, &target, &asks, basis, effect).await,
+            Err(refusal) => self.settle_refusal(caller, operation, Some(&target), &asks, basis.as_decision(), refusal).await,
         }
     }
 
@@ -126,6 +126,7 @@ impl Service {
         &self,
         caller: &Caller,
         operation: &O,
+        target: &O::Target,
         asks: &[Ask<'_>],
         basis: crate::audit_trail::Basis,
         effect: Effect<O::Output>,
@@ -136,7 +137,7 @@ impl Service {
             elements: O::response_elements(&effect.output),
             related: &effect.related,
         };
-        let (event_id, entry) = match event_of(&self.node, caller, operation, asks, basis.as_decision(), &outcome) {
+        let (event_id, entry) = match event_of(&self.node, caller, operation, Some(target), asks, basis.as_decision(), &outcome) {
             Ok(made) => made,
             Err(refusal) => return Attempt::Settled(Err(refusal)),
         };
@@ -154,11 +155,12 @@ impl Service {
         &self,
         caller: &Caller,
         operation: &O,
+        target: Option<&O::Target>,
         asks: &[Ask<'_>],
         decision: Decision<'_>,
         refusal: Refusal,
     ) -> Attempt<O::Output> {
-        let (_, entry) = match event_of(&self.node, caller, operation, asks, decision, &Outcome::Refusal(&refusal)) {
+        let (_, entry) = match event_of(&self.node, caller, operation, target, asks, decision, &Outcome::Refusal(&refusal)) {
             Ok(made) => made,
             Err(unwritable) => return Attempt::Settled(Err(unwritable)),
         };

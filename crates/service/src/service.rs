@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use claviger_audit::VerifierKey;
 use claviger_domain::key::Alias;
 use claviger_domain::{AccountId, Identity, KeyArn, Refusal, Region, Timestamp};
-use claviger_hsm::Hsm;
+use claviger_hsm::{AttestationRoot, Hsm};
 use claviger_store::{RecordKey, RecordKind, Shard, Store};
 use metrics::{Histogram, histogram};
 use parking_lot::RwLock;
@@ -39,11 +39,13 @@ pub struct Settings {
     pub cached_keys: usize,
     /// What accounts may have, and how often they may ask.
     pub quotas: Quotas,
+    /// The certificates that attestation documents of recipients may go back to. Without any, no document is accepted.
+    pub attestation_roots: Vec<AttestationRoot>,
 }
 
 impl Settings {
     /// The defaults for a node of this name: any Region, a lease of one second, 100,000 snapshots, AWS's quotas on
-    /// what there may be, and no limit on rates.
+    /// what there may be, no limit on rates, and no roots of attestation.
     pub fn for_node(node: &str) -> Self {
         Self {
             node: node.to_owned(),
@@ -51,6 +53,7 @@ impl Settings {
             lease: Duration::from_secs(1),
             cached_keys: 131_072,
             quotas: Quotas::default(),
+            attestation_roots: Vec::new(),
         }
     }
 }
@@ -70,6 +73,7 @@ pub struct Service {
     pub(crate) room_for_keys: RoomForKeys,
     pub(crate) started: Timestamp,
     regions: Option<Vec<Region>>,
+    pub(crate) attestation_roots: Vec<AttestationRoot>,
     verifier_key: VerifierKey,
     /// How long requests waited until their audit entry was durable.
     pub(crate) audit_lag: Histogram,
@@ -176,6 +180,7 @@ impl Service {
             room_for_keys: RoomForKeys::default(),
             started: clock.now(),
             regions: settings.regions,
+            attestation_roots: settings.attestation_roots,
             verifier_key,
             audit_lag: histogram!("claviger_audit_lag_seconds"),
             slow_work: SlowWork::new(),

@@ -62,7 +62,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         make(&data, &seal, &environment, address).await?;
     }
     let metrics = Metrics::install()?;
-    let deployment = data.open(NODE, &Regions::Any, &Quotas::default(), &Seal::DevelopmentFile(seal)).await?;
+    let quotas = Quotas::default();
+    let deployment = data.open(NODE, &Regions::Any, &quotas, Vec::new(), &Seal::DevelopmentFile(seal)).await?;
     keep_verifier_key(&data, NODE, &deployment)?;
     let credentials = Credentials::read(&environment)?;
     write_file(&environment, credentials.environment(address).as_bytes(), true)?;

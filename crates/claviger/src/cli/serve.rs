@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 
+use crate::attestation;
 use crate::config::{Config, Limits, Seal};
 use crate::deployment::{DataDirectory, Deployment, close_store, write_file};
 use crate::doors;
@@ -46,10 +47,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     if let Seal::DevelopmentFile(path) = seal {
         tracing::warn!(file = %path.display(), "DEVELOPMENT SEAL: whoever can read this file can read every key");
     }
+    let roots = attestation::read_roots(&config.attestation)?;
     // Before anything that keeps a meter: one that is made without a recorder counts nothing.
     let metrics = Metrics::install()?;
     let data = DataDirectory::new(&config.data);
-    let deployment = data.open(config.node.as_str(), &config.regions, &config.quotas, seal).await?;
+    let deployment = data.open(config.node.as_str(), &config.regions, &config.quotas, roots, seal).await?;
     keep_verifier_key(&data, config.node.as_str(), &deployment)?;
     let serving = Serving {
         deployment,

@@ -39,7 +39,14 @@ fn the_example_file_is_valid_and_shows_every_default() {
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.quotas, Quotas::default());
     assert_eq!(config.log, Log::default());
+    assert_eq!(config.attestation, Attestation::default());
     assert!(config.tls.is_some() && config.observability.is_some());
+}
+
+#[test]
+fn roots_of_attestation_are_meant_from_the_files_directory() {
+    let config = parse(&format!("{SMALLEST}[attestation]\nroots = [\"nitro-root.pem\", \"/other.pem\"]\n")).unwrap();
+    assert_eq!(config.attestation.roots, [Path::new("/etc/claviger/nitro-root.pem"), Path::new("/other.pem")]);
 }
 
 #[test]
@@ -48,7 +55,12 @@ fn an_unknown_field_is_named_with_its_line() {
     assert!(text.starts_with("/etc/claviger/claviger.toml, line 1: unknown field `lisen`"), "{text}");
     let text = problem(&format!("{SMALLEST}\n[limits]\nconections = 5\n"));
     assert!(text.contains("line 10: unknown field `conections`"), "{text}");
-    for table in ["[tls]\ncertificate = \"a\"\nkey = \"b\"\nca = \"c\"", "[log]\ncolour = 1", "[observability]\nport = 1"] {
+    for table in [
+        "[tls]\ncertificate = \"a\"\nkey = \"b\"\nca = \"c\"",
+        "[log]\ncolour = 1",
+        "[observability]\nport = 1",
+        "[attestation]\nroot = 1",
+    ] {
         assert!(problem(&format!("{SMALLEST}\n{table}\n")).contains("unknown field"), "{table}");
     }
 }

@@ -8,7 +8,6 @@ use std::str::FromStr;
 
 use claviger_domain::key::EncryptionAlgorithm;
 use claviger_domain::{EncryptionContext, Refusal};
-use serde::Deserialize;
 
 /// Collects what is wrong with a request.
 #[derive(Default)]
@@ -252,18 +251,6 @@ pub(crate) fn encryption_context(pairs: Option<impl Into<BTreeMap<String, String
         )));
     }
     Ok(context)
-}
-
-/// A request for an answer to an enclave. Refused, never ignored: the plaintext must not be the fallback.
-#[derive(Deserialize)]
-pub(crate) struct Recipient {}
-
-/// Refuses what this deployment does not offer yet.
-pub(crate) fn refuse_recipient(recipient: Option<&Recipient>) -> Result<(), Refusal> {
-    match recipient {
-        None => Ok(()),
-        Some(_) => Err(Refusal::unsupported("Recipient (attestation documents) is not offered by this deployment.")),
-    }
 }
 
 #[cfg(test)]

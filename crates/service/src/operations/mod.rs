@@ -52,6 +52,35 @@ macro_rules! about_one_own_key {
     };
 }
 
+/// Declares that an operation is about the one key that its field `key` names, needs one action on it, and answers a plaintext, perhaps for the
+/// attested recipient that its field `recipient` names.
+macro_rules! about_one_key_for_a_recipient {
+    ($action:literal) => {
+        type Target = $crate::recipient::Attested<$crate::resolve::KeyTarget>;
+
+        async fn resolve(
+            &self,
+            service: &$crate::Service,
+            caller: &claviger_domain::Caller,
+        ) -> Result<Self::Target, claviger_domain::Refusal> {
+            let subject = service.resolve_key(caller, &self.key, $action).await?;
+            Ok(Self::Target { subject, recipient: service.attest(self.recipient.as_ref(), caller)? })
+        }
+
+        fn demands<'a>(
+            &'a self,
+            _caller: &'a claviger_domain::Caller,
+            target: &'a Self::Target,
+        ) -> Vec<$crate::operation::Ask<'a>> {
+            vec![$crate::operation::Ask::key($action, &target.subject)]
+        }
+
+        fn recipient<'a>(&self, target: &'a Self::Target) -> Option<&'a claviger_hsm::Attestation> {
+            target.recipient.as_deref()
+        }
+    };
+}
+
 /// Declares that an operation is about nothing in particular, and needs one action in the caller's account.
 macro_rules! about_the_account {
     ($action:literal) => {
@@ -71,4 +100,4 @@ macro_rules! about_the_account {
     };
 }
 
-pub(crate) use {about_one_key, about_one_own_key, about_the_account};
+pub(crate) use {about_one_key, about_one_key_for_a_recipient, about_one_own_key, about_the_account};

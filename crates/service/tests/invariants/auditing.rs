@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use crate::common::operations::{About, Subject, TRIALS, data_key, re_encrypt};
 use crate::common::stores::{Plan, Unreliable};
 use crate::common::{
-    Deployment, Entry, MINUTE_MS, NODE, Node, account, by_arn, create_key, decrypt, deployed, encrypt, key_policy, kind_of,
-    request,
+    Deployment, Entry, MINUTE_MS, NODE, Node, account, by_arn, create_key, decrypt, deployed, encrypt, generate_random,
+    key_policy, kind_of, request,
 };
 
 /// A node whose store fails when it is told to.
@@ -286,12 +286,12 @@ async fn no_entry_holds_plaintext_ciphertext_or_secrets() {
     let mut secrets: Vec<Vec<u8>> = vec![plaintext.to_vec()];
     let encrypted = node.service.perform(&node.again(&root), &encrypt(by_arn(&subject.key), plaintext)).await.unwrap();
     let opened = node.service.perform(&node.again(&root), &decrypt(&encrypted.ciphertext)).await.unwrap();
-    assert_eq!(*opened.plaintext, plaintext);
+    assert_eq!(opened.plaintext.plaintext().unwrap(), plaintext);
     let moved = node.service.perform(&node.again(&root), &re_encrypt(&subject)).await.unwrap();
     let data = node.service.perform(&node.again(&root), &data_key(&subject.key)).await.unwrap();
     let sealed =
         node.service.perform(&node.again(&root), &kms::GenerateDataKeyWithoutPlaintext(data_key(&subject.key))).await.unwrap();
-    let random = node.service.perform(&node.again(&root), &kms::GenerateRandom { length: 32 }).await.unwrap();
+    let random = node.service.perform(&node.again(&root), &generate_random(32)).await.unwrap();
     // Refused requests carry what they were about as well.
     let mut broken = encrypted.ciphertext.clone();
     *broken.last_mut().unwrap() ^= 1;
@@ -306,7 +306,11 @@ async fn no_entry_holds_plaintext_ciphertext_or_secrets() {
         secrets.push(made.secret.as_bytes().to_vec());
         secrets.push(STANDARD.decode(made.secret.as_bytes()).unwrap());
     }
-    secrets.extend([data.plaintext.to_vec(), random.to_vec(), b"attack at dawn".to_vec()]);
+    secrets.extend([
+        data.plaintext.plaintext().unwrap().to_vec(),
+        random.plaintext().unwrap().to_vec(),
+        b"attack at dawn".to_vec(),
+    ]);
     let ciphertexts =
         [&encrypted.ciphertext, &moved.ciphertext, &data.ciphertext, &sealed.ciphertext, &subject.ciphertext, &broken];
     secrets.extend(ciphertexts.into_iter().cloned());
@@ -343,7 +347,7 @@ async fn what_was_acknowledged_is_there_after_the_process_has_gone() {
     let entries = node.log_size().await;
     node.crash();
     let node = deployment.serve().await;
-    assert_eq!(*node.decrypt(&root, &ciphertext).await.unwrap().plaintext, b"attack at dawn");
+    assert_eq!(node.decrypt(&root, &ciphertext).await.unwrap().plaintext.plaintext().unwrap(), b"attack at dawn");
     assert_eq!(node.log_size().await, entries + 1, "the log goes on where it was");
     assert!(node.service.verify_store().await.unwrap().is_clean());
 }

@@ -11,7 +11,7 @@ use claviger_store::{RecordKey, RecordKind, Shard, Store};
 
 use crate::common::stores::{Held, Plan, Shared, Unreliable};
 use crate::common::{
-    Deployment, NODE, Node, account, again, alias, by_arn, encrypt, identity_policy, key_policy, kind_of, region,
+    Deployment, NODE, Node, account, again, alias, by_arn, encrypt, generate_random, identity_policy, key_policy, kind_of, region,
 };
 
 const SHORT: Duration = Duration::from_millis(40);
@@ -269,7 +269,7 @@ async fn a_change_whose_client_went_away_reaches_the_caches_too() {
     gate.set_closed(true);
     let perform_random = {
         let (service, caller) = (Arc::clone(&node.service), node.again(&root));
-        tokio::spawn(async move { service.perform(&caller, &kms::GenerateRandom { length: 1 }).await.map(drop) })
+        tokio::spawn(async move { service.perform(&caller, &generate_random(1)).await.map(drop) })
     };
     until(|| gate.arrived() > arrived).await;
     let lost = {

@@ -12,8 +12,8 @@ use claviger_store::Store;
 use crate::common::operations::{Subject, data_key, re_encrypt};
 use crate::common::stores::{Late, Shared};
 use crate::common::{
-    Deployment, MINUTE_MS, NODE, Node, account, by_arn, decrypt, deployed, encrypt, identity_policy, key_policy, kind_of,
-    root_arn,
+    Deployment, MINUTE_MS, NODE, Node, account, by_arn, decrypt, deployed, encrypt, generate_random, identity_policy, key_policy,
+    kind_of, root_arn,
 };
 
 async fn of_key(node: &Node, root: &Caller, key: &KeyArn) -> Option<LastUse> {
@@ -132,10 +132,10 @@ async fn access_keys_have_one_too() {
     let expected = told(&node, &caller, "ListKeys").await;
     node.clock.advance_ms(MINUTE_MS);
     // Who is not allowed has not used the key for anything. As in AWS this is not a use here: the request failed.
-    assert_eq!(kind_of(node.service.perform(&node.again(&user), &kms::GenerateRandom { length: 8 }).await), Kind::AccessDenied);
+    assert_eq!(kind_of(node.service.perform(&node.again(&user), &generate_random(8)).await), Kind::AccessDenied);
     assert_eq!(of_access_key(&node, &administrator, &user, &user.access_key).await.as_ref(), Some(&expected));
     let caller = node.again(&root);
-    node.service.perform(&caller, &kms::GenerateRandom { length: 8 }).await.unwrap();
+    node.service.perform(&caller, &generate_random(8)).await.unwrap();
     let of_root = told(&node, &caller, "GenerateRandom").await;
     node.crash();
     let node = deployment.serve().await;

@@ -14,5 +14,6 @@ mod last_use;
 mod multi_region;
 mod paging;
 mod quotas;
+mod recipients;
 mod tampering;
 mod time;

@@ -13,7 +13,7 @@ use claviger_service::quotas::{AccountQuotas, Quotas, Rate, RateClass, Rates, Re
 use claviger_store::Store;
 
 use crate::common::operations::{Subject, TRIALS, re_encrypt};
-use crate::common::{Deployment, NODE, Node, account, alias, by_arn, create_key, key_policy, kind_of, root_arn};
+use crate::common::{Deployment, NODE, Node, account, alias, by_arn, create_key, generate_random, key_policy, kind_of, root_arn};
 
 const THROTTLED: &str = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.";
 
@@ -101,7 +101,7 @@ async fn the_account_that_asks_is_counted_not_the_one_that_owns_the_key() {
     assert_eq!(kind_of(node.encrypt(&root, &key).await), Kind::Throttled);
     let mut elsewhere = node.again(&root);
     elsewhere.request.region = "eu-central-1".parse().unwrap();
-    node.service.perform(&elsewhere, &kms::GenerateRandom { length: 1 }).await.unwrap();
+    node.service.perform(&elsewhere, &generate_random(1)).await.unwrap();
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ async fn rotation_makes_new_material_and_keeps_the_old() {
     let second = node.decrypt(&root, &new).await.unwrap().material;
     assert_ne!(first, second);
     let opened = node.decrypt(&root, &old).await.unwrap();
-    assert_eq!((opened.material, opened.plaintext.as_slice()), (first, &b"attack at dawn"[..]));
+    assert_eq!((opened.material, opened.plaintext.plaintext().unwrap()), (first, &b"attack at dawn"[..]));
     let described = node.describe(&root, &key).await.unwrap();
     assert_eq!(described.rotation, Some(RotationSchedule { period_days: 90, next: START.plus_days(180) }));
     assert_eq!(described.materials.iter().map(|m| m.rotation).collect::<Vec<_>>(), [None, Some(RotationType::Automatic)]);
@@ -308,7 +308,7 @@ async fn a_service_managed_key_serves_its_account_and_nobody_changes_it() {
     assert_eq!(kind_of(node.service.perform(&node.again(&root), &policy).await), Kind::AccessDenied);
     node.clock.advance_days(365);
     assert_eq!(node.service.run_due_work().await.unwrap(), 1, "it is rotated every year");
-    assert_eq!(node.decrypt(&nobody, &answer.ciphertext).await.unwrap().plaintext.as_slice(), b"x");
+    assert_eq!(node.decrypt(&nobody, &answer.ciphertext).await.unwrap().plaintext.plaintext().unwrap(), b"x");
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use claviger_domain::{KeyReference, Refusal};
 use claviger_service::operations::kms::GenerateDataKey;
 use serde::Deserialize;
 
+use super::recipient::Recipient;
 use crate::json::Pairs;
-use crate::validation::{Recipient, Validator, encryption_context, present, refuse_recipient};
+use crate::validation::{Validator, encryption_context, present};
 
 /// The request's body.
 #[derive(Deserialize)]
@@ -31,8 +32,8 @@ impl DataKeyRequest {
         check.range("numberOfBytes", self.number_of_bytes, 1, 1024);
         check.one_of("keySpec", self.key_spec.as_ref(), &SPECS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
         check.grant_tokens(self.grant_tokens.as_ref());
+        Recipient::check(self.recipient.as_ref(), &mut check);
         check.finish()?;
-        refuse_recipient(self.recipient.as_ref())?;
         let spec = self.key_spec.as_deref().and_then(|name| SPECS.iter().find(|(spec, _)| *spec == name));
         let bytes = self.number_of_bytes.and_then(|number| usize::try_from(number).ok());
         let (spec, length) = match (spec, bytes) {
@@ -45,6 +46,7 @@ impl DataKeyRequest {
             length,
             spec,
             context: encryption_context(self.encryption_context)?,
+            recipient: Recipient::read(self.recipient)?,
             dry_run: self.dry_run.unwrap_or(false),
         })
     }

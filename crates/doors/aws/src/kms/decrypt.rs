@@ -1,9 +1,10 @@
 //! Decrypt on the wire.
 
 use super::dry_run::{DryRun, ciphertext_of};
-use crate::json::{Blob, Pairs, SecretOut};
+use super::recipient::{Recipient, released};
+use crate::json::{Blob, BlobOut, Pairs, SecretOut};
 use crate::mapping::Mapping;
-use crate::validation::{Recipient, Validator, encryption_context, name_or, refuse_recipient};
+use crate::validation::{Validator, encryption_context, name_or};
 use claviger_domain::KeyReference;
 use claviger_domain::Refusal;
 use claviger_domain::key::EncryptionAlgorithm;
@@ -33,9 +34,13 @@ pub(crate) struct Request {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Response {
     key_id: String,
-    plaintext: SecretOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plaintext: Option<SecretOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ciphertext_for_recipient: Option<BlobOut<Vec<u8>>>,
     encryption_algorithm: &'static str,
-    key_material_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_material_id: Option<String>,
 }
 
 impl Mapping for Decrypt {
@@ -56,28 +61,32 @@ impl Mapping for Decrypt {
         check.encryption_algorithm("encryptionAlgorithm", request.encryption_algorithm.as_ref());
         check.dry_run_modifiers(request.dry_run_modifiers.as_ref());
         let dry_run = DryRun::read(request.dry_run, request.dry_run_modifiers.as_deref());
+        Recipient::check(request.recipient.as_ref(), &mut check);
         if !dry_run.ignores_ciphertext() {
             check.required("ciphertextBlob", request.ciphertext_blob.as_ref());
         }
         check.finish()?;
         dry_run.check(request.key_id.as_ref())?;
-        refuse_recipient(request.recipient.as_ref())?;
         Ok(op::Decrypt {
             key: request.key_id.as_deref().map(KeyReference::parse).transpose()?,
             ciphertext: ciphertext_of(request.ciphertext_blob),
             context: encryption_context(request.encryption_context)?,
             algorithm: name_or(request.encryption_algorithm.as_ref(), EncryptionAlgorithm::SymmetricDefault),
+            recipient: Recipient::read(request.recipient)?,
             dry_run: dry_run.requested,
             ignore_ciphertext: dry_run.ignores_ciphertext(),
         })
     }
 
     fn encode(output: <op::Decrypt as Operation>::Output) -> Response {
+        let (plaintext, ciphertext_for_recipient) = released(output.plaintext);
         Response {
             key_id: output.key_arn,
-            plaintext: SecretOut(output.plaintext),
+            // Omitted in answers to a recipient, as the model says.
+            key_material_id: plaintext.is_some().then(|| output.material.to_string()),
+            plaintext,
+            ciphertext_for_recipient,
             encryption_algorithm: output.algorithm.as_str(),
-            key_material_id: output.material.to_string(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! GenerateDataKey on the wire.
 
 use super::data_key::DataKeyRequest;
+use super::recipient::released;
 use crate::json::{BlobOut, SecretOut};
 use crate::mapping::Mapping;
 use claviger_domain::Refusal;
@@ -16,9 +17,13 @@ pub(crate) struct GenerateDataKey;
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Response {
     ciphertext_blob: BlobOut<Vec<u8>>,
-    plaintext: SecretOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plaintext: Option<SecretOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ciphertext_for_recipient: Option<BlobOut<Vec<u8>>>,
     key_id: String,
-    key_material_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_material_id: Option<String>,
 }
 
 impl Mapping for GenerateDataKey {
@@ -36,11 +41,14 @@ impl Mapping for GenerateDataKey {
     }
 
     fn encode(output: <op::GenerateDataKey as Operation>::Output) -> Response {
+        let (plaintext, ciphertext_for_recipient) = released(output.plaintext);
         Response {
             ciphertext_blob: BlobOut(output.ciphertext),
-            plaintext: SecretOut(output.plaintext),
+            // Omitted in answers to a recipient, as the model says.
+            key_material_id: plaintext.is_some().then(|| output.material.to_string()),
+            plaintext,
+            ciphertext_for_recipient,
             key_id: output.key_arn,
-            key_material_id: output.material.to_string(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! GenerateRandom on the wire.
 
-use crate::json::SecretOut;
+use super::recipient::{Recipient, released};
+use crate::json::{BlobOut, SecretOut};
 use crate::mapping::Mapping;
-use crate::validation::{Recipient, Validator, refuse_recipient};
+use crate::validation::Validator;
 use claviger_domain::Refusal;
 use claviger_service::Operation;
 use claviger_service::operations::kms as op;
@@ -24,7 +25,10 @@ pub(crate) struct Request {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Response {
-    plaintext: SecretOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plaintext: Option<SecretOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ciphertext_for_recipient: Option<BlobOut<Vec<u8>>>,
 }
 
 impl Mapping for GenerateRandom {
@@ -37,16 +41,20 @@ impl Mapping for GenerateRandom {
         let mut check = Validator::new();
         check.range("numberOfBytes", request.number_of_bytes, 1, 1024);
         check.length("customKeyStoreId", request.custom_key_store_id.as_ref(), 1, 64);
+        Recipient::check(request.recipient.as_ref(), &mut check);
         check.finish()?;
-        refuse_recipient(request.recipient.as_ref())?;
         if request.custom_key_store_id.is_some() {
             return Err(Refusal::unsupported("Custom key stores are not offered by this deployment."));
         }
         let length = request.number_of_bytes.and_then(|number| usize::try_from(number).ok());
-        Ok(op::GenerateRandom { length: length.ok_or_else(|| Refusal::invalid("NumberOfBytes is required."))? })
+        Ok(op::GenerateRandom {
+            length: length.ok_or_else(|| Refusal::invalid("NumberOfBytes is required."))?,
+            recipient: Recipient::read(request.recipient)?,
+        })
     }
 
     fn encode(output: <op::GenerateRandom as Operation>::Output) -> Response {
-        Response { plaintext: SecretOut(output) }
+        let (plaintext, ciphertext_for_recipient) = released(output);
+        Response { plaintext, ciphertext_for_recipient }
     }
 }

@@ -36,6 +36,7 @@ mod list_retirable_grants;
 mod names;
 mod put_key_policy;
 mod re_encrypt;
+mod recipient;
 mod replicate_key;
 mod retire_grant;
 mod revoke_grant;

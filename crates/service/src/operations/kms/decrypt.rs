@@ -3,7 +3,7 @@
 use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Refusal};
-use zeroize::Zeroizing;
+use claviger_hsm::Attestation;
 
 use super::ciphertext::envelope_of;
 use super::encryption_conditions::encryption_condition;
@@ -11,6 +11,7 @@ use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::quotas::{RateClass, RateClasses};
+use crate::recipient::{Attested, Recipient, Released};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -24,6 +25,8 @@ pub struct Decrypt {
     pub context: EncryptionContext,
     /// How it was encrypted.
     pub algorithm: EncryptionAlgorithm,
+    /// Who alone may read the plaintext, if not the caller.
+    pub recipient: Option<Recipient>,
     /// Whether to stop once everything has been checked.
     pub dry_run: bool,
     /// Whether a dry run checks the authorization only, and not the ciphertext. The key must then be named.
@@ -33,7 +36,7 @@ pub struct Decrypt {
 /// The answer.
 pub struct Decrypted {
     /// What was encrypted.
-    pub plaintext: Zeroizing<Vec<u8>>,
+    pub plaintext: Released,
     /// The key's ARN.
     pub key_arn: String,
     /// How it was encrypted.
@@ -45,40 +48,51 @@ pub struct Decrypted {
 impl Operation for Decrypt {
     const EVENT: Event = Event::kms_read("Decrypt");
     const USES_KEYS: bool = true;
-    type Target = KeyTarget;
+    type Target = Attested<KeyTarget>;
     type Output = Decrypted;
 
-    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<KeyTarget, Refusal> {
-        service.resolve_ciphertext_key(caller, self.key.as_ref(), &self.ciphertext, "kms:Decrypt").await
+    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<Attested<KeyTarget>, Refusal> {
+        let subject = service.resolve_ciphertext_key(caller, self.key.as_ref(), &self.ciphertext, "kms:Decrypt").await?;
+        Ok(Attested { subject, recipient: service.attest(self.recipient.as_ref(), caller)? })
     }
 
-    fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a KeyTarget) -> Vec<Ask<'a>> {
-        vec![Ask::key("kms:Decrypt", target)]
+    fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a Attested<KeyTarget>) -> Vec<Ask<'a>> {
+        vec![Ask::key("kms:Decrypt", &target.subject)]
     }
 
     fn rate_classes(&self) -> RateClasses {
         [Some(RateClass::of_encryption(self.algorithm)), None]
     }
 
-    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a Attested<KeyTarget>, key: &str) -> Values<'a> {
         encryption_condition(key, &self.context, self.algorithm)
+    }
+
+    fn recipient<'a>(&self, target: &'a Attested<KeyTarget>) -> Option<&'a Attestation> {
+        target.recipient.as_deref()
     }
 
     async fn execute(
         &self,
         service: &Service,
         _caller: &Caller,
-        target: &KeyTarget,
+        target: &Attested<KeyTarget>,
         allowed: Allowed<Self>,
     ) -> Result<Effect<Decrypted>, Refusal> {
-        let snapshot = &target.snapshot;
+        let snapshot = &target.subject.snapshot;
         snapshot.must_be_enabled()?;
         snapshot.must_be_for(KeyUsage::EncryptDecrypt, "Decrypt")?;
         snapshot.must_offer(self.algorithm)?;
         stop_if_dry(self.dry_run && self.ignore_ciphertext)?;
-        let envelope = envelope_of(&self.ciphertext, target)?;
+        let envelope = envelope_of(&self.ciphertext, &target.subject)?;
         let material = snapshot.material(&envelope.material(), service.hsm())?.ok_or_else(Refusal::invalid_ciphertext)?;
-        let plaintext = service.hsm().decrypt(allowed.first()?, material, &self.context, &envelope)?;
+        let (hsm, permit, context) = (service.hsm(), allowed.first()?, &self.context);
+        let plaintext = match &target.recipient {
+            None => Released::Plaintext(hsm.decrypt(permit, material, context, &envelope)?),
+            Some(recipient) => {
+                Released::ForRecipient(hsm.decrypt_for_recipient(permit, material, context, &envelope, recipient)?)
+            }
+        };
         stop_if_dry(self.dry_run)?;
         let output = Decrypted { plaintext, key_arn: snapshot.arn.clone(), algorithm: self.algorithm, material: material.id() };
         let used = output.material;

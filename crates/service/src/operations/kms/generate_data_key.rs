@@ -3,13 +3,13 @@
 use claviger_domain::key::EncryptionAlgorithm;
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Refusal};
-use zeroize::Zeroizing;
 
 use super::encryption_conditions::encryption_condition;
 use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_key_for_a_recipient;
+use crate::recipient::{Attested, Recipient, Released};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -23,6 +23,8 @@ pub struct GenerateDataKey {
     pub spec: Option<&'static str>,
     /// What the sealed data key is bound to.
     pub context: EncryptionContext,
+    /// Who alone may read the plaintext, if not the caller. Means nothing where none is answered.
+    pub recipient: Option<Recipient>,
     /// Whether to stop once everything has been checked.
     pub dry_run: bool,
 }
@@ -30,7 +32,7 @@ pub struct GenerateDataKey {
 /// The answer.
 pub struct DataKey {
     /// The data key.
-    pub plaintext: Zeroizing<Vec<u8>>,
+    pub plaintext: Released,
     /// The data key, sealed: Decrypt opens it.
     pub ciphertext: Vec<u8>,
     /// The ARN of the key that sealed it.
@@ -43,9 +45,9 @@ impl Operation for GenerateDataKey {
     const EVENT: Event = Event::kms_read("GenerateDataKey");
     const USES_KEYS: bool = true;
     type Output = DataKey;
-    about_one_key!("kms:GenerateDataKey");
+    about_one_key_for_a_recipient!("kms:GenerateDataKey");
 
-    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a Attested<KeyTarget>, key: &str) -> Values<'a> {
         encryption_condition(key, &self.context, EncryptionAlgorithm::SymmetricDefault)
     }
 
@@ -53,14 +55,24 @@ impl Operation for GenerateDataKey {
         &self,
         service: &Service,
         _caller: &Caller,
-        target: &KeyTarget,
+        target: &Attested<KeyTarget>,
         allowed: Allowed<Self>,
     ) -> Result<Effect<DataKey>, Refusal> {
-        let snapshot = &target.snapshot;
+        let snapshot = &target.subject.snapshot;
         snapshot.must_be_enabled()?;
         stop_if_dry(self.dry_run)?;
         let material = snapshot.current_material(service.hsm())?;
-        let (plaintext, ciphertext) = service.hsm().generate_data_key(allowed.first()?, material, &self.context, self.length)?;
+        let (hsm, permit, context, length) = (service.hsm(), allowed.first()?, &self.context, self.length);
+        let (plaintext, ciphertext) = match &target.recipient {
+            None => {
+                let (plaintext, ciphertext) = hsm.generate_data_key(permit, material, context, length)?;
+                (Released::Plaintext(plaintext), ciphertext)
+            }
+            Some(recipient) => {
+                let (answer, ciphertext) = hsm.generate_data_key_for_recipient(permit, material, context, length, recipient)?;
+                (Released::ForRecipient(answer), ciphertext)
+            }
+        };
         let output = DataKey { plaintext, ciphertext, key_arn: snapshot.arn.clone(), material: material.id() };
         Ok(Effect::answer(output).with_material(material.id()))
     }

@@ -1,9 +1,11 @@
 //! GenerateDataKeyWithoutPlaintext: a fresh key that nobody sees until it is decrypted. Source: AWS KMS API Reference.
 
+use claviger_domain::key::EncryptionAlgorithm;
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, MaterialId, Refusal};
 
 use super::GenerateDataKey;
+use super::encryption_conditions::encryption_condition;
 use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
@@ -37,8 +39,8 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
         vec![Ask::key("kms:GenerateDataKeyWithoutPlaintext", target)]
     }
 
-    fn condition<'a>(&'a self, ask: &Ask<'_>, target: &'a KeyTarget, key: &str) -> Values<'a> {
-        self.0.condition(ask, target, key)
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
+        encryption_condition(key, &self.0.context, EncryptionAlgorithm::SymmetricDefault)
     }
 
     async fn execute(

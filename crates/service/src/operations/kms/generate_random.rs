@@ -1,32 +1,51 @@
 //! GenerateRandom. Source: AWS KMS API Reference, "GenerateRandom".
 
 use claviger_domain::{Caller, Refusal};
-use zeroize::Zeroizing;
+use claviger_hsm::Attestation;
 
 use crate::event_parameters::Parameters;
-use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::operations::about_the_account;
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::recipient::{Attested, Recipient, Released};
 use crate::service::Service;
 
 /// The request.
 pub struct GenerateRandom {
     /// How many bytes, 1 to 1,024.
     pub length: usize,
+    /// Who alone may read them, if not the caller.
+    pub recipient: Option<Recipient>,
 }
 
 impl Operation for GenerateRandom {
     const EVENT: Event = Event::kms_read("GenerateRandom");
-    type Output = Zeroizing<Vec<u8>>;
-    about_the_account!("kms:GenerateRandom");
+    type Target = Attested<()>;
+    type Output = Released;
+
+    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<Attested<()>, Refusal> {
+        Ok(Attested { subject: (), recipient: service.attest(self.recipient.as_ref(), caller)? })
+    }
+
+    fn demands<'a>(&'a self, caller: &'a Caller, _target: &'a Attested<()>) -> Vec<Ask<'a>> {
+        vec![Ask::anything("kms:GenerateRandom", caller)]
+    }
+
+    fn recipient<'a>(&self, target: &'a Attested<()>) -> Option<&'a Attestation> {
+        target.recipient.as_deref()
+    }
 
     async fn execute(
         &self,
         service: &Service,
         _caller: &Caller,
-        (): &(),
+        target: &Attested<()>,
         allowed: Allowed<Self>,
-    ) -> Result<Effect<Zeroizing<Vec<u8>>>, Refusal> {
-        Ok(Effect::answer(service.hsm().generate_random(allowed.first()?, self.length)?))
+    ) -> Result<Effect<Released>, Refusal> {
+        let (hsm, permit) = (service.hsm(), allowed.first()?);
+        let released = match &target.recipient {
+            None => Released::Plaintext(hsm.generate_random(permit, self.length)?),
+            Some(recipient) => Released::ForRecipient(hsm.generate_random_for_recipient(permit, self.length, recipient)?),
+        };
+        Ok(Effect::answer(released))
     }
 
     fn parameters(&self) -> Parameters<'_> {

@@ -92,6 +92,7 @@ pub use update_key_description::UpdateKeyDescription;
 pub use update_primary_region::UpdatePrimaryRegion;
 
 pub use crate::marker::Page;
+pub use crate::recipient::{Recipient, Released};
 
 /// The operations that use keys for cryptography, by their names in the audit log.
 pub(crate) const USING_KEYS: &[&str] = &["Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"];

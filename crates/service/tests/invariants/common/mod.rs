@@ -391,6 +391,7 @@ pub(crate) fn decrypt(ciphertext: &[u8]) -> kms::Decrypt {
         ciphertext: ciphertext.to_vec(),
         context: EncryptionContext::default(),
         algorithm: EncryptionAlgorithm::SymmetricDefault,
+        recipient: None,
         dry_run: false,
         ignore_ciphertext: false,
     }
@@ -405,6 +406,10 @@ pub(crate) fn replicate_key(key: &KeyArn, region: &Region) -> kms::ReplicateKey 
         description: String::new(),
         tags: BTreeMap::new(),
     }
+}
+
+pub(crate) fn generate_random(length: usize) -> kms::GenerateRandom {
+    kms::GenerateRandom { length, recipient: None }
 }
 
 /// What a request was refused for; panics when it was not.

@@ -12,7 +12,9 @@ use claviger_service::Service;
 use claviger_service::operations::kms;
 use uuid::Uuid;
 
-use super::{Node, alias, by_arn, create_grant, create_key, decrypt, elsewhere, encrypt, imports, replicate_key, root_arn};
+use super::{
+    Node, alias, by_arn, create_grant, create_key, decrypt, elsewhere, encrypt, generate_random, imports, replicate_key, root_arn,
+};
 
 /// What permission an operation needs, beside the one on a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +181,7 @@ trials! {
     Key Encrypt => |on| encrypt(by_arn(&on.key), b"attack at dawn");
     Key GenerateDataKey => |on| data_key(&on.key);
     Key GenerateDataKeyWithoutPlaintext => |on| kms::GenerateDataKeyWithoutPlaintext(data_key(&on.key));
-    Account GenerateRandom => |_on| kms::GenerateRandom { length: 32 };
+    Account GenerateRandom => |_on| generate_random(32);
     Key GetKeyLastUsage => |on| kms::GetKeyLastUsage { key: by_arn(&on.key) };
     Key GetKeyPolicy => |on| kms::GetKeyPolicy { key: by_arn(&on.key), name: None };
     Key GetKeyRotationStatus => |on| kms::GetKeyRotationStatus { key: by_arn(&on.key) };
@@ -230,6 +232,7 @@ pub(crate) fn data_key(key: &KeyArn) -> kms::GenerateDataKey {
         length: 32,
         spec: Some("AES_256"),
         context: EncryptionContext::default(),
+        recipient: None,
         dry_run: false,
     }
 }
