@@ -57,6 +57,7 @@ impl Service {
                 account: key.account,
                 region: &key.region,
                 resource: &arn,
+                related: &[],
                 at: now,
                 details: json!({"keyId": key.id.to_string()}),
                 changes: &changes,

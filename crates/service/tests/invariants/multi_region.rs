@@ -93,7 +93,7 @@ async fn a_ciphertext_of_a_multi_region_key_opens_wherever_the_key_is() {
             for named in [None, Some(by_arn(to)), Some(KeyReference::Id(to.key))] {
                 let operation = kms::Decrypt { key: named, ..decrypt(&ciphertext) };
                 let opened = perform(&node, &root, to, &operation).await.unwrap();
-                assert_eq!((opened.plaintext.as_slice(), opened.key_arn), (&b"attack at dawn"[..], to.to_string()));
+                assert_eq!((opened.plaintext.plaintext().unwrap(), opened.key_arn), (&b"attack at dawn"[..], to.to_string()));
             }
         }
         let nowhere = KeyArn { region: "sa-east-1".parse().unwrap(), ..primary.clone() };
