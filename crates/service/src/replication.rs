@@ -30,7 +30,7 @@ impl Related {
 /// Material on its way from one related key to another: sealed for its destination, and opened only there.
 ///
 /// The one way for material to leave a key's record. Today every destination is another record of this deployment. For a replica in another
-/// deployment it will hold the material wrapped to that deployment's public key (docs/decisions/009-how-material-will-travel.md).
+/// deployment it will hold the material wrapped to that deployment's public key (docs/decisions/010-how-material-will-travel.md).
 struct Parcel(Vec<MaterialVersion>);
 
 impl Service {
