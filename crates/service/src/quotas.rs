@@ -48,8 +48,6 @@ pub struct ResourceQuotas {
     pub grants_per_key: u64,
     /// Rotations on demand of one key, in its whole life.
     pub on_demand_rotations_per_key: u64,
-    /// Custom key stores in each Region.
-    pub custom_key_stores: u64,
     /// Users.
     pub users: u64,
     /// Roles.
@@ -63,7 +61,6 @@ impl Default for ResourceQuotas {
             aliases_per_key: 50,
             grants_per_key: 50_000,
             on_demand_rotations_per_key: 25,
-            custom_key_stores: 10,
             users: 5000,
             roles: 1000,
         }

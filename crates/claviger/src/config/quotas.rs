@@ -61,7 +61,6 @@ macro_rules! with_fields {
                 aliases_per_key,
                 grants_per_key,
                 on_demand_rotations_per_key,
-                custom_key_stores,
                 users,
                 roles,
             }

@@ -138,7 +138,7 @@ fn without_quotas_nothing_is_throttled_and_awss_numbers_hold() {
     assert!(quotas.every.rates.are_unlimited() && quotas.accounts.is_empty());
     let of = quotas.every.resources;
     assert_eq!((of.keys, of.aliases_per_key, of.grants_per_key), (100_000, 50, 50_000));
-    assert_eq!((of.on_demand_rotations_per_key, of.custom_key_stores, of.users, of.roles), (25, 10, 5000, 1000));
+    assert_eq!((of.on_demand_rotations_per_key, of.users, of.roles), (25, 5000, 1000));
 }
 
 #[test]
