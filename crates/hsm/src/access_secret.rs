@@ -17,7 +17,7 @@ use crate::hierarchy::{AccountKey, Hsm};
 use crate::memory::Secret;
 use crate::state::State;
 
-const SECRET_BYTES: usize = 30;
+pub(crate) const SECRET_BYTES: usize = 30;
 const SECRET_CHARACTERS: usize = 40;
 
 /// An access key's secret. A handle; the secret stays in locked memory.
@@ -25,7 +25,7 @@ const SECRET_CHARACTERS: usize = 40;
 pub struct AccessSecret(Arc<AccessSecretInner>);
 
 struct AccessSecretInner {
-    /// The 30 bytes and two zeroes.
+    /// The 30 bytes, and two that do not count.
     secret: Secret,
     state: Arc<State>,
 }
@@ -50,14 +50,11 @@ impl Hsm {
         access_key: &AccessKeyId,
     ) -> Result<(Zeroizing<String>, Vec<u8>), HsmError> {
         self.state.check()?;
-        let secret = Secret::generate()?;
-        let (bits, _) = secret.expose().split_at(SECRET_BYTES);
-        let mut text = Zeroizing::new(String::with_capacity(SECRET_CHARACTERS));
-        STANDARD.encode_string(bits, &mut text);
+        let secret = AccessSecret::generate(&self.state)?;
         let mut padded = Zeroizing::new([0; 32]);
-        padded.split_at_mut(SECRET_BYTES).0.copy_from_slice(bits);
+        padded.split_at_mut(SECRET_BYTES).0.copy_from_slice(secret.bits());
         let sealed = key.seal(self.access_secret_identity(key, access_key), &*padded)?;
-        Ok((text, sealed))
+        Ok((secret.text()?, sealed))
     }
 
     /// Opens an access key's secret.
@@ -71,7 +68,7 @@ impl Hsm {
         let name = || format!("secret of access key {access_key}, account {}", key.account());
         let secret =
             key.open(sealed, name, |blob, secret| blob.open_secret(secret, self.access_secret_identity(key, access_key)))?;
-        Ok(AccessSecret(Arc::new(AccessSecretInner { secret, state: Arc::clone(&self.state) })))
+        Ok(AccessSecret::new(secret, Arc::clone(&self.state)))
     }
 
     fn access_secret_identity(&self, key: &AccountKey, access_key: &AccessKeyId) -> AssociatedData {
@@ -80,14 +77,36 @@ impl Hsm {
 }
 
 impl AccessSecret {
+    /// The secret in these 30 bytes; those after them do not count.
+    pub(crate) fn new(secret: Secret, state: Arc<State>) -> Self {
+        Self(Arc::new(AccessSecretInner { secret, state }))
+    }
+
+    /// A new random secret.
+    pub(crate) fn generate(state: &Arc<State>) -> Result<Self, HsmError> {
+        Ok(Self::new(Secret::generate()?, Arc::clone(state)))
+    }
+
+    /// The secret's bits.
+    pub(crate) fn bits(&self) -> &[u8] {
+        self.0.secret.expose().split_at(SECRET_BYTES).0
+    }
+
+    /// The 40 characters that a client knows.
+    pub(crate) fn text(&self) -> Result<Zeroizing<String>, HsmError> {
+        self.0.state.check()?;
+        let mut text = Zeroizing::new(String::with_capacity(SECRET_CHARACTERS));
+        STANDARD.encode_string(self.bits(), &mut text);
+        Ok(text)
+    }
+
     /// The key for one credential scope: the date as `yyyymmdd`, the Region, the service.
     pub fn signing_key(&self, date: &str, region: &str, service: &str) -> Result<SigningKey, HsmError> {
         self.0.state.check()?;
         let mut text = Zeroizing::new([0; 4 + SECRET_CHARACTERS]);
         let (prefix, secret) = text.split_at_mut(4);
         prefix.copy_from_slice(b"AWS4");
-        let (bits, _) = self.0.secret.expose().split_at(SECRET_BYTES);
-        STANDARD.encode_slice(bits, secret).map_err(|_| HsmError::Primitive("base64"))?;
+        STANDARD.encode_slice(self.bits(), secret).map_err(|_| HsmError::Primitive("base64"))?;
         let mut key = hmac::Key::new(hmac::HMAC_SHA256, &*text);
         for part in [date, region, service, "aws4_request"] {
             let mut derived = Zeroizing::new([0; 32]);

@@ -35,6 +35,7 @@ mod record;
 mod seal;
 mod sealed;
 mod self_test;
+mod session;
 mod state;
 mod token;
 mod usage;
