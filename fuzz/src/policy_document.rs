@@ -1,21 +1,23 @@
-//! Reads a policy document both ways, and evaluates what is accepted.
+//! Reads a policy document in every way, and evaluates what is accepted.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use claviger_domain::identity::User;
 use claviger_domain::policy::{
     ConditionContext, Demand, Granted, MalformedPolicy, Policy, Values, authorize, default_key_policy,
 };
-use claviger_domain::{AccountId, Identity, KeyId, Principal};
+use claviger_domain::{AccountId, Identity, KeyId, Timestamp};
 
 const KEY_ARN: &str = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-/// Whether the input is a policy of either kind.
+/// Whether the input is a policy of any kind.
 pub fn run(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
     let key_policy = Policy::parse_key_policy(text);
     let identity_policy = Policy::parse_identity_policy(text);
-    let accepted = key_policy.is_ok() || identity_policy.is_ok();
+    let accepted = key_policy.is_ok() || identity_policy.is_ok() || Policy::parse_trust_policy(text).is_ok();
     if accepted {
         assert!(text.len() <= Policy::TEXT_BYTES_MAX, "a policy of {} bytes was accepted", text.len());
     }
@@ -35,13 +37,16 @@ pub fn run(data: &[u8]) -> bool {
 
 /// Two callers, two actions: the same question has the same answer, and every answer has its reason.
 fn evaluate(key_policy: &Policy, identity_policies: Vec<Arc<Policy>>) {
-    let user = Identity {
+    let user = User {
         account: account(),
-        principal: Principal::User("alice".parse().expect("a user name")),
-        arn: "arn:aws:iam::123456789012:user/alice".into(),
+        name: "alice".parse().expect("a user name"),
         unique_id: "AIDAEXAMPLEEXAMPLE12".into(),
-        policies: identity_policies,
+        created: Timestamp(0),
+        policies: BTreeMap::new(),
+        tags: BTreeMap::new(),
+        service: None,
     };
+    let user = Identity::user(&user, identity_policies);
     let key: KeyId = "1234abcd-12ab-34cd-56ef-1234567890ab".parse().expect("a key id");
     for identity in [&user, &Identity::root(account())] {
         for action in ["kms:Decrypt", "kms:PutKeyPolicy"] {

@@ -10,6 +10,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use bytes::{Buf, Bytes};
+use claviger_domain::identity::{Session, role_arn};
 use claviger_domain::{AccessKeyId, AccountId, Identity, MaterialId, Principal, Timestamp};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
@@ -135,9 +136,9 @@ pub enum EventType {
 /// Who asked. Source: CloudTrail's `userIdentity`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventIdentity<'a> {
-    /// `Root`, `IAMUser` or `Unknown`; absent for what the service did by itself.
+    /// `Root`, `IAMUser`, `AssumedRole`, `AWSService` or `Unknown`; absent for what the service did by itself.
     pub kind: Option<&'a str>,
-    /// The stable id: the account's for root, `AIDA...` for a user.
+    /// The stable id: the account's for root, `AIDA...` for a user, `AROA...:SESSION` for a session.
     pub principal_id: Option<&'a str>,
     /// The principal's ARN.
     pub arn: Option<&'a str>,
@@ -149,6 +150,8 @@ pub struct EventIdentity<'a> {
     pub user_name: Option<&'a str>,
     /// Who made the request on the principal's behalf: for the service's own acts, the service.
     pub invoked_by: Option<&'a str>,
+    /// The session of a role (`sessionContext`).
+    pub session: Option<&'a Session>,
 }
 
 impl<'a> EventIdentity<'a> {
@@ -157,6 +160,12 @@ impl<'a> EventIdentity<'a> {
         let (kind, user_name) = match &identity.principal {
             Principal::Root => ("Root", None),
             Principal::User(name) => ("IAMUser", Some(name.as_str())),
+            Principal::AssumedRole { .. } => ("AssumedRole", None),
+            Principal::Service(_) => ("AWSService", None),
+        };
+        let invoked_by = match &identity.principal {
+            Principal::Service(name) => Some(name.as_str()),
+            _ => None,
         };
         Self {
             kind: Some(kind),
@@ -165,7 +174,8 @@ impl<'a> EventIdentity<'a> {
             account: Some(identity.account),
             access_key: Some(access_key.as_str()),
             user_name,
-            invoked_by: None,
+            invoked_by,
+            session: identity.session.as_deref(),
         }
     }
 
@@ -187,7 +197,7 @@ pub struct Resource<'a> {
     pub arn: &'a str,
     /// The account that owns it.
     pub account: AccountId,
-    /// `AWS::KMS::Key` or `AWS::KMS::Alias`.
+    /// `AWS::KMS::Key`, `AWS::KMS::Alias` or `AWS::IAM::Role`.
     pub kind: &'a str,
 }
 
@@ -195,6 +205,11 @@ impl<'a> Resource<'a> {
     /// A key.
     pub fn key(arn: &'a str, account: AccountId) -> Self {
         Self { arn, account, kind: "AWS::KMS::Key" }
+    }
+
+    /// A role.
+    pub fn role(arn: &'a str, account: AccountId) -> Self {
+        Self { arn, account, kind: "AWS::IAM::Role" }
     }
 
     /// An alias.
@@ -421,11 +436,31 @@ impl EventIdentity<'_> {
         identity.optional_text("arn", self.arn)?;
         identity.optional_text("invokedBy", self.invoked_by)?;
         identity.optional_text("principalId", self.principal_id)?;
+        if let Some(session) = self.session {
+            write_session(session, identity.object("sessionContext"))?;
+        }
         identity.optional_text("type", self.kind)?;
         identity.optional_text("userName", self.user_name)?;
         identity.close();
         Ok(())
     }
+}
+
+/// The session and the role that it is of. Source: AWS CloudTrail User Guide, "userIdentity element", `sessionContext`.
+fn write_session(session: &Session, mut context: Object<'_>) -> serde_json::Result<()> {
+    let mut attributes = context.object("attributes");
+    attributes.display("creationDate", session.issued)?;
+    attributes.word("mfaAuthenticated", "false");
+    attributes.close();
+    let mut issuer = context.object("sessionIssuer");
+    issuer.account("accountId", session.account);
+    issuer.text("arn", &role_arn(session.account, &session.role))?;
+    issuer.text("principalId", &session.role_id)?;
+    issuer.word("type", "Role");
+    issuer.text("userName", session.role.as_str())?;
+    issuer.close();
+    context.close();
+    Ok(())
 }
 
 impl EventType {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::identity::Identity;
-use crate::ids::{AccessKeyId, Region};
+use crate::ids::{AccessKeyId, AccountId, Region, ServiceName};
 use crate::timestamp::Timestamp;
 
 /// Who asks, from where, through which door. A door makes one for each request, after authentication.
@@ -16,10 +16,40 @@ pub struct Caller {
     pub identity: Arc<Identity>,
     /// The credential that proved it.
     pub access_key: AccessKeyId,
+    /// What a service says of its request; none for everybody else.
+    pub forwarding: Option<Arc<Forwarding>>,
     /// The request itself.
     pub request: Request,
     /// The grant tokens that came with it, as they were sent. The service looks at them before anything else.
     pub grant_tokens: Vec<String>,
+}
+
+/// What a service that is trusted says of a request: for whom and about what it makes it. Source: AWS IAM User Guide, "Forward access
+/// sessions" and "The confused deputy problem".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarding {
+    /// The service.
+    pub service: ServiceName,
+    /// The account of the user that is the service: its credential signed the request.
+    pub service_account: AccountId,
+    /// Whether the service asks on behalf of somebody else, who is then the caller's identity (forward access). Otherwise it asks for itself.
+    pub on_behalf: bool,
+    /// What the service works for, when it asks for itself: `aws:SourceArn`.
+    pub source_arn: Option<String>,
+    /// The account of that: `aws:SourceAccount`.
+    pub source_account: Option<String>,
+}
+
+impl Caller {
+    /// The service on whose way the request came: it asks in the identity's name.
+    pub fn via(&self) -> Option<&ServiceName> {
+        self.forwarding.as_ref().filter(|forwarding| forwarding.on_behalf).map(|forwarding| &forwarding.service)
+    }
+
+    /// The account to which the credential belongs: another one than the identity's where a service asks on somebody's behalf.
+    pub fn credential_account(&self) -> AccountId {
+        self.forwarding.as_ref().map_or(self.identity.account, |forwarding| forwarding.service_account)
+    }
 }
 
 /// What is known of a request before anybody is authenticated.

@@ -302,11 +302,51 @@ text_id!(
     /// A user's name within its account. Source: the IAM `UserName` pattern `[\w+=,.@-]+`, 1..64.
     UserName,
     "a user name (1 to 64 of letters, digits and _+=,.@-)",
+    |text| (1..=64).contains(&text.len()) && is_iam_name(text)
+);
+
+text_id!(
+    /// A role's name within its account. Source: the IAM `roleNameType` pattern `[\w+=,.@-]+`, 1..64.
+    RoleName,
+    "a role name (1 to 64 of letters, digits and _+=,.@-)",
+    |text| (1..=64).contains(&text.len()) && is_iam_name(text)
+);
+
+text_id!(
+    /// The name that somebody gives to a session of a role. Source: the STS `roleSessionNameType` pattern `[\w+=,.@-]*`, 2..64.
+    SessionName,
+    "a session name (2 to 64 of letters, digits and _+=,.@-)",
+    |text| (2..=64).contains(&text.len()) && is_iam_name(text)
+);
+
+text_id!(
+    /// A service as policies name it: `s3.amazonaws.com`. Any name of the domain name system that has a dot.
+    ServiceName,
+    "a service's name (1 to 128 of a-z, 0-9, - and ., with a dot inside, such as s3.amazonaws.com)",
     |text| {
-        (1..=64).contains(&text.len())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'=' | b',' | b'.' | b'@' | b'-'))
+        text.len() <= 128
+            && text.contains('.')
+            && text.split('.').all(|label| {
+                !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            })
     }
 );
+
+impl ServiceName {
+    /// What the condition key `kms:ViaService` says of the service in a Region: `s3.us-east-1.amazonaws.com`. Names that are of a Region
+    /// already, and names outside of `amazonaws.com`, stay as they are.
+    pub fn in_region(&self, region: &Region) -> String {
+        match self.0.strip_suffix(".amazonaws.com") {
+            Some(service) if !service.contains('.') => format!("{service}.{region}.amazonaws.com"),
+            _ => self.0.to_string(),
+        }
+    }
+}
+
+/// The characters of names in IAM and STS: `[\w+=,.@-]*`.
+fn is_iam_name(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'=' | b',' | b'.' | b'@' | b'-'))
+}
 
 #[cfg(test)]
 mod tests {
@@ -337,5 +377,20 @@ mod tests {
             assert!(wrong.parse::<AliasName>().is_err(), "{wrong}");
         }
         assert!("alias/aws/s3".parse::<AliasName>().unwrap().is_reserved());
+    }
+
+    #[test]
+    fn services_are_named_by_their_domain() {
+        let region: Region = "eu-west-1".parse().unwrap();
+        for (name, via) in [
+            ("s3.amazonaws.com", "s3.eu-west-1.amazonaws.com"),
+            ("logs.us-east-1.amazonaws.com", "logs.us-east-1.amazonaws.com"),
+            ("objects.example.com", "objects.example.com"),
+        ] {
+            assert_eq!(name.parse::<ServiceName>().unwrap().in_region(&region), via);
+        }
+        for wrong in ["", "s3", ".", "s3.", ".com", "S3.amazonaws.com", "s3 .amazonaws.com", "*.amazonaws.com"] {
+            assert!(wrong.parse::<ServiceName>().is_err(), "{wrong}");
+        }
     }
 }

@@ -26,7 +26,9 @@ pub use caller::Caller;
 pub use encryption_context::EncryptionContext;
 pub use grant::{Grant, GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms};
 pub use identity::{Identity, Principal};
-pub use ids::{AccessKeyId, AccountId, AliasName, GrantId, KeyId, MaterialId, Region, UserName};
+pub use ids::{
+    AccessKeyId, AccountId, AliasName, GrantId, KeyId, MaterialId, Region, RoleName, ServiceName, SessionName, UserName,
+};
 pub use permit::Permit;
 pub use refusal::{Kind, Refusal};
 pub use timestamp::Timestamp;

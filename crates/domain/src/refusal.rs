@@ -44,6 +44,8 @@ pub enum Kind {
     IncompleteSignature,
     UnknownCredential,
     WrongSignature,
+    /// A session that has ended.
+    ExpiredToken,
     // May you?
     AccessDenied,
     /// AWS's NotAuthorizedException: reserved names.
@@ -62,6 +64,8 @@ pub enum Kind {
     ExpiredImportToken,
     InvalidTag,
     MalformedPolicy,
+    /// Session policy and session tags are too large together.
+    PackedPolicyTooLarge,
     // Does it fit what there is?
     NotFound,
     AlreadyExists,
@@ -92,6 +96,7 @@ impl Kind {
             Self::IncompleteSignature => "IncompleteSignatureException",
             Self::UnknownCredential => "UnrecognizedClientException",
             Self::WrongSignature => "InvalidSignatureException",
+            Self::ExpiredToken => "ExpiredTokenException",
             Self::AccessDenied => "AccessDeniedException",
             Self::Reserved => "NotAuthorizedException",
             Self::Unparsable => "SerializationException",
@@ -107,6 +112,7 @@ impl Kind {
             Self::ExpiredImportToken => "ExpiredImportTokenException",
             Self::InvalidTag => "TagException",
             Self::MalformedPolicy => "MalformedPolicyDocumentException",
+            Self::PackedPolicyTooLarge => "PackedPolicyTooLargeException",
             Self::NotFound => "NotFoundException",
             Self::AlreadyExists => "AlreadyExistsException",
             Self::Disabled => "DisabledException",

@@ -96,7 +96,7 @@ pub(crate) fn event_of<O: Operation>(
     }
     let mut event = blank(node, &caller.request, O::EVENT, caller.identity.account);
     event.id = id;
-    event.identity = EventIdentity::of(&caller.identity, &caller.access_key);
+    event.identity = identity_of(caller);
     event.resources = &resources;
     event.request_parameters = Some(&parameters);
     event.decision = decision.into();
@@ -182,7 +182,7 @@ pub(crate) fn refusal_event(
     let account = caller.map_or(AccountId::DEPLOYMENT, |caller| caller.identity.account);
     let mut entry = blank(node, request, event, account);
     entry.identity = match caller {
-        Some(caller) => EventIdentity::of(&caller.identity, &caller.access_key),
+        Some(caller) => identity_of(caller),
         None => EventIdentity::unknown(claimed_access_key),
     };
     entry.error = Some(error_of(refusal));
@@ -275,9 +275,16 @@ fn encode(event: &AuditEvent<'_>) -> Result<Entry, Refusal> {
     Ok(Entry { bytes: entry.bytes().clone(), leaf: entry.leaf().0 })
 }
 
+/// Who asked, and by which service on the way.
+fn identity_of(caller: &Caller) -> EventIdentity<'_> {
+    let identity = EventIdentity::of(&caller.identity, &caller.access_key);
+    EventIdentity { invoked_by: caller.via().map_or(identity.invoked_by, |service| Some(service.as_str())), ..identity }
+}
+
 fn resource_of<'a>(ask: &'a Ask<'_>) -> Option<Resource<'a>> {
     match ask.key {
         Some(_) => Some(Resource::key(&ask.resource, ask.owner)),
+        None if ask.trust.is_some() => Some(Resource::role(&ask.resource, ask.owner)),
         None if ask.resource.contains(":alias/") => Some(Resource::alias(&ask.resource, ask.owner)),
         None => None,
     }

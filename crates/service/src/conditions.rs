@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use claviger_domain::caller::Forwarding;
+use claviger_domain::identity::role_arn;
 use claviger_domain::policy::{ConditionContext, Values};
 use claviger_domain::{Caller, Principal};
 
@@ -10,6 +12,7 @@ use crate::operation::{Ask, Operation};
 use crate::recipient;
 use crate::snapshot::KeySnapshot;
 
+const PRINCIPAL_TAG: &str = "aws:principaltag/";
 const RESOURCE_TAG: &str = "aws:resourcetag/";
 
 /// The circumstances of one demand of one request.
@@ -50,7 +53,7 @@ impl<O: Operation> Conditions<'_, O> {
 
     fn kms(&self, name: &str) -> Values<'_> {
         match name {
-            "kms:calleraccount" => of_caller(self.caller, name),
+            "kms:calleraccount" | "kms:viaservice" => of_caller(self.caller, name),
             "kms:requestalias" => self.ask.alias().map_or(Values::Absent, |alias| text(alias.as_str())),
             _ => match name.strip_prefix(recipient::CONDITION_PREFIX) {
                 Some(name) => self.recipient(name),
@@ -80,24 +83,86 @@ fn of_key<'a>(snapshot: &'a KeySnapshot, name: &str) -> Values<'a> {
 
 /// The values that depend on the caller alone (the name in lower case).
 pub(crate) fn of_caller<'a>(caller: &'a Caller, name: &str) -> Values<'a> {
-    let (identity, request) = (&caller.identity, &caller.request);
+    match of_identity(caller, name) {
+        Values::Absent => of_request(caller, name),
+        found => found,
+    }
+}
+
+fn of_identity<'a>(caller: &'a Caller, name: &str) -> Values<'a> {
+    let identity = &caller.identity;
+    // A service that asks for itself is a principal of no account.
+    if let Principal::Service(service) = &identity.principal {
+        return match name {
+            "aws:principalisawsservice" => text("true"),
+            "aws:principalservicename" => text(service.as_str()),
+            "aws:principalservicenameslist" => Values::Many(vec![Cow::Borrowed(service.as_str())]),
+            "aws:principaltype" => text("Service"),
+            _ => Values::Absent,
+        };
+    }
     match name {
         "kms:calleraccount" | "aws:principalaccount" => owned(identity.account.to_string()),
-        "aws:principalarn" => text(&identity.arn),
-        "aws:principaltype" => text(if identity.is_root() { "Account" } else { "User" }),
+        "aws:principalarn" => match &identity.principal {
+            Principal::AssumedRole { role, .. } => owned(role_arn(identity.account, role)),
+            _ => text(&identity.arn),
+        },
+        "aws:principalisawsservice" => text("false"),
+        "aws:principaltype" => text(match identity.principal {
+            Principal::Root => "Account",
+            Principal::AssumedRole { .. } => "AssumedRole",
+            _ => "User",
+        }),
         "aws:userid" => text(&identity.unique_id),
         "aws:username" => match &identity.principal {
-            Principal::Root => Values::Absent,
             Principal::User(name) => text(name.as_str()),
+            _ => Values::Absent,
         },
+        "aws:tokenissuetime" => identity.session.as_ref().map_or(Values::Absent, |session| owned(session.issued.to_rfc3339())),
+        "aws:multifactorauthpresent" => identity.session.as_ref().map_or(Values::Absent, |_| text("false")),
+        _ => principal_tag(caller, name),
+    }
+}
+
+/// Tag keys in condition keys are compared without regard to case, like the rest of the key's name.
+fn principal_tag<'a>(caller: &'a Caller, name: &str) -> Values<'a> {
+    let Some(tag) = name.strip_prefix(PRINCIPAL_TAG) else { return Values::Absent };
+    let found = caller.identity.tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(tag));
+    found.map_or(Values::Absent, |(_, value)| text(value))
+}
+
+fn of_request<'a>(caller: &'a Caller, name: &str) -> Values<'a> {
+    let request = &caller.request;
+    match name {
         "aws:sourceip" => owned(request.source_ip.to_string()),
         "aws:securetransport" => text(if request.secure_transport { "true" } else { "false" }),
         "aws:useragent" => text(&request.user_agent),
         "aws:currenttime" => owned(request.at.to_rfc3339()),
         "aws:epochtime" => owned((request.at.0 / 1000).to_string()),
         "aws:requestedregion" => text(request.region.as_str()),
+        _ => of_forwarding(caller, name),
+    }
+}
+
+/// What a service says of its request. Source: AWS IAM User Guide, "AWS global condition context keys"; AWS KMS Developer Guide,
+/// "kms:ViaService".
+fn of_forwarding<'a>(caller: &'a Caller, name: &str) -> Values<'a> {
+    let via = caller.via();
+    match name {
+        "aws:viaawsservice" => text(if via.is_some() { "true" } else { "false" }),
+        "kms:viaservice" => via.map_or(Values::Absent, |service| owned(service.in_region(&caller.request.region))),
+        "aws:calledvia" => via.map_or(Values::Absent, |service| Values::Many(vec![Cow::Borrowed(service.as_str())])),
+        "aws:calledviafirst" | "aws:calledvialast" => via.map_or(Values::Absent, |service| text(service.as_str())),
+        "aws:sourcearn" => of_source(caller, |forwarding| forwarding.source_arn.as_deref()),
+        "aws:sourceaccount" => of_source(caller, |forwarding| forwarding.source_account.as_deref()),
         _ => Values::Absent,
     }
+}
+
+/// What a service works for, which it tells where it asks for itself.
+fn of_source<'a>(caller: &'a Caller, value: impl FnOnce(&'a Forwarding) -> Option<&'a str>) -> Values<'a> {
+    let forwarding = caller.forwarding.as_deref().filter(|forwarding| !forwarding.on_behalf);
+    forwarding.and_then(value).map_or(Values::Absent, text)
 }
 
 /// A single borrowed value.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use claviger_domain::identity::{AccessKey, Account};
-use claviger_domain::{AccessKeyId, AccountId, Principal, Refusal, Timestamp};
+use claviger_domain::identity::{AccessKey, Account, Owner};
+use claviger_domain::{AccessKeyId, AccountId, Refusal, Timestamp};
 use claviger_hsm::{AccountKey, Hsm, SealedRoot};
 use claviger_store::{Change, Commit, Store};
 use serde_json::json;
@@ -64,7 +64,7 @@ pub async fn initialize(
     store.commit(Commit { changes: before_the_log.clone(), entries: Vec::new() }).await.map_err(store_refusal)?;
     let verifier_key = node_log::attach(&records, deployment, node, now).await?.to_string();
 
-    let (administrator, credential_change) = create_access_key(&records, &own_key, AccountId::DEPLOYMENT, Principal::Root, now)?;
+    let (administrator, credential_change) = create_access_key(&records, &own_key, AccountId::DEPLOYMENT, Owner::Root, now)?;
     let own = Account { id: AccountId::DEPLOYMENT, name: "deployment".to_owned(), created: now };
     let mut changes = vec![credential_change, records.create_under(&own, &own_key)?];
     let first_account = match first_account {
@@ -112,7 +112,7 @@ pub(crate) async fn create_account(
     now: Timestamp,
 ) -> Result<(InitialCredential, Vec<Change>), Refusal> {
     let (account_key, key_change) = create_account_key(&records.hsm, id)?;
-    let (credential, credential_change) = create_access_key(records, &account_key, id, Principal::Root, now)?;
+    let (credential, credential_change) = create_access_key(records, &account_key, id, Owner::Root, now)?;
     let account = Account { id, name: name.to_owned(), created: now };
     let own_key = records.existing_account(AccountId::DEPLOYMENT).await?;
     let account_change = records.create_under(&account, own_key.current()?)?;
@@ -124,7 +124,7 @@ pub(crate) fn create_access_key(
     records: &Records,
     account_key: &AccountKey,
     account: AccountId,
-    owner: Principal,
+    owner: Owner,
     now: Timestamp,
 ) -> Result<(InitialCredential, Change), Refusal> {
     let id: AccessKeyId =

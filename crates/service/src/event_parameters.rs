@@ -18,6 +18,8 @@ pub struct Parameters<'a> {
     pub account_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias_name: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assume_role_policy_document: Option<&'a str>,
     #[serde(skip_serializing_if = "is_false")]
     pub bypass_policy_lockout_safety_check: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,11 +33,15 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "is_false")]
     pub dry_run: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub encryption_algorithm: Option<&'static str>,
     #[serde(skip_serializing_if = "no_context")]
     pub encryption_context: Option<&'a EncryptionContext>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expiration_model: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +62,8 @@ pub struct Parameters<'a> {
     pub key_usage: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_session_duration: Option<u32>,
     #[serde(skip_serializing_if = "is_false")]
     pub multi_region: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,7 +89,15 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retiring_service_principal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_arn: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_name: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_session_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation_period_in_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "no_context")]
     pub source_encryption_context: Option<&'a EncryptionContext>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -94,6 +110,8 @@ pub struct Parameters<'a> {
     pub tags: Option<&'a BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_key_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transitive_tag_keys: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_name: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -144,7 +144,10 @@ impl Service {
                 self.last_uses.note(subject, last.clone());
             }
         }
-        self.last_uses.note(Subject::AccessKey(caller.identity.account, caller.access_key.clone()), last);
+        // Credentials of sessions are stored nowhere, and neither is their last use.
+        if caller.identity.session.is_none() || caller.forwarding.is_some() {
+            self.last_uses.note(Subject::AccessKey(caller.credential_account(), caller.access_key.clone()), last);
+        }
     }
 
     /// The last use of a key.

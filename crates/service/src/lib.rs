@@ -34,13 +34,15 @@ mod resolve;
 mod room_for_keys;
 mod sequencer;
 pub mod service;
+mod sessions;
 mod slow_work;
 mod snapshot;
 mod throttle;
 pub mod verify_store;
 
-pub use authenticate::SignatureClaim;
+pub use authenticate::{Assertions, SignatureClaim};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use deployment::{InitialCredential, Initialized, initialize};
 pub use operation::Operation;
 pub use service::{Readiness, Service, Settings};
+pub use sessions::SessionCredential;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::marker::PhantomData;
 
-use claviger_domain::policy::{Demand, Granted, Values};
+use claviger_domain::policy::{Demand, Granted, Policy, Values};
 use claviger_domain::{AccountId, AliasName, Caller, Grant, GrantTerms, MaterialId, Permit, Refusal, Region};
 use claviger_hsm::Attestation;
 use claviger_store::Change;
@@ -13,7 +13,7 @@ use crate::event_parameters::Parameters;
 use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::{KeyTarget, Named};
 use crate::service::Service;
-use crate::snapshot::KeySnapshot;
+use crate::snapshot::{KeySnapshot, RoleSnapshot};
 
 /// How an operation appears in the audit log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +110,8 @@ pub struct Ask<'a> {
     pub(crate) resource: Cow<'a, str>,
     pub(crate) owner: AccountId,
     pub(crate) key: Option<&'a KeySnapshot>,
+    /// The trust policy of the role that it is about, when it is about one.
+    pub(crate) trust: Option<&'a Policy>,
     /// How the request named the key; none when it is not about one.
     pub(crate) named: Option<&'a Named>,
     /// What the grant says that is to be created.
@@ -129,6 +131,7 @@ impl<'a> Ask<'a> {
             resource: Cow::Borrowed(&snapshot.arn),
             owner: snapshot.key.account,
             key: Some(snapshot),
+            trust: None,
             named: Some(&target.named),
             proposes: None,
             retires: None,
@@ -177,11 +180,18 @@ impl<'a> Ask<'a> {
             resource: Cow::Owned(resource),
             owner,
             key: None,
+            trust: None,
             named: None,
             proposes: None,
             retires: None,
             region: None,
         }
+    }
+
+    /// An action on a role that somebody wants to assume: its trust policy decides with the identity policies.
+    pub(crate) fn role(action: &'static str, snapshot: &'a RoleSnapshot) -> Self {
+        let role = &snapshot.role;
+        Self { trust: Some(&snapshot.trust), ..Self::resource(action, role.arn(), role.account) }
     }
 
     /// An action without a resource, in the caller's account.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use claviger_domain::policy::{Denial, Granted, authorize};
+use claviger_domain::policy::{Denial, Granted, authorize, authorize_assumption};
 use claviger_domain::{Caller, Kind, Permit, Refusal};
 use claviger_store::{Commit, RecordKey, Shard, StoreError};
 
@@ -107,6 +107,11 @@ impl Service {
         let mut permits = Vec::with_capacity(asks.len());
         for ask in asks {
             let conditions = Conditions { caller, operation, target, ask };
+            if let Some(trust) = ask.trust {
+                let decided = authorize_assumption(&caller.identity, &ask.demand(Granted::Nothing), trust, &conditions);
+                permits.push(decided.map_err(|denial| denied(caller, ask, denial))?);
+                continue;
+            }
             let granted = ask.retires.map_or(Granted::Nothing, Granted::Retiring);
             let decided = match authorize(&caller.identity, &ask.demand(granted), &conditions) {
                 // Grants are looked for only where policies say nothing: most requests never pay for them.

@@ -16,7 +16,7 @@ use claviger_domain::{AccountId, Refusal};
 pub const TAGS_PER_KEY: usize = 50;
 /// How many access keys one principal may have.
 pub const ACCESS_KEYS_PER_PRINCIPAL: usize = 2;
-/// How many inline policies one user may have, so that a request need not weigh more. AWS counts their characters instead.
+/// How many inline policies one user or role may have, so that a request need not weigh more. AWS counts their characters instead.
 pub const POLICIES_PER_USER: usize = 20;
 
 /// The quotas of a deployment: for every account, and for those that have their own.

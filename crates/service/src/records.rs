@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_domain::identity::AccessKey;
-use claviger_domain::identity::{Account, Principal, User};
+use claviger_domain::identity::{AccessKey, Account, Owner, Role, User};
 use claviger_domain::key::{Alias, Key, LastUse};
 use claviger_domain::{AccountId, AliasName, KeyId, Refusal, Region, Timestamp};
 use claviger_hsm::{AccountKey, Hsm, HsmError, RecordIdentity};
@@ -123,6 +122,18 @@ impl Stored for User {
     }
 }
 
+impl Stored for Role {
+    const KIND: RecordKind = RecordKind::Role;
+
+    fn account(&self) -> AccountId {
+        self.account
+    }
+
+    fn id(&self) -> String {
+        self.name.to_string()
+    }
+}
+
 impl Stored for AccessKey {
     const KIND: RecordKind = RecordKind::AccessKey;
 
@@ -137,8 +148,8 @@ impl Stored for AccessKey {
     /// The user's name; empty for the account's root.
     fn owner(&self) -> &str {
         match &self.owner {
-            Principal::Root => "",
-            Principal::User(name) => name.as_str(),
+            Owner::Root => "",
+            Owner::User(name) => name.as_str(),
         }
     }
 }

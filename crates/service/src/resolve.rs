@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use claviger_domain::identity::{AccessKey, User};
+use claviger_domain::identity::{AccessKey, Owner, Role, User};
 use claviger_domain::key::{Alias, Key};
 use claviger_domain::policy::Denial;
 use claviger_domain::{
-    AccountId, AliasArn, AliasName, Caller, Identity, KeyArn, KeyId, KeyReference, Kind, Principal, Refusal, Region,
+    AccountId, AliasArn, AliasName, Caller, Identity, KeyArn, KeyId, KeyReference, Kind, Refusal, Region, RoleName,
 };
 use claviger_store::{List, RecordKey, RecordKind, Shard};
 
 use crate::cache::Cache;
 use crate::records::{Stored, Versioned, alias_record_id, key_record_id, store_refusal};
 use crate::service::Service;
-use crate::snapshot::{Credential, KeySnapshot};
+use crate::snapshot::{Credential, KeySnapshot, RoleSnapshot};
 
 /// A key that a request is about, and how the request named it.
 #[derive(Clone)]
@@ -160,21 +160,34 @@ impl Service {
     }
 
     /// A principal's identity with its policies parsed; none when there is no such user.
-    pub(crate) async fn identity(&self, account: AccountId, principal: &Principal) -> Result<Option<Arc<Identity>>, Refusal> {
-        let name = match principal {
-            Principal::Root => "",
-            Principal::User(name) => name.as_str(),
+    pub(crate) async fn identity(&self, account: AccountId, owner: &Owner) -> Result<Option<Arc<Identity>>, Refusal> {
+        let name = match owner {
+            Owner::Root => "",
+            Owner::User(name) => name.as_str(),
         };
         let slot = match self.look(&self.caches.identities, account, RecordKind::User, name.to_owned()) {
             Look::Cached(identity) => return Ok(Some(identity)),
             Look::Missing(slot) => slot,
         };
-        if *principal == Principal::Root {
+        if *owner == Owner::Root {
             return Ok(Some(self.keep(&self.caches.identities, &slot, Arc::new(Identity::root(account)))));
         }
         let Some(found) = self.records.get::<User>(account, name).await? else { return Ok(None) };
         let policies = found.value.policies.values().map(|text| self.policies.identity_policy(text)).collect::<Result<_, _>>()?;
         Ok(Some(self.keep(&self.caches.identities, &slot, Arc::new(Identity::user(&found.value, policies)))))
+    }
+
+    /// A role with its policies parsed, from the cache or the store; none when there is no such role.
+    pub(crate) async fn role(&self, account: AccountId, name: &RoleName) -> Result<Option<Arc<RoleSnapshot>>, Refusal> {
+        let slot = match self.look(&self.caches.roles, account, RecordKind::Role, name.to_string()) {
+            Look::Cached(role) => return Ok(Some(role)),
+            Look::Missing(slot) => slot,
+        };
+        let Some(found) = self.records.get::<Role>(account, name.as_str()).await? else { return Ok(None) };
+        let role = found.value;
+        let trust = self.policies.trust_policy(&role.trust_policy)?;
+        let policies = role.policies.values().map(|text| self.policies.identity_policy(text)).collect::<Result<_, _>>()?;
+        Ok(Some(self.keep(&self.caches.roles, &slot, Arc::new(RoleSnapshot { role, trust, policies }))))
     }
 
     /// An access key, ready to check signatures.

@@ -22,8 +22,9 @@ use crate::last_use::LastUses;
 use crate::quotas::Quotas;
 use crate::records::{Records, store_refusal};
 use crate::room_for_keys::RoomForKeys;
+use crate::sessions::Sessions;
 use crate::slow_work::SlowWork;
-use crate::snapshot::{Credential, KeySnapshot, Policies};
+use crate::snapshot::{Credential, KeySnapshot, Policies, RoleSnapshot};
 use crate::throttle::Throttle;
 
 /// What the configuration says of the service.
@@ -67,6 +68,7 @@ pub struct Service {
     pub(crate) freshness: Arc<Freshness>,
     pub(crate) caches: Arc<Caches>,
     pub(crate) policies: Policies,
+    pub(crate) sessions: Sessions,
     pub(crate) last_uses: LastUses,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) throttle: Throttle,
@@ -92,6 +94,7 @@ pub(crate) struct Caches {
     /// Keys whose records were opened: whoever lists them need not open them again, as long as they stand.
     pub(crate) listed_keys: Cache<KeyArn>,
     pub(crate) identities: Cache<Identity>,
+    pub(crate) roles: Cache<RoleSnapshot>,
     pub(crate) credentials: Cache<Credential>,
     /// Which account an access key belongs to. It never changes.
     pub(crate) access_key_accounts: RwLock<HashMap<Box<str>, AccountId>>,
@@ -105,6 +108,7 @@ impl Caches {
             grants: Cache::new(keys / 8),
             listed_keys: Cache::new(keys),
             identities: Cache::new(keys / 8),
+            roles: Cache::new(keys / 8),
             credentials: Cache::new(keys / 8),
             access_key_accounts: RwLock::new(HashMap::new()),
         }
@@ -120,6 +124,7 @@ impl Caches {
             RecordKind::Alias => self.aliases.evict(shard, id),
             RecordKind::Grant => self.grants.evict(shard, id.rsplit_once('/').map_or(id, |(key, _)| key)),
             RecordKind::User => self.identities.evict(shard, id),
+            RecordKind::Role => self.roles.evict(shard, id),
             RecordKind::AccessKey => self.credentials.evict(shard, id),
             RecordKind::AccountKey
             | RecordKind::Account
@@ -174,6 +179,7 @@ impl Service {
             freshness: Arc::new(Freshness::new(&epochs, polled_at, settings.lease)),
             caches: Arc::new(Caches::new(settings.cached_keys)),
             policies: Policies::new(),
+            sessions: Sessions::new(),
             last_uses: LastUses::new(&settings.node),
             throttle: Throttle::new(Arc::clone(&quotas)),
             quotas,

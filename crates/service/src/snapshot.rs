@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use claviger_domain::identity::AccessKey;
+use claviger_domain::identity::{AccessKey, Role};
 use claviger_domain::key::{Key, MaterialVersion};
 use claviger_domain::policy::Policy;
 use claviger_domain::{KeyId, Refusal};
@@ -83,39 +83,62 @@ impl KeySnapshot {
 /// An access key, ready to check signatures.
 pub(crate) struct Credential {
     pub(crate) access_key: AccessKey,
-    secret: AccessSecret,
-    /// Signing keys by scope (date/Region/service), newest last. Few: a client signs for few Regions in a day.
-    signing_keys: Mutex<Vec<(Box<str>, Arc<SigningKey>)>>,
+    signing_keys: SigningKeys,
 }
 
 impl Credential {
-    const SIGNING_KEYS_MAX: usize = 32;
-
     pub(crate) fn open(access_key: AccessKey, account_keys: &Versions, hsm: &Hsm) -> Result<Self, Refusal> {
         let account_key = account_keys.version(access_key.account_key_version).ok_or_else(|| {
             Refusal::internal("The secret of an access key cannot be opened. Ask the operator to run 'claviger doctor'.")
         })?;
         let secret = hsm.open_access_secret(account_key, &access_key.id, &access_key.sealed_secret)?;
-        Ok(Self { access_key, secret, signing_keys: Mutex::new(Vec::new()) })
+        Ok(Self { access_key, signing_keys: SigningKeys::new(secret) })
     }
 
     /// The signing key for a day, Region and service, derived at first use.
     pub(crate) fn signing_key(&self, date: &str, region: &str, service: &str) -> Result<Arc<SigningKey>, Refusal> {
+        self.signing_keys.of_scope(date, region, service)
+    }
+}
+
+/// A credential's secret, and the signing keys that were derived from it.
+pub(crate) struct SigningKeys {
+    secret: AccessSecret,
+    /// By scope (date/Region/service), newest last. Few: a client signs for few Regions in a day.
+    by_scope: Mutex<Vec<(Box<str>, Arc<SigningKey>)>>,
+}
+
+impl SigningKeys {
+    const COUNT_MAX: usize = 32;
+
+    pub(crate) fn new(secret: AccessSecret) -> Self {
+        Self { secret, by_scope: Mutex::new(Vec::new()) }
+    }
+
+    /// The signing key for a day, Region and service, derived at first use.
+    pub(crate) fn of_scope(&self, date: &str, region: &str, service: &str) -> Result<Arc<SigningKey>, Refusal> {
         let is_scope = |scope: &str| {
             let mut parts = scope.split('/');
             parts.next() == Some(date) && parts.next() == Some(region) && parts.next() == Some(service)
         };
-        let mut keys = self.signing_keys.lock();
+        let mut keys = self.by_scope.lock();
         if let Some((_, key)) = keys.iter().find(|(scope, _)| is_scope(scope)) {
             return Ok(Arc::clone(key));
         }
         let key = Arc::new(self.secret.signing_key(date, region, service)?);
-        if keys.len() >= Self::SIGNING_KEYS_MAX {
+        if keys.len() >= Self::COUNT_MAX {
             keys.remove(0);
         }
         keys.push((format!("{date}/{region}/{service}").into(), Arc::clone(&key)));
         Ok(key)
     }
+}
+
+/// A role with its policies parsed.
+pub(crate) struct RoleSnapshot {
+    pub(crate) role: Role,
+    pub(crate) trust: Arc<Policy>,
+    pub(crate) policies: Vec<Arc<Policy>>,
 }
 
 /// Parsed policies by their text: most keys of an account share the default one.
@@ -140,6 +163,12 @@ impl Policies {
         self.parse(text, Policy::parse_identity_policy)
     }
 
+    /// The trust policy with this text, which was checked when it was stored.
+    pub(crate) fn trust_policy(&self, text: &str) -> Result<Arc<Policy>, Refusal> {
+        self.parse(text, Policy::parse_trust_policy)
+    }
+
+    // No text is a policy of two kinds: key policies have principals and resources, trust policies only those, identity policies only these.
     fn parse(
         &self,
         text: &str,

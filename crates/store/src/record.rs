@@ -14,6 +14,8 @@ pub enum RecordKind {
     Account,
     /// A user with its policies.
     User,
+    /// A role with its policies.
+    Role,
     /// A user's or an account root's credential.
     AccessKey,
     /// A key with its material.
@@ -36,10 +38,11 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AccountKey,
         Self::Account,
         Self::User,
+        Self::Role,
         Self::AccessKey,
         Self::Key,
         Self::Alias,
@@ -57,6 +60,7 @@ impl RecordKind {
             Self::AccountKey => "account-key",
             Self::Account => "account",
             Self::User => "user",
+            Self::Role => "role",
             Self::AccessKey => "access-key",
             Self::Key => "key",
             Self::Alias => "alias",

@@ -59,6 +59,7 @@ pub fn event<'a>(number: u64, resources: &'a [Resource<'a>]) -> Event<'a> {
             access_key: Some("AKIAIOSFODNN7EXAMPLE"),
             user_name: Some("Alice"),
             invoked_by: None,
+            session: None,
         },
         recipient_account: AccountId::from_number(ACCOUNT).unwrap(),
         resources,

@@ -20,9 +20,11 @@ mod import_key;
 mod init;
 mod output;
 mod policy;
+mod role;
 mod serve;
 mod status;
 mod store;
+mod tags;
 mod user;
 
 /// Claviger keeps cryptographic keys and answers the AWS KMS API.
@@ -54,7 +56,10 @@ enum Command {
     /// Access keys of users and account roots
     #[command(subcommand)]
     AccessKey(access_key::Command),
-    /// Identity policies of users
+    /// Roles of an account
+    #[command(subcommand)]
+    Role(role::Command),
+    /// Identity policies of users and roles
     #[command(subcommand)]
     Policy(policy::Command),
     /// The audit log: verify it, export it, follow it
@@ -99,6 +104,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::Account(command) => account::run(command).await,
             Command::User(command) => user::run(command).await,
             Command::AccessKey(command) => access_key::run(command).await,
+            Command::Role(command) => role::run(command).await,
             Command::Policy(command) => policy::run(command).await,
             Command::Audit(command) => return audit::run(command).await,
             Command::Encrypt(arguments) => encrypt::run(arguments).await,

@@ -1,10 +1,10 @@
-//! `claviger policy`: the identity policies of users, in the form of AWS IAM.
+//! `claviger policy`: the identity policies of users and roles, in the form of AWS IAM.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use claviger_domain::UserName;
+use claviger_domain::{RoleName, UserName};
 use serde_json::{Value, json};
 
 use super::output;
@@ -14,11 +14,29 @@ use crate::problem::Problem;
 /// More than the server takes; a file named by mistake is not sent.
 const DOCUMENT_BYTES_MAX: u64 = 256 * 1024;
 
+/// Whose policies.
 #[derive(Debug, Args)]
-pub(super) struct Named {
+#[group(required = true, multiple = false)]
+pub(super) struct Holder {
     /// The user
     #[arg(long, value_name = "NAME")]
-    user: UserName,
+    user: Option<UserName>,
+    /// The role
+    #[arg(long, value_name = "NAME")]
+    role: Option<RoleName>,
+}
+
+impl Holder {
+    /// One of two operations: on a user's policies, or on a role's.
+    fn either(&self, of_user: &'static str, of_role: &'static str) -> &'static str {
+        if self.role.is_some() { of_role } else { of_user }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Named {
+    #[command(flatten)]
+    holder: Holder,
     /// The policy's name
     #[arg(long, value_name = "NAME")]
     name: String,
@@ -28,7 +46,7 @@ pub(super) struct Named {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Attach a policy to a user, or replace the one of that name
+    /// Attach a policy to a user or a role, or replace the one of that name
     Put {
         /// The JSON document; - for standard input
         document: PathBuf,
@@ -37,45 +55,51 @@ pub(super) enum Command {
     },
     /// Print a policy's document
     Get(Named),
-    /// List the names of a user's policies
+    /// List the names of a user's or a role's policies
     List {
-        /// The user
-        #[arg(long, value_name = "NAME")]
-        user: UserName,
+        #[command(flatten)]
+        holder: Holder,
         #[command(flatten)]
         at: InAccount,
     },
-    /// Take a policy away from a user
+    /// Take a policy away from a user or a role
     Delete(Named),
 }
 
 pub(super) async fn run(command: Command) -> Result<(), Problem> {
-    let named = |policy: &Named| json!({ "AccountId": policy.at.account, "UserName": policy.user, "PolicyName": policy.name });
+    let named = |policy: &Named| {
+        let Holder { user, role } = &policy.holder;
+        json!({ "AccountId": policy.at.account, "UserName": user, "RoleName": role, "PolicyName": policy.name })
+    };
     match command {
         Command::Put { document, policy } => {
             let mut input = named(&policy);
             if let Value::Object(members) = &mut input {
                 members.insert("PolicyDocument".to_owned(), Value::String(read_document(&document)?));
             }
-            policy.at.administration.perform("PutUserPolicy", input).await
+            policy.at.administration.perform(policy.holder.either("PutUserPolicy", "PutRolePolicy"), input).await
         }
         Command::Get(policy) => {
-            let answer = policy.at.administration.ask("GetUserPolicy", named(&policy)).await?;
+            let answer =
+                policy.at.administration.ask(policy.holder.either("GetUserPolicy", "GetRolePolicy"), named(&policy)).await?;
             match answer.get("PolicyDocument").and_then(Value::as_str) {
                 Some(document) if !policy.at.administration.json => output::line(document.trim_end()),
                 _ => output::answer(&answer, true),
             }
         }
-        Command::List { user, at } => {
-            at.administration
-                .perform_list("ListUserPolicies", "PolicyNames", json!({ "AccountId": at.account, "UserName": user }))
-                .await
+        Command::List { holder, at } => {
+            let input = json!({ "AccountId": at.account, "UserName": holder.user, "RoleName": holder.role });
+            let operation = holder.either("ListUserPolicies", "ListRolePolicies");
+            at.administration.perform_list(operation, "PolicyNames", input).await
         }
-        Command::Delete(policy) => policy.at.administration.perform("DeleteUserPolicy", named(&policy)).await,
+        Command::Delete(policy) => {
+            policy.at.administration.perform(policy.holder.either("DeleteUserPolicy", "DeleteRolePolicy"), named(&policy)).await
+        }
     }
 }
 
-fn read_document(path: &Path) -> Result<String, Problem> {
+/// A document from a file or from standard input.
+pub(super) fn read_document(path: &Path) -> Result<String, Problem> {
     let mut text = String::new();
     let read = if path == Path::new("-") {
         std::io::stdin().lock().take(DOCUMENT_BYTES_MAX + 1).read_to_string(&mut text)

@@ -7,9 +7,14 @@
 //! - Another account's key: the key policy allows the caller or its account, and the caller's identity policies agree.
 //! - Actions that are not about a key: identity policies alone, within the caller's account.
 //! - An account root needs no identity policies.
+//! - A session of a role has the role's identity policies. Its session policy has to agree to everything, except to what a key policy of
+//!   its own account, or a grant, allows to the session itself, by the session's name. Source: AWS IAM User Guide, "Session policies".
+//! - A service has no account and no identity policies: key policies and grants that name it decide. Services that are users of a tenant's
+//!   account reach keys of that account only.
+//! - To assume a role is decided by the role's trust policy as if it were a key policy. Source: AWS IAM User Guide, "Methods to assume a
+//!   role".
 //! - Where these are silent about a key, a grant decides (`granted.rs`). It needs no identity policy, also across accounts.
 
-use std::fmt;
 use std::sync::Arc;
 
 use super::basis::{Basis, IdentityBasis, ResourceBasis};
@@ -54,9 +59,29 @@ pub struct Denial {
 /// # Errors
 /// The denial, with a message for the caller and a reason for the audit entry.
 pub fn authorize(identity: &Identity, demand: &Demand<'_>, context: &dyn ConditionContext) -> Result<Permit, Denial> {
-    match decide(identity, demand, context) {
+    let guard = demand.key.map(|(_, policy)| Guard::Key(policy));
+    match decide(identity, demand, guard, context) {
         Ok(basis) => Ok(Permit::new(demand.action, demand.key.map(|(id, _)| id), basis)),
         Err(objection) => Err(objection.into_denial(identity, demand)),
+    }
+}
+
+/// Decides whether the identity may assume the role that the demand is about, or tag its session (`sts:AssumeRole`, `sts:TagSession`).
+///
+/// # Errors
+/// The denial. Its message tells nothing of the role, which may be another account's, or not be there at all.
+pub fn authorize_assumption(
+    identity: &Identity,
+    demand: &Demand<'_>,
+    trust: &Policy,
+    context: &dyn ConditionContext,
+) -> Result<Permit, Denial> {
+    match decide(identity, demand, Some(Guard::Role(trust)), context) {
+        Ok(basis) => Ok(Permit::new(demand.action, None, basis)),
+        Err(objection) => {
+            let reason = objection.reason("trust policy");
+            Err(Denial { reason, ..Denial::of_assumption(identity, demand.action, demand.resource) })
+        }
     }
 }
 
@@ -73,16 +98,45 @@ impl Policy {
             key: Some((arn.key, self)),
             granted: Granted::Nothing,
         };
-        decide(identity, &demand, context).is_ok()
+        decide(identity, &demand, Some(Guard::Key(self)), context).is_ok()
     }
 }
 
-/// The decision without its words, which only a denial needs.
-fn decide<'p>(identity: &'p Identity, demand: &Demand<'p>, context: &dyn ConditionContext) -> Result<Basis, Objection<'p>> {
+/// The policy of the resource itself.
+#[derive(Clone, Copy)]
+enum Guard<'p> {
+    /// A key's.
+    Key(&'p Policy),
+    /// The trust policy of a role that somebody wants to assume.
+    Role(&'p Policy),
+}
+
+impl<'p> Guard<'p> {
+    fn policy(self) -> &'p Policy {
+        match self {
+            Self::Key(policy) | Self::Role(policy) => policy,
+        }
+    }
+
+    fn basis(self, statement: &Arc<str>) -> ResourceBasis {
+        match self {
+            Self::Key(_) => ResourceBasis::KeyStatement(Arc::clone(statement)),
+            Self::Role(_) => ResourceBasis::TrustStatement(Arc::clone(statement)),
+        }
+    }
+}
+
+/// The decision without its words, which only a denial needs. `guard` is the policy of the resource, if it has one.
+fn decide<'p>(
+    identity: &'p Identity,
+    demand: &Demand<'p>,
+    guard: Option<Guard<'p>>,
+    context: &dyn ConditionContext,
+) -> Result<Basis, Objection<'p>> {
     if let Granted::Retiring(grant) = demand.granted {
         return granted::decide_retirement(identity, demand, grant, context);
     }
-    match decide_by_policies(identity, demand, context) {
+    match decide_by_policies(identity, demand, guard, context) {
         Err(silent) if silent.is_silence() => granted::decide(identity, demand, context)?.ok_or(silent),
         decided => decided,
     }
@@ -91,32 +145,46 @@ fn decide<'p>(identity: &'p Identity, demand: &Demand<'p>, context: &dyn Conditi
 fn decide_by_policies<'p>(
     identity: &'p Identity,
     demand: &Demand<'p>,
+    guard: Option<Guard<'p>>,
     context: &dyn ConditionContext,
 ) -> Result<Basis, Objection<'p>> {
     let own = demand.owner == identity.account;
-    let Some((_, key_policy)) = demand.key else {
+    let Some(guard) = guard else {
         if !own {
             return Err(Objection::ForeignResource);
         }
-        return identity_side(identity, demand, context)?
-            .map(|identity| Basis { resource: ResourceBasis::None, identity })
-            .ok_or(Objection::IdentitySilent);
+        let agreed = identity_side(identity, demand, context)?;
+        let limit = session_side(identity, demand, context)?;
+        let identity = agreed.ok_or(Objection::IdentitySilent)?;
+        return Ok(Basis { resource: ResourceBasis::None, identity, session: limit.agreed()? });
     };
+    if is_out_of_reach(identity, demand) {
+        return Err(Objection::KeySilent);
+    }
     // The key's side comes first, so that another account's key stays hidden from those whom its policy does not allow.
-    let allowed = key_side(key_policy, identity, demand, context)?;
+    let allowed = key_side(guard.policy(), identity, demand, context)?;
     if allowed.is_none() && !own {
         return Err(Objection::KeySilent);
     }
     let agreed = identity_side(identity, demand, context)?;
+    let limit = session_side(identity, demand, context)?;
     let Some((reach, statement)) = allowed else {
         return Err(Objection::KeySilent);
     };
-    let identity = match agreed {
-        _ if own && reach == Reach::Caller => IdentityBasis::NotNeeded,
+    let by_name = reach >= Reach::Caller && (own || identity.is_service());
+    let basis = match agreed {
+        _ if by_name => IdentityBasis::NotNeeded,
         Some(basis) => basis,
         None => return Err(Objection::IdentitySilent),
     };
-    Ok(Basis { resource: ResourceBasis::KeyStatement(Arc::clone(statement)), identity })
+    let session = if by_name && reach == Reach::Session { None } else { limit.agreed()? };
+    Ok(Basis { resource: guard.basis(statement), identity: basis, session })
+}
+
+/// Whether the caller is a tenant's service, and the key is another account's.
+pub(super) fn is_out_of_reach(identity: &Identity, demand: &Demand<'_>) -> bool {
+    let everywhere = [demand.owner, AccountId::DEPLOYMENT];
+    identity.is_service() && !everywhere.contains(&identity.account)
 }
 
 /// What the key policy says: the statement that reaches nearest to the caller, if any allows.
@@ -172,6 +240,45 @@ pub(super) fn identity_side<'p>(
     Ok(allowed)
 }
 
+/// What a session policy says.
+#[derive(Clone, Copy)]
+pub(super) enum Limit<'p> {
+    /// There is none.
+    None,
+    /// This statement allows.
+    Agreed(&'p Arc<str>),
+    /// It does not allow.
+    Silent,
+}
+
+impl<'p> Limit<'p> {
+    /// What the agreement of the session policy rests on.
+    pub(super) fn agreed(self) -> Result<Option<Arc<str>>, Objection<'p>> {
+        match self {
+            Self::None => Ok(None),
+            Self::Agreed(statement) => Ok(Some(Arc::clone(statement))),
+            Self::Silent => Err(Objection::SessionSilent),
+        }
+    }
+}
+
+/// What the policy of the caller's session says, if it has one.
+pub(super) fn session_side<'p>(
+    identity: &'p Identity,
+    demand: &Demand<'_>,
+    context: &dyn ConditionContext,
+) -> Result<Limit<'p>, Objection<'p>> {
+    let Some(policy) = &identity.session_policy else { return Ok(Limit::None) };
+    let mut limit = Limit::Silent;
+    for statement in policy.statements.iter().filter(|statement| concerns(statement, demand, context)) {
+        match statement.effect {
+            Effect::Deny => return Err(Objection::SessionDenies(&statement.name)),
+            Effect::Allow => limit = Limit::Agreed(&statement.name),
+        }
+    }
+    Ok(limit)
+}
+
 fn concerns(statement: &Statement, demand: &Demand<'_>, context: &dyn ConditionContext) -> bool {
     statement.concerns(demand.action, demand.resource, context)
 }
@@ -180,36 +287,43 @@ fn concerns(statement: &Statement, demand: &Demand<'_>, context: &dyn ConditionC
 pub(super) enum Objection<'p> {
     /// The resource belongs to another account, and no policy of that account can speak for it.
     ForeignResource,
-    /// A statement of the key policy denies.
+    /// A statement of the key policy, or of the role's trust policy, denies.
     KeyDenies(&'p str),
-    /// No statement of the key policy allows.
+    /// No statement of it allows.
     KeySilent,
     /// A statement of an identity policy (counted from 1) denies.
     IdentityDenies { policy: usize, statement: &'p str },
     /// No identity policy allows.
     IdentitySilent,
+    /// A statement of the session policy denies.
+    SessionDenies(&'p str),
+    /// The session policy does not allow.
+    SessionSilent,
 }
 
 impl Objection<'_> {
     /// Whether nobody allows, and nobody denies.
     fn is_silence(&self) -> bool {
-        matches!(self, Self::KeySilent | Self::IdentitySilent)
+        matches!(self, Self::KeySilent | Self::IdentitySilent | Self::SessionSilent)
     }
 
     fn into_denial(self, identity: &Identity, demand: &Demand<'_>) -> Denial {
         let Demand { action, resource, .. } = demand;
         let silent = self.is_silence() && demand.key.is_some() && !matches!(demand.granted, Granted::Retiring(_));
         let own = demand.owner == identity.account;
+        let reason = self.reason("key policy");
         let because = match self {
             Self::IdentityDenies { .. } => "with an explicit deny in an identity-based policy".to_owned(),
             Self::IdentitySilent => format!("because no identity-based policy allows the {action} action"),
+            Self::SessionDenies(_) => "with an explicit deny in a session policy".to_owned(),
+            Self::SessionSilent => format!("because no session policy allows the {action} action"),
             Self::KeyDenies(_) if own => "with an explicit deny in a resource-based policy".to_owned(),
             Self::KeySilent if own => format!("because no resource-based policy allows the {action} action"),
             Self::ForeignResource | Self::KeyDenies(_) | Self::KeySilent => HIDDEN.to_owned(),
         };
         Denial {
             message: format!("User: {} is not authorized to perform: {action} on resource: {resource} {because}", identity.arn),
-            reason: self.to_string(),
+            reason,
             silent,
         }
     }
@@ -228,16 +342,28 @@ impl Denial {
             silent: false,
         }
     }
+
+    /// The denial for a role that may not be assumed, in the same words whether it exists or not.
+    pub fn of_assumption(identity: &Identity, action: &str, role: &str) -> Self {
+        Self {
+            message: format!("User: {} is not authorized to perform: {action} on resource: {role}", identity.arn),
+            reason: "the role does not exist".to_owned(),
+            silent: false,
+        }
+    }
 }
 
-impl fmt::Display for Objection<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Objection<'_> {
+    /// Which statement or lack of one decided. `guard` is what the resource's policy is called.
+    fn reason(&self, guard: &str) -> String {
         match self {
-            Self::ForeignResource => f.write_str("the resource belongs to another account"),
-            Self::KeyDenies(statement) => write!(f, "key policy {statement} denies"),
-            Self::KeySilent => f.write_str("no statement of the key policy allows"),
-            Self::IdentityDenies { policy, statement } => write!(f, "identity policy {policy} {statement} denies"),
-            Self::IdentitySilent => f.write_str("no statement of an identity policy allows"),
+            Self::ForeignResource => "the resource belongs to another account".to_owned(),
+            Self::KeyDenies(statement) => format!("{guard} {statement} denies"),
+            Self::KeySilent => format!("no statement of the {guard} allows"),
+            Self::IdentityDenies { policy, statement } => format!("identity policy {policy} {statement} denies"),
+            Self::IdentitySilent => "no statement of an identity policy allows".to_owned(),
+            Self::SessionDenies(statement) => format!("session policy {statement} denies"),
+            Self::SessionSilent => "no statement of the session policy allows".to_owned(),
         }
     }
 }

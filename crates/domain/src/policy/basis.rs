@@ -11,6 +11,8 @@ use crate::ids::GrantId;
 pub struct Basis {
     pub(super) resource: ResourceBasis,
     pub(super) identity: IdentityBasis,
+    /// The statement of the session policy, where there is one that had to agree.
+    pub(super) session: Option<Arc<str>>,
 }
 
 /// What the resource's side contributed.
@@ -20,6 +22,8 @@ pub(super) enum ResourceBasis {
     None,
     /// A statement of the key policy.
     KeyStatement(Arc<str>),
+    /// A statement of the trust policy of the role that is assumed.
+    TrustStatement(Arc<str>),
     /// A grant whose grantee the caller is.
     Grant(GrantId),
     /// A grant whose retiring principal the caller is.
@@ -44,6 +48,7 @@ impl fmt::Display for Basis {
         match &self.resource {
             ResourceBasis::None => {}
             ResourceBasis::KeyStatement(statement) => write!(f, "key policy {statement}")?,
+            ResourceBasis::TrustStatement(statement) => write!(f, "trust policy {statement}")?,
             ResourceBasis::Grant(grant) => write!(f, "grant {grant}")?,
             ResourceBasis::Retiring(grant) => write!(f, "retiring principal of grant {grant}")?,
             ResourceBasis::OwnGrant(grant) => write!(f, "account of grant {grant}")?,
@@ -55,6 +60,10 @@ impl fmt::Display for Basis {
             IdentityBasis::NotNeeded => Ok(()),
             IdentityBasis::Root => f.write_str("account root"),
             IdentityBasis::Statement { policy, statement } => write!(f, "identity policy {policy} {statement}"),
+        }?;
+        match &self.session {
+            Some(statement) => write!(f, " and session policy {statement}"),
+            None => Ok(()),
         }
     }
 }

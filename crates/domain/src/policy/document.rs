@@ -60,6 +60,8 @@ impl Statement {
 pub(super) enum PolicyKind {
     Key,
     Identity,
+    /// A role's trust policy: it names principals and no resources, since it speaks about the role that it belongs to.
+    Trust,
 }
 
 /// Reads a policy.
@@ -133,12 +135,11 @@ fn parse_statement(
     };
     let effect = parse_effect(elements.remove("Effect"))?;
     let principals = parse_principals(&mut elements, kind, effect)?;
-    let actions =
-        parse_listed(&mut elements, ("Action", "NotAction"), "Policy statement must contain actions.", ActionPattern::parse)?;
-    let resources =
-        parse_listed(&mut elements, ("Resource", "NotResource"), "Policy statement must contain resources.", |text| {
-            ResourcePattern::parse(text, variables)
-        })?;
+    let actions = parse_listed(&mut elements, ("Action", "NotAction"), "Policy statement must contain actions.", |text| {
+        check_action(text, kind)?;
+        ActionPattern::parse(text)
+    })?;
+    let resources = parse_resources(&mut elements, kind, variables)?;
     let conditions = match elements.remove("Condition") {
         None => Box::default(),
         Some(value) => condition::parse(value, variables)?,
@@ -147,6 +148,33 @@ fn parse_statement(
         return Err(syntax_error(&format!("Unknown element {unknown:?} in a statement.")));
     }
     Ok(Statement { name: name.into(), effect, principals, actions, resources, conditions })
+}
+
+/// A trust policy is about being assumed, and about nothing else.
+fn check_action(text: &str, kind: PolicyKind) -> Result<(), MalformedPolicy> {
+    let of_sts = text.get(..4).is_some_and(|vendor| vendor.eq_ignore_ascii_case("sts:"));
+    if kind == PolicyKind::Trust && !of_sts {
+        return Err(MalformedPolicy::new("AssumeRole policy may only specify STS AssumeRole actions."));
+    }
+    Ok(())
+}
+
+fn parse_resources(
+    elements: &mut BTreeMap<String, Json>,
+    kind: PolicyKind,
+    variables: bool,
+) -> Result<Listed<ResourcePattern>, MalformedPolicy> {
+    if kind == PolicyKind::Trust {
+        let prohibited = ["Resource", "NotResource"].into_iter().any(|element| elements.contains_key(element));
+        return match prohibited {
+            true => Err(MalformedPolicy::new("Has prohibited field Resource")),
+            // Nothing excepted: whatever it is about, which is the role.
+            false => Ok(Listed::Except(Box::default())),
+        };
+    }
+    parse_listed(elements, ("Resource", "NotResource"), "Policy statement must contain resources.", |text| {
+        ResourcePattern::parse(text, variables)
+    })
 }
 
 /// Sids of identity policies are letters and digits. Key policies may have spaces and more in theirs, as the default key policy does.
@@ -176,16 +204,17 @@ fn parse_principals(
     effect: Effect,
 ) -> Result<Principals, MalformedPolicy> {
     let named = (elements.remove("Principal"), elements.remove("NotPrincipal"));
-    match (kind, named) {
-        (PolicyKind::Identity, (None, None)) => Ok(Principals::Holder),
-        (PolicyKind::Identity, _) => Err(MalformedPolicy::new("Policy document should not specify a principal.")),
-        (PolicyKind::Key, (Some(only), None)) => principal::parse(only).map(Principals::Only),
-        (PolicyKind::Key, (None, Some(_))) if effect == Effect::Allow => {
-            Err(syntax_error("NotPrincipal must be used with the Effect Deny."))
-        }
-        (PolicyKind::Key, (None, Some(except))) => principal::parse(except).map(Principals::Except),
-        (PolicyKind::Key, (None, None)) => Err(MalformedPolicy::new("Missing required field Principal")),
-        (PolicyKind::Key, (Some(_), Some(_))) => Err(syntax_error("A statement has either Principal or NotPrincipal.")),
+    let named = match (kind, named) {
+        (PolicyKind::Identity, (None, None)) => return Ok(Principals::Holder),
+        (PolicyKind::Identity, _) => return Err(MalformedPolicy::new("Policy document should not specify a principal.")),
+        (PolicyKind::Key | PolicyKind::Trust, named) => named,
+    };
+    match named {
+        (Some(only), None) => principal::parse(only).map(Principals::Only),
+        (None, Some(_)) if effect == Effect::Allow => Err(syntax_error("NotPrincipal must be used with the Effect Deny.")),
+        (None, Some(except)) => principal::parse(except).map(Principals::Except),
+        (None, None) => Err(MalformedPolicy::new("Missing required field Principal")),
+        (Some(_), Some(_)) => Err(syntax_error("A statement has either Principal or NotPrincipal.")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What grants decide. Source: AWS KMS Developer Guide, "Grants in AWS KMS" and "Retiring and revoking grants".
 //!
 //! - A grant allows its operations to its grantee while its constraints hold; an explicit denial in any policy still wins.
+//! - A grant to a role is limited by the policy of a session, a grant to the session itself is not.
 //! - A grant to an account lets the account's identity policies decide, as a key policy that names the account does.
 //! - `CreateGrant` through a grant is for grants that allow no more than that one.
 //! - `RetireGrant` is decided by the grant that is to be retired: its retiring principal may, its grantee if the grant says so, and whoever
@@ -9,7 +10,7 @@
 use std::sync::Arc;
 
 use super::ConditionContext;
-use super::authorize::{Demand, Objection, identity_side, key_side};
+use super::authorize::{Demand, Limit, Objection, identity_side, is_out_of_reach, key_side, session_side};
 use super::basis::{Basis, IdentityBasis, ResourceBasis};
 use super::principal::{Reach, reaching_names};
 use crate::grant::{Grant, GrantOperation, GrantPrincipal, GrantTerms};
@@ -40,6 +41,9 @@ pub(super) fn decide<'p>(
     let (Granted::Held { grants, proposed }, Some(operation)) = (demand.granted, GrantOperation::of_action(demand.action)) else {
         return Ok(None);
     };
+    if is_out_of_reach(identity, demand) {
+        return Ok(None);
+    }
     let names = reaching_names(identity);
     let mut nearest: Option<(Reach, &Grant)> = None;
     for grant in grants.iter().flat_map(|grants| grants.iter()) {
@@ -52,7 +56,8 @@ pub(super) fn decide<'p>(
     let Some((reach, grant)) = nearest else { return Ok(None) };
     // Policies may have been silent before the caller's own were asked for a denial.
     let agreed = identity_side(identity, demand, context)?;
-    Ok(basis(ResourceBasis::Grant(grant.id), reach, agreed))
+    let limit = session_side(identity, demand, context)?;
+    Ok(basis(ResourceBasis::Grant(grant.id), reach, agreed, limit))
 }
 
 fn allows(grant: &Grant, operation: GrantOperation, proposed: Option<&GrantTerms>, context: &dyn ConditionContext) -> bool {
@@ -73,6 +78,7 @@ pub(super) fn decide_retirement<'p>(
         key_side(policy, identity, demand, context)?;
     }
     let agreed = identity_side(identity, demand, context)?;
+    let limit = session_side(identity, demand, context)?;
     let (names, terms) = (reaching_names(identity), &grant.terms);
     let retiring = terms.retiring.as_ref().map_or(Reach::Nobody, |principal| reach(&names, principal));
     let as_grantee = terms.operations.contains(&GrantOperation::RetireGrant);
@@ -85,17 +91,20 @@ pub(super) fn decide_retirement<'p>(
         (ResourceBasis::OwnGrant(grant.id), issuer),
     ];
     let involved = ways.iter().any(|(_, reach)| *reach > Reach::Nobody);
-    let found = ways.into_iter().find_map(|(resource, reach)| basis(resource, reach, agreed.clone()));
+    let found = ways.into_iter().find_map(|(resource, reach)| basis(resource, reach, agreed.clone(), limit));
     found.ok_or(if involved { Objection::IdentitySilent } else { Objection::KeySilent })
 }
 
-/// The permission that a grant gives to somebody it reaches so far: an account's identity policies have to agree.
-fn basis(resource: ResourceBasis, reach: Reach, agreed: Option<IdentityBasis>) -> Option<Basis> {
-    match reach {
-        Reach::Nobody => None,
-        Reach::Account => agreed.map(|identity| Basis { resource, identity }),
-        Reach::Caller => Some(Basis { resource, identity: IdentityBasis::NotNeeded }),
-    }
+/// The permission that a grant gives to somebody it reaches so far: an account's identity policies have to agree, and a session's policy
+/// unless the grant is to the session itself.
+fn basis(resource: ResourceBasis, reach: Reach, agreed: Option<IdentityBasis>, limit: Limit<'_>) -> Option<Basis> {
+    let identity = match reach {
+        Reach::Nobody => return None,
+        Reach::Account => agreed?,
+        Reach::Caller | Reach::Session => IdentityBasis::NotNeeded,
+    };
+    let session = if reach == Reach::Session { None } else { limit.agreed().ok()? };
+    Some(Basis { resource, identity, session })
 }
 
 fn reach(names: &[(GrantPrincipal, Reach)], principal: &GrantPrincipal) -> Reach {

@@ -1,9 +1,9 @@
 //! Policies: parsed once, evaluated on every request.
 //!
 //! A policy is a JSON document in the language of AWS IAM. A *key policy* belongs to a key and names principals; an *identity policy*
-//! belongs to a user and names resources. [`Policy`] is either, parsed and checked as a whole, so that evaluation has nothing left to
-//! refuse. [`authorize`] weighs both sides, and grants where these are
-//! silent, and answers with a [`crate::Permit`] or a [`Denial`].
+//! belongs to a user or a role and names resources, and so does a *session policy*, which limits a session of a role; a *trust policy*
+//! belongs to a role and names those who may assume it. [`Policy`] is any of them, parsed and checked as a whole, so that evaluation has
+//! nothing left to refuse. [`authorize`] weighs all sides, and grants where these are silent, and answers with a [`crate::Permit`] or a [`Denial`].
 //!
 //! Source: AWS IAM User Guide, "IAM JSON policy elements reference", "Policy evaluation logic" and "Grammar of the IAM JSON policy
 //! language"; AWS KMS Developer Guide, "Key policies in AWS KMS". Where AWS's prose leaves room, the module that decides says how.
@@ -31,13 +31,13 @@ use std::fmt;
 
 use document::Statement;
 
-pub use authorize::{Demand, Denial, authorize};
+pub use authorize::{Demand, Denial, authorize, authorize_assumption};
 pub use basis::Basis;
 pub use defaults::{default_key_policy, service_managed_key_policy};
 pub use granted::Granted;
 pub use principal::{PrincipalName, names_in_grants};
 
-/// A parsed policy: a key policy or an identity policy.
+/// A parsed policy: a key policy, an identity or session policy, or a trust policy.
 #[derive(Debug)]
 pub struct Policy {
     statements: Box<[Statement]>,
@@ -63,6 +63,14 @@ impl Policy {
         document::parse(text, document::PolicyKind::Identity)
     }
 
+    /// Reads a role's trust policy: each statement names principals, and actions of STS. It names no resources.
+    ///
+    /// # Errors
+    /// What is wrong with the document, with AWS's text where AWS has one. Whether the named principals exist is not checked here.
+    pub fn parse_trust_policy(text: &str) -> Result<Self, MalformedPolicy> {
+        document::parse(text, document::PolicyKind::Trust)
+    }
+
     /// Everybody whom the policy names in `Principal` and `NotPrincipal`, repetitions included. The service refuses a
     /// key policy that names a principal that does not exist, with [`MalformedPolicy::invalid_principals`].
     pub fn named_principals(&self) -> impl Iterator<Item = &PrincipalName> {
@@ -85,6 +93,11 @@ impl MalformedPolicy {
     /// AWS's text for a key policy that names somebody who cannot be found.
     pub fn invalid_principals() -> Self {
         Self::new("Policy contains a statement with one or more invalid principals.")
+    }
+
+    /// AWS's text for a trust policy that names somebody who cannot be found.
+    pub fn invalid_principal_in_trust() -> Self {
+        Self::new("Invalid principal in policy")
     }
 
     /// AWS's text for a key policy under which the caller could not put another one.

@@ -4,7 +4,7 @@
 use super::MalformedPolicy;
 use super::json::Json;
 use crate::grant::GrantPrincipal;
-use crate::identity::{Identity, Principal, root_arn};
+use crate::identity::{Identity, Principal, role_arn, root_arn};
 use crate::ids::{AccountId, UserName};
 
 /// Somebody whom a key policy names.
@@ -57,6 +57,9 @@ impl PrincipalName {
     fn reach(&self, identity: &Identity) -> Reach {
         match (self, &identity.principal) {
             (Self::Everyone, _) => Reach::Caller,
+            (Self::Service(name), Principal::Service(caller)) if **name == *caller.as_str() => Reach::Caller,
+            // A service belongs to no account, as far as policies can see.
+            (_, Principal::Service(_)) => Reach::Nobody,
             (Self::Account(account), principal) if *account == identity.account => {
                 if *principal == Principal::Root {
                     Reach::Caller
@@ -68,6 +71,21 @@ impl PrincipalName {
                 Reach::Caller
             }
             (Self::UniqueId(id), Principal::User(_)) if **id == *identity.unique_id => Reach::Caller,
+            (Self::Role(account, name), Principal::AssumedRole { role, .. })
+                if *account == identity.account && **name == *role.as_str() =>
+            {
+                Reach::Caller
+            }
+            (Self::UniqueId(id), Principal::AssumedRole { .. })
+                if identity.session.as_ref().is_some_and(|session| **id == *session.role_id) =>
+            {
+                Reach::Caller
+            }
+            (Self::AssumedRole(account, name), Principal::AssumedRole { role, session })
+                if *account == identity.account && name.split_once('/') == Some((role.as_str(), session.as_str())) =>
+            {
+                Reach::Session
+            }
             _ => Reach::Nobody,
         }
     }
@@ -80,6 +98,12 @@ pub(super) fn reaching_names(identity: &Identity) -> Vec<(GrantPrincipal, Reach)
     match &identity.principal {
         Principal::Root => vec![(account, Reach::Caller)],
         Principal::User(_) => vec![(GrantPrincipal::Principal(identity.arn.clone()), Reach::Caller), (account, Reach::Account)],
+        Principal::AssumedRole { role, .. } => vec![
+            (GrantPrincipal::Principal(identity.arn.clone()), Reach::Session),
+            (GrantPrincipal::Principal(role_arn(identity.account, role)), Reach::Caller),
+            (account, Reach::Account),
+        ],
+        Principal::Service(name) => vec![(GrantPrincipal::Service(name.to_string()), Reach::Caller)],
     }
 }
 
@@ -95,8 +119,10 @@ pub(super) enum Reach {
     Nobody,
     /// The caller's account is meant.
     Account,
-    /// The caller itself is meant, by name or because everyone is.
+    /// The caller itself is meant: by name, by its role's name, or because everyone is.
     Caller,
+    /// This one session of a role is meant by name. A session policy does not limit what is given to it.
+    Session,
 }
 
 /// The `Principal` or `NotPrincipal` of a statement.
@@ -129,17 +155,20 @@ impl Principals {
     }
 
     /// Whether a denying statement hits the caller. A denied account denies all its users. Only those are spared by `NotPrincipal` who
-    /// are named together with their account: AWS checks the account first, then the user, and either not being named is a denial.
+    /// are named together with their account: AWS checks the account first, then the user or role, then the session, and any of them
+    /// not being named is a denial. A service has no account.
     pub(super) fn hit(&self, identity: &Identity) -> bool {
         match self {
             Self::Except(names) => {
-                let caller = names.iter().any(|name| name.reach(identity) == Reach::Caller);
-                let account = names.iter().any(|name| match name {
-                    PrincipalName::Everyone => true,
-                    PrincipalName::Account(account) => *account == identity.account,
-                    _ => false,
-                });
-                !(caller && account)
+                let everyone = names.contains(&PrincipalName::Everyone);
+                let named = |reach| everyone || names.iter().any(|name| name.reach(identity) == reach);
+                let account = everyone || names.contains(&PrincipalName::Account(identity.account));
+                let spared = match identity.principal {
+                    Principal::Root | Principal::User(_) => account && named(Reach::Caller),
+                    Principal::AssumedRole { .. } => account && named(Reach::Caller) && named(Reach::Session),
+                    Principal::Service(_) => named(Reach::Caller),
+                };
+                !spared
             }
             named => named.reach(identity) != Reach::Nobody,
         }

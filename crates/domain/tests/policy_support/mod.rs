@@ -70,6 +70,8 @@ pub(crate) fn user(account_id: &str, name: &str, policies: &[&str]) -> Identity 
         unique_id: format!("AIDA{}00000000", name.to_ascii_uppercase()),
         created: Timestamp(0),
         policies: BTreeMap::new(),
+        tags: BTreeMap::new(),
+        service: None,
     };
     let policies = policies.iter().map(|text| Arc::new(Policy::parse_identity_policy(text).expect(text))).collect();
     Identity::user(&user, policies)

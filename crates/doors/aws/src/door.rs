@@ -7,10 +7,10 @@ use bytes::Bytes;
 use claviger_domain::caller::Request;
 use claviger_domain::{Caller, Kind, Refusal, Region};
 use claviger_service::operation::Event;
-use claviger_service::{Service, SignatureClaim};
-use http::Method;
+use claviger_service::{Assertions, Service, SignatureClaim};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
+use http::{HeaderMap, Method};
 use uuid::Uuid;
 
 use crate::errors::{json_error, xml_error};
@@ -47,6 +47,8 @@ enum Protocol<'a> {
 
 /// How much of what a client calls itself is kept.
 const USER_AGENT_BYTES_MAX: usize = 256;
+/// Bytes of what a service may say in one header: a session token is the longest of it.
+const ASSERTION_BYTES_MAX: usize = 8 * 1024;
 /// The Region of entries about requests whose own could not be read.
 const NO_REGION: &str = "unknown";
 /// This door's name in audit entries and metrics.
@@ -55,7 +57,7 @@ const NAME: &str = "aws-kms";
 impl Door {
     /// The door to this service.
     pub fn new(service: Arc<Service>) -> Self {
-        let operations = kms::OFFERED.iter().chain(admin::OFFERED).copied().chain([sts::EVENT.name]);
+        let operations = kms::OFFERED.iter().chain(admin::OFFERED).chain(sts::OFFERED).copied();
         Self { service, meters: Meters::new(operations) }
     }
 
@@ -82,7 +84,7 @@ impl Door {
             Protocol::Sts => sts::dispatch(self, caller, &parts, &body).await,
             Protocol::Unknown => {
                 let refusal = unknown_operation();
-                let refusal = self.record(&request, Some(&caller), None, event_of(&protocol), refusal).await;
+                let refusal = self.record(&request, Some(&caller), None, event_of(&protocol, &parts, &body), refusal).await;
                 self.refuse(&protocol, &request, &refusal)
             }
         }
@@ -97,13 +99,13 @@ impl Door {
         request: &mut Request,
     ) -> Result<Caller, Refusal> {
         let (access_key, refusal) = match self.read_claim(parts, body, protocol, request) {
-            Ok(claim) => match self.verify(&claim, request).await {
+            Ok(claim) => match self.verify(&claim, parts, request).await {
                 Ok(caller) => return Ok(caller),
                 Err(refusal) => (Some(claim.access_key), refusal),
             },
             Err(refusal) => (None, refusal),
         };
-        Err(self.record(request, None, access_key, event_of(protocol), refusal).await)
+        Err(self.record(request, None, access_key, event_of(protocol, parts, body), refusal).await)
     }
 
     fn read_claim<'r>(
@@ -127,18 +129,16 @@ impl Door {
         Ok(claim)
     }
 
-    async fn verify(&self, claim: &Claim<'_>, request: &Request) -> Result<Caller, Refusal> {
-        if claim.session_token.is_some() {
-            // Temporary credentials are not issued by this deployment, so a token can only be somebody else's.
-            return Err(Refusal::new(Kind::UnknownCredential, "The security token included in the request is invalid."));
-        }
+    async fn verify(&self, claim: &Claim<'_>, parts: &Parts, request: &Request) -> Result<Caller, Refusal> {
         let signed = SignatureClaim {
             access_key: claim.access_key,
+            session_token: claim.session_token,
             date: claim.date,
             region: claim.region,
             service: claim.service,
             string_to_sign: claim.string_to_sign.as_bytes(),
             signature: &claim.signature,
+            assertions: assertions(&parts.headers)?,
         };
         self.service.authenticate(&signed, request.clone()).await
     }
@@ -199,13 +199,30 @@ fn protocol_of(parts: &Parts) -> Protocol<'_> {
 }
 
 /// What a request is called in the log before it has become an operation.
-fn event_of(protocol: &Protocol<'_>) -> Event {
+fn event_of(protocol: &Protocol<'_>, parts: &Parts, body: &[u8]) -> Event {
     match protocol {
         Protocol::Kms(name) => kms::event_named(name),
         Protocol::Admin(name) => admin::event_named(name),
-        Protocol::Sts => Event::sts("GetCallerIdentity"),
+        Protocol::Sts => sts::event_of(parts, body),
         Protocol::Unknown => Event::kms_read("Unknown"),
     }
+}
+
+/// What a service says of its request. All of these headers are signed: `sigv4` sees to it for whatever begins with `x-amz-`.
+fn assertions(headers: &HeaderMap) -> Result<Assertions<'_>, Refusal> {
+    let text = |name: &str| match headers.get(name) {
+        None => Ok(None),
+        Some(value) => match value.to_str() {
+            Ok(text) if text.len() <= ASSERTION_BYTES_MAX => Ok(Some(text)),
+            _ => Err(Refusal::invalid(format!("The header {name} is not ASCII text of at most {ASSERTION_BYTES_MAX} bytes."))),
+        },
+    };
+    Ok(Assertions {
+        on_behalf_of: text("x-amz-claviger-on-behalf-of")?,
+        on_behalf_of_token: text("x-amz-claviger-on-behalf-of-token")?,
+        source_arn: text("x-amz-source-arn")?,
+        source_account: text("x-amz-source-account")?,
+    })
 }
 
 fn region_or(claimed: Option<&str>) -> Region {

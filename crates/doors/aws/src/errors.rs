@@ -46,7 +46,10 @@ pub(crate) fn xml_error(refusal: &Refusal, request: Uuid) -> http::Response<Byte
         Kind::IncompleteSignature => (StatusCode::BAD_REQUEST, "Sender", "IncompleteSignature"),
         Kind::UnknownCredential => (StatusCode::FORBIDDEN, "Sender", "InvalidClientTokenId"),
         Kind::WrongSignature => (StatusCode::FORBIDDEN, "Sender", "SignatureDoesNotMatch"),
+        Kind::ExpiredToken => (StatusCode::FORBIDDEN, "Sender", "ExpiredToken"),
         Kind::AccessDenied => (StatusCode::FORBIDDEN, "Sender", "AccessDenied"),
+        Kind::MalformedPolicy => (StatusCode::BAD_REQUEST, "Sender", "MalformedPolicyDocument"),
+        Kind::PackedPolicyTooLarge => (StatusCode::BAD_REQUEST, "Sender", "PackedPolicyTooLarge"),
         Kind::UnknownOperation => (StatusCode::BAD_REQUEST, "Sender", "InvalidAction"),
         Kind::Internal | Kind::KeyUnavailable => (StatusCode::INTERNAL_SERVER_ERROR, "Receiver", "InternalFailure"),
         Kind::DependencyTimeout => (StatusCode::SERVICE_UNAVAILABLE, "Receiver", "ServiceUnavailable"),
@@ -66,6 +69,12 @@ pub(crate) const XML: &str = "text/xml";
 /// Text as XML character data.
 pub(crate) fn escape_xml(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
+    escape_xml_into(&mut escaped, text);
+    escaped
+}
+
+/// Appends text as XML character data.
+pub(crate) fn escape_xml_into(escaped: &mut String, text: &str) {
     for character in text.chars() {
         match character {
             '&' => escaped.push_str("&amp;"),
@@ -78,7 +87,6 @@ pub(crate) fn escape_xml(text: &str) -> String {
             plain => escaped.push(plain),
         }
     }
-    escaped
 }
 
 #[cfg(test)]

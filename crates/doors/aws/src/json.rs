@@ -14,7 +14,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::{Zeroize, Zeroizing};
 
 /// The content type of both requests and answers.
 pub(crate) const JSON: &str = "application/x-amz-json-1.1";
@@ -157,7 +157,7 @@ pub(crate) fn write_secret<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
         let body = Zeroizing::new(scratch.clone());
         scratch.as_mut_slice().zeroize();
         scratch.clear();
-        written.map(|()| Bytes::from_owner(Wiped(body)))
+        written.map(|()| wiped(body))
     })
 }
 
@@ -176,11 +176,16 @@ fn unwritable() -> Refusal {
     Refusal::internal("The answer could not be written.")
 }
 
-struct Wiped(Zeroizing<Vec<u8>>);
+/// A body that is wiped when the connection has taken it.
+pub(crate) fn wiped<T: AsRef<[u8]> + Zeroize + Send + 'static>(body: Zeroizing<T>) -> Bytes {
+    Bytes::from_owner(Wiped(body))
+}
 
-impl AsRef<[u8]> for Wiped {
+struct Wiped<T: Zeroize>(Zeroizing<T>);
+
+impl<T: AsRef<[u8]> + Zeroize> AsRef<[u8]> for Wiped<T> {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.0.as_ref()
     }
 }
 

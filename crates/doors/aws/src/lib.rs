@@ -1,4 +1,4 @@
-//! The AWS door: AWS KMS (JSON 1.1), AWS STS `GetCallerIdentity` (query protocol), and Claviger's own administration in the same JSON form.
+//! The AWS door: AWS KMS (JSON 1.1), AWS STS (query protocol), and Claviger's own administration in the same JSON form.
 //!
 //! A door only translates: it reads who signed a request (`sigv4`), turns its body into an operation of the service crate (`kms`, `sts`,
 //! `admin`: one file for each operation), and turns what comes back into bytes. It knows neither hsm nor store, and decides nothing.

@@ -1,5 +1,6 @@
 //! Accounts, users and credentials: who administers whom, and that what is taken away is gone at once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use claviger_domain::{AccountId, Caller, Kind, Refusal, UserName};
@@ -7,7 +8,9 @@ use claviger_service::InitialCredential;
 use claviger_service::operations::{admin, kms};
 use claviger_store::Store as _;
 
-use crate::common::{Node, account, by_arn, create_key, deployed, identity_policy, kind_of};
+use crate::common::{
+    Node, account, by_arn, create_key, create_role, create_user, deployed, identity_policy, kind_of, trust_policy,
+};
 
 fn user(name: &str) -> UserName {
     name.parse().unwrap()
@@ -36,7 +39,7 @@ async fn what_create_access_key_gives_signs_in_and_nothing_else_does() {
 async fn nobody_has_more_than_two_access_keys_however_many_ask_at_once() {
     let (deployment, node) = deployed().await;
     let root = deployment.root();
-    node.service.perform(&node.again(&root), &admin::CreateUser { account: None, name: user("user") }).await.unwrap();
+    node.service.perform(&node.again(&root), &create_user("user")).await.unwrap();
     // The account's root has one from the beginning.
     for (owner, free) in [(Some("user"), 2), (None, 1)] {
         let mut tasks = tokio::task::JoinSet::new();
@@ -107,7 +110,7 @@ async fn no_credential_outlives_its_user_when_both_requests_meet() {
     let (deployment, node) = deployed().await;
     let root = deployment.root();
     for _ in 0..10 {
-        node.service.perform(&node.again(&root), &admin::CreateUser { account: None, name: user("user") }).await.unwrap();
+        node.service.perform(&node.again(&root), &create_user("user")).await.unwrap();
         let (service, caller) = (Arc::clone(&node.service), node.again(&root));
         let creating = tokio::spawn(async move {
             let operation = admin::CreateAccessKey { account: None, user: Some(user("user")) };
@@ -168,6 +171,7 @@ async fn administer(
 ) -> Vec<Result<(), Refusal>> {
     let account = Some(account);
     let named = || user("user");
+    let role = || "role".parse().unwrap();
     let allow = identity_policy("Allow", &["kms:*"]);
     let mut results = Vec::new();
     macro_rules! tries {
@@ -176,7 +180,7 @@ async fn administer(
         )*};
     }
     tries!(
-        admin::CreateUser { account, name: user("new") },
+        admin::CreateUser { account, ..create_user("new") },
         admin::ListUsers { account, limit: 10, marker: None },
         admin::PutUserPolicy { account, user: named(), policy_name: "p".to_owned(), policy: allow },
         admin::GetUserPolicy { account, user: named(), policy_name: "p".to_owned() },
@@ -189,6 +193,20 @@ async fn administer(
         admin::DeleteAccessKey { account, id: credential.access_key.clone() },
         admin::DeleteUser { account, name: user("new") },
         admin::CreateAccessKey { account, user: None },
+        admin::GetUser { account, name: named() },
+        admin::TagUser { account, user: named(), tags: BTreeMap::from([("team".to_owned(), "red".to_owned())]) },
+        admin::UntagUser { account, user: named(), tag_keys: vec!["team".to_owned()] },
+        admin::CreateRole { account, ..create_role("role", &trust_policy("*", &["sts:AssumeRole"])) },
+        admin::ListRoles { account, limit: 10, marker: None },
+        admin::GetRole { account, name: role() },
+        admin::TagRole { account, role: role(), tags: BTreeMap::from([("team".to_owned(), "red".to_owned())]) },
+        admin::UntagRole { account, role: role(), tag_keys: vec!["team".to_owned()] },
+        admin::UpdateAssumeRolePolicy { account, role: role(), trust_policy: trust_policy("*", &["sts:TagSession"]) },
+        admin::PutRolePolicy { account, role: role(), policy_name: "p".to_owned(), policy: identity_policy("Allow", &["kms:*"]) },
+        admin::GetRolePolicy { account, role: role(), policy_name: "p".to_owned() },
+        admin::ListRolePolicies { account, role: role() },
+        admin::DeleteRolePolicy { account, role: role(), policy_name: "p".to_owned() },
+        admin::DeleteRole { account, name: role() },
     );
     results
 }

@@ -67,6 +67,9 @@ fn stranger_without(user: &Caller) -> Caller {
         arn: identity.arn.clone(),
         unique_id: identity.unique_id.clone(),
         policies: Vec::new(),
+        tags: identity.tags.clone(),
+        session: None,
+        session_policy: None,
     };
     Caller { identity: bare.into(), ..user.clone() }
 }

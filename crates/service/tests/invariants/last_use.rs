@@ -26,6 +26,7 @@ async fn of_access_key(node: &Node, asks: &Caller, of: &Caller, id: &AccessKeyId
     let user = match &of.identity.principal {
         claviger_domain::Principal::Root => None,
         claviger_domain::Principal::User(name) => Some(name.clone()),
+        other => panic!("{other:?} has no access keys"),
     };
     let operation = admin::ListAccessKeys { account: Some(of.identity.account), user };
     let listed = node.service.perform(&node.again(asks), &operation).await.unwrap();

@@ -15,5 +15,7 @@ mod multi_region;
 mod paging;
 mod quotas;
 mod recipients;
+mod roles;
+mod services;
 mod tampering;
 mod time;

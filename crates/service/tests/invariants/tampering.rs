@@ -292,11 +292,13 @@ async fn a_record_cannot_be_given_to_somebody_else() {
     let node = scene.serve().await;
     let claim = claviger_service::SignatureClaim {
         access_key: &user_key,
+        session_token: None,
         date: "20261122",
         region: "us-east-1",
         service: "kms",
         string_to_sign: b"",
         signature: b"",
+        assertions: claviger_service::Assertions::default(),
     };
     let refused =
         node.service.authenticate(&claim, crate::common::request(claviger_service::Clock::now(node.clock.as_ref()))).await;

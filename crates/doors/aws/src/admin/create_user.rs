@@ -5,9 +5,11 @@ use claviger_service::Operation;
 use claviger_service::operations::admin as op;
 use serde::{Deserialize, Serialize};
 
-use super::fields::{account, user};
+use super::fields::{account, service, user};
 use crate::json::Seconds;
+use crate::kms::{Tag, read_tags};
 use crate::mapping::Mapping;
+use crate::validation::Validator;
 
 /// The mapping.
 pub(crate) struct CreateUser;
@@ -18,6 +20,8 @@ pub(crate) struct CreateUser;
 pub(crate) struct Request {
     account_id: Option<String>,
     user_name: Option<String>,
+    service: Option<String>,
+    tags: Option<Vec<Tag>>,
 }
 
 /// The answer's body.
@@ -36,7 +40,15 @@ impl Mapping for CreateUser {
     type Response = Response;
 
     fn decode(request: Request) -> Result<op::CreateUser, Refusal> {
-        Ok(op::CreateUser { account: account(request.account_id.as_deref())?, name: user(request.user_name.as_deref())? })
+        let mut check = Validator::new();
+        let tags = read_tags(&mut check, request.tags.as_ref());
+        check.finish()?;
+        Ok(op::CreateUser {
+            account: account(request.account_id.as_deref())?,
+            name: user(request.user_name.as_deref())?,
+            service: service(request.service.as_deref())?,
+            tags: tags?,
+        })
     }
 
     fn encode(output: <op::CreateUser as Operation>::Output) -> Response {

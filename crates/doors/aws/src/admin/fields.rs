@@ -1,6 +1,6 @@
 //! Members that the administration's requests and answers share.
 
-use claviger_domain::{AccessKeyId, AccountId, Refusal, UserName};
+use claviger_domain::{AccessKeyId, AccountId, Refusal, RoleName, ServiceName, UserName};
 use serde::{Serialize, Serializer};
 use std::str::FromStr;
 use zeroize::Zeroizing;
@@ -34,6 +34,16 @@ pub(crate) fn user(text: Option<&str>) -> Result<UserName, Refusal> {
 /// `UserName`; the account's root when absent.
 pub(crate) fn user_or_root(text: Option<&str>) -> Result<Option<UserName>, Refusal> {
     text.map(|text| read("UserName", text)).transpose()
+}
+
+/// `RoleName`.
+pub(crate) fn role(text: Option<&str>) -> Result<RoleName, Refusal> {
+    required("RoleName", text)
+}
+
+/// `Service`; none for a user that is none.
+pub(crate) fn service(text: Option<&str>) -> Result<Option<ServiceName>, Refusal> {
+    text.map(|text| read("Service", text)).transpose()
 }
 
 /// `AccessKeyId`.

@@ -39,6 +39,8 @@ pub(crate) struct Listed {
     arn: String,
     user_id: String,
     create_date: Seconds,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
 }
 
 impl Mapping for ListUsers {
@@ -57,6 +59,7 @@ impl Mapping for ListUsers {
             user_name: user.name.to_string(),
             user_id: user.unique_id,
             create_date: Seconds(user.created),
+            service: user.service.map(|service| service.to_string()),
         });
         Response { users: listed.collect(), truncated: output.next.is_some(), next_marker: output.next }
     }

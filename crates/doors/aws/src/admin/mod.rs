@@ -3,19 +3,33 @@
 
 mod create_access_key;
 mod create_account;
+mod create_role;
 mod create_user;
 mod delete_access_key;
+mod delete_role;
+mod delete_role_policy;
 mod delete_user;
 mod delete_user_policy;
 mod fields;
+mod get_role;
+mod get_role_policy;
 mod get_status;
+mod get_user;
 mod get_user_policy;
 mod list_access_keys;
 mod list_accounts;
+mod list_role_policies;
+mod list_roles;
 mod list_user_policies;
 mod list_users;
+mod put_role_policy;
 mod put_user_policy;
+mod tag_role;
+mod tag_user;
+mod untag_role;
+mod untag_user;
 mod update_access_key;
+mod update_assume_role_policy;
 
 use bytes::Bytes;
 use claviger_domain::{Caller, Refusal};
@@ -62,18 +76,32 @@ macro_rules! operations {
 operations! {
     "CreateAccessKey" => create_access_key::CreateAccessKey,
     "CreateAccount" => create_account::CreateAccount,
+    "CreateRole" => create_role::CreateRole,
     "CreateUser" => create_user::CreateUser,
     "DeleteAccessKey" => delete_access_key::DeleteAccessKey,
+    "DeleteRole" => delete_role::DeleteRole,
+    "DeleteRolePolicy" => delete_role_policy::DeleteRolePolicy,
     "DeleteUser" => delete_user::DeleteUser,
     "DeleteUserPolicy" => delete_user_policy::DeleteUserPolicy,
+    "GetRole" => get_role::GetRole,
+    "GetRolePolicy" => get_role_policy::GetRolePolicy,
     "GetStatus" => get_status::GetStatus,
+    "GetUser" => get_user::GetUser,
     "GetUserPolicy" => get_user_policy::GetUserPolicy,
     "ListAccessKeys" => list_access_keys::ListAccessKeys,
     "ListAccounts" => list_accounts::ListAccounts,
+    "ListRolePolicies" => list_role_policies::ListRolePolicies,
+    "ListRoles" => list_roles::ListRoles,
     "ListUserPolicies" => list_user_policies::ListUserPolicies,
     "ListUsers" => list_users::ListUsers,
+    "PutRolePolicy" => put_role_policy::PutRolePolicy,
     "PutUserPolicy" => put_user_policy::PutUserPolicy,
+    "TagRole" => tag_role::TagRole,
+    "TagUser" => tag_user::TagUser,
+    "UntagRole" => untag_role::UntagRole,
+    "UntagUser" => untag_user::UntagUser,
     "UpdateAccessKey" => update_access_key::UpdateAccessKey,
+    "UpdateAssumeRolePolicy" => update_assume_role_policy::UpdateAssumeRolePolicy,
 }
 
 const UNKNOWN: Event = Event::admin("Unknown", true);

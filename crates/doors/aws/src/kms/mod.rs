@@ -49,6 +49,8 @@ mod update_alias;
 mod update_key_description;
 mod update_primary_region;
 
+pub(crate) use tag::{Tag, read_tags};
+
 use bytes::Bytes;
 use claviger_domain::{Caller, Refusal};
 use claviger_service::Operation;

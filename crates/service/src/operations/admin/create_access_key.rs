@@ -1,7 +1,7 @@
 //! CreateAccessKey: a credential for a user or for an account's root. The secret is shown once and never again.
 
-use claviger_domain::identity::{AccessKey, Account};
-use claviger_domain::{AccountId, Caller, Principal, Refusal, Timestamp, UserName};
+use claviger_domain::identity::{AccessKey, Account, Owner};
+use claviger_domain::{AccountId, Caller, Refusal, Timestamp, UserName};
 use claviger_store::{List, RecordKind};
 
 use super::about_an_account;
@@ -48,14 +48,14 @@ impl Operation for CreateAccessKey {
                 let user = service.existing_user(*account, name).await?;
                 // Writing the owner makes two requests at the same time meet here, so that together they keep to the limit.
                 changes.push(records.update(&user.value, user.version).await?);
-                Principal::User(name.clone())
+                Owner::User(name.clone())
             }
             None => {
                 let id = account.to_string();
                 let found = records.get::<Account>(AccountId::DEPLOYMENT, &id).await?;
                 let found = found.ok_or_else(|| Refusal::not_found(format!("Account {id} does not exist.")))?;
                 changes.push(records.update(&found.value, found.version).await?);
-                Principal::Root
+                Owner::Root
             }
         };
         let of_owner = List {

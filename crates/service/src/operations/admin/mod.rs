@@ -1,40 +1,69 @@
-//! Claviger's own administration: accounts, users, access keys and identity policies.
+//! Claviger's own administration: accounts, users, roles, access keys and identity policies.
 //!
 //! The administrator (root of the account `000000000000`) administers every account; an account's root administers its own users, and so do
 //! users whose identity policies allow the action.
 
 mod create_access_key;
 mod create_account;
+mod create_role;
 mod create_user;
 mod delete_access_key;
+mod delete_role;
+mod delete_role_policy;
 mod delete_user;
 mod delete_user_policy;
+mod get_role;
+mod get_role_policy;
 mod get_status;
+mod get_user;
 mod get_user_policy;
 mod list_access_keys;
 mod list_accounts;
+mod list_role_policies;
+mod list_roles;
 mod list_user_policies;
 mod list_users;
+mod put_role_policy;
 mod put_user_policy;
+mod roles;
+mod tag_role;
+mod tag_user;
+mod untag_role;
+mod untag_user;
 mod update_access_key;
+mod update_assume_role_policy;
 
 pub use create_access_key::{CreateAccessKey, CreatedAccessKey};
 pub use create_account::CreateAccount;
+pub use create_role::CreateRole;
 pub use create_user::CreateUser;
 pub use delete_access_key::DeleteAccessKey;
+pub use delete_role::DeleteRole;
+pub use delete_role_policy::DeleteRolePolicy;
 pub use delete_user::DeleteUser;
 pub use delete_user_policy::DeleteUserPolicy;
+pub use get_role::GetRole;
+pub use get_role_policy::GetRolePolicy;
 pub use get_status::{GetStatus, Status};
+pub use get_user::GetUser;
 pub use get_user_policy::GetUserPolicy;
 pub use list_access_keys::{ListAccessKeys, ListedAccessKey};
 pub use list_accounts::ListAccounts;
+pub use list_role_policies::ListRolePolicies;
+pub use list_roles::ListRoles;
 pub use list_user_policies::ListUserPolicies;
 pub use list_users::ListUsers;
+pub use put_role_policy::PutRolePolicy;
 pub use put_user_policy::PutUserPolicy;
+pub use tag_role::TagRole;
+pub use tag_user::TagUser;
+pub use untag_role::UntagRole;
+pub use untag_user::UntagUser;
 pub use update_access_key::UpdateAccessKey;
+pub use update_assume_role_policy::UpdateAssumeRolePolicy;
 
-use claviger_domain::identity::{AccessKey, User};
-use claviger_domain::{AccessKeyId, AccountId, Caller, Refusal, UserName};
+use claviger_domain::identity::{AccessKey, Role, User};
+use claviger_domain::{AccessKeyId, AccountId, Caller, Refusal, RoleName, UserName};
 
 use crate::operation::Ask;
 use crate::records::Versioned;
@@ -107,6 +136,11 @@ impl Service {
     pub(crate) async fn existing_user(&self, account: AccountId, name: &UserName) -> Result<Versioned<User>, Refusal> {
         let user = self.records.get::<User>(account, name.as_str()).await?;
         user.ok_or_else(|| Refusal::not_found(format!("Account {account} has no user named {name}.")))
+    }
+
+    pub(crate) async fn existing_role(&self, account: AccountId, name: &RoleName) -> Result<Versioned<Role>, Refusal> {
+        let role = self.records.get::<Role>(account, name.as_str()).await?;
+        role.ok_or_else(|| Refusal::not_found(format!("Account {account} has no role named {name}.")))
     }
 
     pub(crate) async fn existing_access_key(

@@ -35,6 +35,12 @@ impl Operation for PutUserPolicy {
     ) -> Result<Effect<()>, Refusal> {
         Policy::parse_identity_policy(&self.policy).map_err(|malformed| Refusal::malformed_policy(malformed.detail))?;
         let mut user = service.existing_user(*account, &self.user).await?;
+        if let Some(service) = &user.value.service {
+            return Err(Refusal::unsupported(format!(
+                "User {} is the service {service}, and services have no identity policies. Name the service in key policies.",
+                self.user
+            )));
+        }
         user.value.policies.insert(self.policy_name.clone(), self.policy.clone());
         if user.value.policies.len() > POLICIES_PER_USER {
             return Err(Refusal::limit_exceeded(format!(

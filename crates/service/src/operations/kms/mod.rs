@@ -45,10 +45,10 @@ mod ciphertext;
 mod encryption_conditions;
 mod grant_conditions;
 mod imports;
-mod policy_check;
+pub(crate) mod policy_check;
 mod service_managed_key;
 mod state;
-mod tags;
+pub(crate) mod tags;
 
 pub use cancel_key_deletion::CancelKeyDeletion;
 pub use create_alias::CreateAlias;

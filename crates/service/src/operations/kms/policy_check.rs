@@ -41,8 +41,8 @@ fn malformed(policy: MalformedPolicy) -> Refusal {
     Refusal::malformed_policy(policy.detail)
 }
 
-/// Whether there is somebody of this name. Accounts and users of this deployment can be looked up; roles and federated principals cannot
-/// exist yet, and services are a closed world of names that AWS does not check either.
+/// Whether there is somebody of this name. Accounts, users and roles of this deployment can be looked up, of a session the role; nobody is
+/// federated here, and services are names of their own that need nobody behind them.
 pub(crate) async fn exists(service: &Service, name: &PrincipalName) -> Result<bool, Refusal> {
     match name {
         PrincipalName::Everyone | PrincipalName::Service(_) => Ok(true),
@@ -53,13 +53,23 @@ pub(crate) async fn exists(service: &Service, name: &PrincipalName) -> Result<bo
             Some(_) => Ok(service.records.get::<User>(*account, user.as_str()).await?.is_some()),
             None => Ok(false),
         },
+        PrincipalName::Role(account, name) => role_exists(service, *account, name).await,
+        PrincipalName::AssumedRole(account, session) => {
+            role_exists(service, *account, session.split('/').next().unwrap_or_default()).await
+        }
         PrincipalName::UserWithPath(..)
-        | PrincipalName::Role(..)
-        | PrincipalName::AssumedRole(..)
         | PrincipalName::FederatedUser(..)
         | PrincipalName::UniqueId(_)
         | PrincipalName::Federated(_)
         | PrincipalName::CanonicalUser(_) => Ok(false),
+    }
+}
+
+/// Roles of this deployment have no paths.
+async fn role_exists(service: &Service, account: AccountId, name: &str) -> Result<bool, Refusal> {
+    match name.parse() {
+        Ok(name) => Ok(service.role(account, &name).await?.is_some()),
+        Err(_) => Ok(false),
     }
 }
 

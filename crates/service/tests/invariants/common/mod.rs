@@ -19,7 +19,7 @@ use claviger_domain::{
 };
 use claviger_hsm::{Hsm, PassphraseCost, SealSecret, SealedRoot};
 use claviger_service::operations::{admin, kms};
-use claviger_service::{Clock, InitialCredential, ManualClock, Service, Settings, SignatureClaim};
+use claviger_service::{Assertions, Clock, InitialCredential, ManualClock, Service, SessionCredential, Settings, SignatureClaim};
 use claviger_store::{OpenMode, RecordKey, SqliteStore, Store};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -153,6 +153,7 @@ fn caller(identity: Identity, credential: &InitialCredential, at: Timestamp) -> 
     Caller {
         identity: Arc::new(identity),
         access_key: credential.access_key.clone(),
+        forwarding: None,
         request: request(at),
         grant_tokens: Vec::new(),
     }
@@ -189,18 +190,44 @@ impl Node {
 
     /// Signs a request as a client does, and has the service find out who it is.
     pub(crate) async fn sign_in(&self, credential: &InitialCredential) -> Result<Caller, Refusal> {
+        self.sign_in_asserting(credential, Assertions::default()).await
+    }
+
+    /// The same with what a service says of its request.
+    pub(crate) async fn sign_in_asserting(
+        &self,
+        credential: &InitialCredential,
+        assertions: Assertions<'_>,
+    ) -> Result<Caller, Refusal> {
+        self.authenticate(credential.access_key.as_str(), &credential.secret, None, assertions).await
+    }
+
+    /// The same with the credential of a session.
+    pub(crate) async fn sign_in_to(&self, session: &SessionCredential) -> Result<Caller, Refusal> {
+        self.authenticate(session.access_key.as_str(), &session.secret, Some(&session.token), Assertions::default()).await
+    }
+
+    pub(crate) async fn authenticate(
+        &self,
+        access_key: &str,
+        secret: &str,
+        session_token: Option<&str>,
+        assertions: Assertions<'_>,
+    ) -> Result<Caller, Refusal> {
         let (date, message) = ("20261122", b"what was asked");
-        let mut key = format!("AWS4{}", *credential.secret).into_bytes();
+        let mut key = format!("AWS4{secret}").into_bytes();
         for part in [date, "us-east-1", "kms", "aws4_request"] {
             key = sign(&key, part.as_bytes());
         }
         let claim = SignatureClaim {
-            access_key: credential.access_key.as_str(),
+            access_key,
+            session_token,
             date,
             region: "us-east-1",
             service: "kms",
             string_to_sign: message,
             signature: &sign(&key, message),
+            assertions,
         };
         self.service.authenticate(&claim, request(self.clock.now())).await
     }
@@ -252,7 +279,7 @@ impl Node {
     /// A user with these identity policies, as the service sees it when it signs in.
     pub(crate) async fn create_user(&self, root: &Caller, name: &str, policies: &[&str]) -> Caller {
         let user: UserName = name.parse().unwrap();
-        self.service.perform(&self.again(root), &admin::CreateUser { account: None, name: user.clone() }).await.unwrap();
+        self.service.perform(&self.again(root), &create_user(name)).await.unwrap();
         for (number, policy) in policies.iter().enumerate() {
             let operation = admin::PutUserPolicy {
                 account: None,
@@ -362,6 +389,27 @@ pub(crate) fn create_key(policy: Option<String>) -> kms::CreateKey {
         tags: BTreeMap::new(),
         multi_region: false,
     }
+}
+
+pub(crate) fn create_user(name: &str) -> admin::CreateUser {
+    admin::CreateUser { account: None, name: name.parse().unwrap(), service: None, tags: BTreeMap::new() }
+}
+
+pub(crate) fn create_role(name: &str, trust_policy: &str) -> admin::CreateRole {
+    admin::CreateRole {
+        account: None,
+        name: name.parse().unwrap(),
+        trust_policy: trust_policy.to_owned(),
+        description: String::new(),
+        max_session_seconds: 3600,
+        tags: BTreeMap::new(),
+    }
+}
+
+/// A trust policy that allows these actions to this principal.
+pub(crate) fn trust_policy(principal: &str, actions: &[&str]) -> String {
+    let statement = serde_json::json!({"Effect": "Allow", "Principal": {"AWS": principal}, "Action": actions});
+    serde_json::json!({"Version": "2012-10-17", "Statement": statement}).to_string()
 }
 
 pub(crate) fn encrypt(key: KeyReference, plaintext: &[u8]) -> kms::Encrypt {

@@ -1,0 +1,40 @@
+//! UntagRole on the wire.
+
+use claviger_domain::Refusal;
+use claviger_service::operations::admin as op;
+use serde::Deserialize;
+
+use super::fields::{account, role};
+use crate::mapping::Mapping;
+use crate::validation::{Validator, present};
+
+/// The mapping.
+pub(crate) struct UntagRole;
+
+/// The request's body.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Request {
+    account_id: Option<String>,
+    role_name: Option<String>,
+    tag_keys: Option<Vec<String>>,
+}
+
+impl Mapping for UntagRole {
+    type Request = Request;
+    type Operation = op::UntagRole;
+    type Response = ();
+
+    fn decode(request: Request) -> Result<op::UntagRole, Refusal> {
+        let mut check = Validator::new();
+        check.required("tagKeys", request.tag_keys.as_ref());
+        check.finish()?;
+        Ok(op::UntagRole {
+            account: account(request.account_id.as_deref())?,
+            role: role(request.role_name.as_deref())?,
+            tag_keys: present(request.tag_keys)?,
+        })
+    }
+
+    fn encode((): ()) {}
+}

@@ -1,0 +1,40 @@
+//! UpdateAssumeRolePolicy on the wire.
+
+use claviger_domain::Refusal;
+use claviger_service::operations::admin as op;
+use serde::Deserialize;
+
+use super::fields::{account, role};
+use crate::mapping::Mapping;
+use crate::validation::{Validator, present};
+
+/// The mapping.
+pub(crate) struct UpdateAssumeRolePolicy;
+
+/// The request's body.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Request {
+    account_id: Option<String>,
+    role_name: Option<String>,
+    policy_document: Option<String>,
+}
+
+impl Mapping for UpdateAssumeRolePolicy {
+    type Request = Request;
+    type Operation = op::UpdateAssumeRolePolicy;
+    type Response = ();
+
+    fn decode(request: Request) -> Result<op::UpdateAssumeRolePolicy, Refusal> {
+        let mut check = Validator::new();
+        check.required_length("policyDocument", request.policy_document.as_ref(), 1, 131_072);
+        check.finish()?;
+        Ok(op::UpdateAssumeRolePolicy {
+            account: account(request.account_id.as_deref())?,
+            role: role(request.role_name.as_deref())?,
+            trust_policy: present(request.policy_document)?,
+        })
+    }
+
+    fn encode((): ()) {}
+}
