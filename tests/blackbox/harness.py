@@ -43,6 +43,7 @@ class Credentials:
 
     access_key: str
     secret: str
+    token: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,14 @@ class Principal:
     account: str
     name: str | None
     credentials: Credentials
+    # The ARN of a session of a role.
+    session: str | None = None
 
     @property
     def arn(self):
         """As policies name it."""
+        if self.session:
+            return self.session
         return f"arn:aws:iam::{self.account}:" + (f"user/{self.name}" if self.name else "root")
 
 
@@ -86,12 +91,15 @@ class Server:
                 region_name=region,
                 aws_access_key_id=credentials.access_key,
                 aws_secret_access_key=credentials.secret,
+                aws_session_token=credentials.token,
                 verify=self.ca,
                 config=botocore.config.Config(
                     retries={"total_max_attempts": 1}, parameter_validation=parameter_validation, max_pool_connections=4, **settings
                 ),
             )
             self.observer.keep_secret(credentials.secret, f"secret of {credentials.access_key}")
+            if credentials.token:
+                self.observer.keep_secret(credentials.token, f"session token of {credentials.access_key}")
             self.clients[signature] = self.observer.watch(client)
         return self.clients[signature]
 
@@ -126,10 +134,10 @@ class Server:
         self.observer.keep_secret(made["RootSecretAccessKey"], "secret access key")
         return Principal(made["AccountId"], None, Credentials(made["RootAccessKeyId"], made["RootSecretAccessKey"]))
 
-    def create_user(self, account, name=None, policy=None):
-        """A new user of an account, perhaps with an identity policy."""
+    def create_user(self, account, name=None, policy=None, service=None):
+        """A new user of an account, perhaps with an identity policy, perhaps a service."""
         name = name or unique("user")
-        self.admin("user", "create", name, "--account", account)
+        self.admin("user", "create", name, "--account", account, *(["--service", service] if service else []))
         made = self.admin("access-key", "create", "--user", name, "--account", account)
         self.observer.keep_secret(made["SecretAccessKey"], "secret access key")
         if policy is not None:
@@ -140,6 +148,24 @@ class Server:
         """Attaches an identity policy to a user, or replaces it."""
         document = policy if isinstance(policy, str) else json.dumps(policy)
         self.run("policy", "put", "-", "--user", user, "--name", name, "--account", account, stdin=document)
+
+    def create_role(self, account, trusted, name=None, policy=None, actions=("sts:AssumeRole", "sts:TagSession"), options=()):
+        """A new role of an account that trusts these principals, perhaps with an identity policy; answers its ARN."""
+        name = name or unique("role")
+        principal = trusted if isinstance(trusted, dict) else {"AWS": trusted}
+        trust = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": principal, "Action": list(actions)}}
+        made = self.admin("role", "create", name, "--trust", "-", "--account", account, *options, stdin=json.dumps(trust))
+        if policy is not None:
+            document = policy if isinstance(policy, str) else json.dumps(policy)
+            self.run("policy", "put", "-", "--role", name, "--name", "test", "--account", account, stdin=document)
+        return made["Arn"]
+
+    def assume(self, principal, role, session="session", **parameters):
+        """A session of a role."""
+        answer = self.sts(principal).assume_role(RoleArn=role, RoleSessionName=session, **parameters)
+        made = answer["Credentials"]
+        credentials = Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
+        return Principal(role.split(":")[4], None, credentials, answer["AssumedRoleUser"]["Arn"])
 
     # The process ---------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ The observer also remembers what passed by (request ids, outcomes, secrets), for
 
 import base64
 import binascii
+import datetime
 import json
 import re
 import uuid
@@ -27,6 +28,7 @@ COMMON_ERRORS = {
     "UnknownOperationException",
     "MissingAuthenticationTokenException",
     "UnrecognizedClientException",
+    "ExpiredTokenException",
     "InvalidSignatureException",
     "IncompleteSignatureException",
     "NotAuthorizedException",
@@ -213,9 +215,28 @@ def check_query_answer(operation_model, status, headers, body, request_id):
     result = root.find(f"{STS_NAMESPACE}{operation_model.output_shape.serialization['resultWrapper']}")
     if root.tag != f"{STS_NAMESPACE}{name}Response" or result is None:
         raise ModelViolation(f"{name}: not an answer: {body[:200]!r}")
-    members = {element.tag.removeprefix(STS_NAMESPACE): element.text for element in result}
-    check_value(operation_model.output_shape, members, name)
+    check_value(operation_model.output_shape, read_xml(operation_model.output_shape, result, name), name)
     return None
+
+
+def read_xml(shape, element, path):
+    """The value of an element of the query protocol as the JSON protocol would have it."""
+    if shape.type_name == "structure":
+        members = {child.tag.removeprefix(STS_NAMESPACE): child for child in element}
+        if len(members) != len(element):
+            raise ModelViolation(f"{path}: a member is there twice")
+        unknown = set(members) - set(shape.members)
+        if unknown:
+            raise ModelViolation(f"{path} has the unknown members {sorted(unknown)}")
+        return {name: read_xml(shape.members[name], child, f"{path}.{name}") for name, child in members.items()}
+    text = element.text or ""
+    if shape.type_name in ("integer", "long"):
+        return int(text)
+    if shape.type_name == "timestamp":
+        if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", text):
+            raise ModelViolation(f"{path} is {text!r}, no time in ISO 8601")
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    return text
 
 
 def check_value(shape, value, path):

@@ -1,4 +1,4 @@
-"""STS GetCallerIdentity."""
+"""STS GetCallerIdentity, and what is not offered beside it. test_roles.py has AssumeRole."""
 
 import re
 
@@ -55,7 +55,7 @@ def test_wrong_credentials(server):
 def test_other_actions_are_not_offered(server):
     for call in (
         lambda sts: sts.get_session_token(),
-        lambda sts: sts.assume_role(RoleArn="arn:aws:iam::123456789012:role/x", RoleSessionName="xx"),
+        lambda sts: sts.get_federation_token(Name="somebody"),
     ):
         with refused("InvalidAction"):
             call(server.sts())

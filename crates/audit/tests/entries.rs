@@ -185,6 +185,7 @@ fn even_the_worst_event_has_an_entry() {
     let resources = [Resource::key(&worst, account())];
     let changes = [ChangeDigest { kind: &worst, account: account(), id: &worst, version: 1, sha256: None }];
     let w = Some(worst.as_str());
+    let session = common::session();
     let entry = Event {
         source: &worst,
         name: &worst,
@@ -199,6 +200,7 @@ fn even_the_worst_event_has_an_entry() {
             access_key: w,
             user_name: w,
             invoked_by: w,
+            session: Some(&session),
         },
         request_parameters: Some(&parameters),
         response_elements: Some(&parameters),
@@ -239,6 +241,7 @@ proptest! {
         let t = |position: usize| Some(texts[position].as_str());
         let s = |position: usize| texts[position].as_str();
         let parameters = BTreeMap::from([(s(0), s(1))]);
+        let session = common::session();
         let resources = vec![Resource::key(s(2), account()); copies.min(40)];
         let changes = vec![ChangeDigest { kind: "key", account: account(), id: "abc", version: 1, sha256: Some([1; 16]) }; copies];
         let entry = Event {
@@ -247,6 +250,7 @@ proptest! {
             tls: Some(TlsDetails { version: s(7), cipher_suite: s(8), host: s(9) }),
             identity: EventIdentity {
                 kind: t(10), principal_id: t(11), arn: t(12), access_key: t(13), user_name: t(14), invoked_by: t(15), account: None,
+                session: (copies % 2 == 1).then_some(&session),
             },
             request_parameters: Some(&parameters), response_elements: Some(&parameters),
             additional: Some(&parameters), service_event_details: Some(&parameters),

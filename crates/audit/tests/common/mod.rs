@@ -5,6 +5,7 @@ use claviger_audit::bundle;
 use claviger_audit::entry::{Decision, Effect, EventError, EventIdentity, EventType, Resource};
 use claviger_audit::note::SigningFailed;
 use claviger_audit::{CheckpointSigner, Entry, Event, Hash, Log, Origin, StoredBundle, VerifierKey};
+use claviger_domain::identity::Session;
 use claviger_domain::{AccountId, Timestamp};
 use uuid::Uuid;
 
@@ -106,4 +107,19 @@ pub fn append(log: &mut Log, entries: &[Entry], signer: &TestSigner) -> StoredBu
     let prepared = log.prepare(&leaves, signer).unwrap();
     log.advance(&prepared).unwrap();
     StoredBundle::new(&prepared, bundle::encode_plain(entries).unwrap())
+}
+
+/// A session of a role.
+pub fn session() -> Session {
+    Session {
+        account: AccountId::from_number(ACCOUNT).unwrap(),
+        role: "Backup".parse().unwrap(),
+        role_id: "AROAEXAMPLE".to_owned(),
+        name: "nightly".parse().unwrap(),
+        issued: Timestamp(1_795_344_813_000),
+        expires: Timestamp(1_795_348_413_000),
+        policy: None,
+        tags: Default::default(),
+        transitive: Default::default(),
+    }
 }
