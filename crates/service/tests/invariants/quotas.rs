@@ -13,7 +13,10 @@ use claviger_service::quotas::{AccountQuotas, Quotas, Rate, RateClass, Rates, Re
 use claviger_store::Store;
 
 use crate::common::operations::{Subject, TRIALS, re_encrypt};
-use crate::common::{Deployment, NODE, Node, account, alias, by_arn, create_key, generate_random, key_policy, kind_of, root_arn};
+use crate::common::{
+    Deployment, NODE, Node, account, alias, by_arn, create_key, create_role, create_user, generate_random, key_policy, kind_of, root_arn,
+    trust_policy,
+};
 
 const THROTTLED: &str = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.";
 
@@ -180,7 +183,7 @@ async fn with_awss_rates_every_operation_is_limited() {
 async fn an_account_has_no_more_keys_aliases_and_users_than_it_may() {
     let deployment = Deployment::new().await;
     let resources =
-        ResourceQuotas { keys: 3, aliases_per_key: 2, on_demand_rotations_per_key: 1, users: 1, ..Default::default() };
+        ResourceQuotas { keys: 3, aliases_per_key: 2, on_demand_rotations_per_key: 1, users: 1, roles: 1, ..Default::default() };
     let node = serve(&deployment, AccountQuotas { resources, ..AccountQuotas::default() }).await;
     let root = deployment.root();
     let perform_create = async |caller: &Caller| node.service.perform(&node.again(caller), &create_key(None)).await;
@@ -214,10 +217,13 @@ async fn an_account_has_no_more_keys_aliases_and_users_than_it_may() {
     node.service.perform(&node.again(&root), &rotate).await.unwrap();
     assert_eq!(kind_of(node.service.perform(&node.again(&root), &rotate).await), Kind::LimitExceeded);
 
-    let user = |name: &str| admin::CreateUser { account: None, name: name.parse().unwrap() };
-    node.service.perform(&node.again(&root), &user("one")).await.unwrap();
-    let refusal = node.service.perform(&node.again(&root), &user("two")).await.unwrap_err();
+    node.service.perform(&node.again(&root), &create_user("one")).await.unwrap();
+    let refusal = node.service.perform(&node.again(&root), &create_user("two")).await.unwrap_err();
     assert_eq!((refusal.kind, refusal.detail.as_str()), (Kind::LimitExceeded, "Cannot exceed quota for UsersPerAccount: 1"));
+    let role = |name: &str| create_role(name, &trust_policy("*", &["sts:AssumeRole"]));
+    node.service.perform(&node.again(&root), &role("one")).await.unwrap();
+    let refusal = node.service.perform(&node.again(&root), &role("two")).await.unwrap_err();
+    assert_eq!((refusal.kind, refusal.detail.as_str()), (Kind::LimitExceeded, "Cannot exceed quota for RolesPerAccount: 1"));
 }
 
 /// Keys are not counted for each new one; near the quota they are.
