@@ -14,8 +14,8 @@ use claviger_store::Store;
 
 use crate::common::operations::{Subject, TRIALS, re_encrypt};
 use crate::common::{
-    Deployment, NODE, Node, account, alias, by_arn, create_key, create_role, create_user, generate_random, key_policy, kind_of, root_arn,
-    trust_policy,
+    Deployment, NODE, Node, account, alias, by_arn, create_key, create_role, create_user, generate_random, key_policy, kind_of,
+    root_arn, trust_policy,
 };
 
 const THROTTLED: &str = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.";

@@ -8,8 +8,8 @@ use claviger_service::{Assertions, Clock as _, SessionCredential, Settings};
 use serde_json::{Value, json};
 
 use crate::common::{
-    Deployment, Node, account, again, by_arn, create_key, create_role, deployed, encrypt, identity_policy, key_policy, kind_of,
-    root_arn, trust_policy,
+    Deployment, Node, account, again, by_arn, create_key, create_role, deployed, encrypt, generate_random, identity_policy,
+    key_policy, kind_of, root_arn, trust_policy,
 };
 
 const BOTH: &[&str] = &["sts:AssumeRole", "sts:TagSession"];
@@ -306,7 +306,7 @@ async fn a_session_policy_limits_what_the_role_may() {
             assert_eq!(result.is_ok(), may, "key {number} with session policy {policy:?}");
         }
         // Actions without a key.
-        let random = kms::GenerateRandom { length: 16 };
+        let random = generate_random(16);
         assert_eq!(node.service.perform(&node.again(&session), &random).await.is_ok(), policy.is_none());
     }
     let limited = sts::AssumeRole { policy: Some(identity_policy("Allow", &["kms:Decrypt"])), ..assume("role") };

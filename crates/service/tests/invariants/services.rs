@@ -6,7 +6,8 @@ use claviger_service::{Assertions, InitialCredential};
 use serde_json::{Value, json};
 
 use crate::common::{
-    Deployment, Node, account, create_key, create_user, deployed, identity_policy, key_policy, kind_of, root_arn, trust_policy,
+    Deployment, Node, account, create_key, create_user, deployed, generate_random, identity_policy, key_policy, kind_of,
+    root_arn, trust_policy,
 };
 
 const S3: &str = "s3.amazonaws.com";
@@ -78,10 +79,7 @@ async fn a_service_is_whom_key_policies_name_as_one() {
         }
     }
     // A service has no identity policies, and nothing that needs them.
-    assert_eq!(
-        kind_of(node.service.perform(&node.again(&service), &kms::GenerateRandom { length: 8 }).await),
-        Kind::AccessDenied
-    );
+    assert_eq!(kind_of(node.service.perform(&node.again(&service), &generate_random(8)).await), Kind::AccessDenied);
     assert_eq!(kind_of(node.service.perform(&node.again(&service), &admin::GetStatus).await), Kind::AccessDenied);
     let put = admin::PutUserPolicy {
         account: Some(AccountId::DEPLOYMENT),
