@@ -34,6 +34,13 @@ def session(server):
     kms.re_encrypt(CiphertextBlob=encrypted["CiphertextBlob"], SourceEncryptionContext=context, DestinationKeyId=key["KeyId"])
     with refused("InvalidCiphertextException"):
         kms.decrypt(CiphertextBlob=encrypted["CiphertextBlob"])
+    signing = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.sign(KeyId=signing, Message=plaintext, SigningAlgorithm="ECDSA_SHA_256")
+    mac = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
+    kms.generate_mac(KeyId=mac, Message=plaintext, MacAlgorithm="HMAC_SHA_256")
+    encapsulation = kms.create_key(KeySpec="ML_KEM_512", KeyUsage="ENCAPSULATE_DECAPSULATE")["KeyMetadata"]["KeyId"]
+    kms.encapsulate(KeyId=encapsulation, EncapsulationAlgorithm="ML_KEM")
+    kms.generate_data_key_pair(KeyId=key["KeyId"], KeyPairSpec="ECC_NIST_P256")
     nobody = server.create_user("123456789012")
     with refused("AccessDeniedException") as denied:
         server.kms(nobody).encrypt(KeyId=key["Arn"], Plaintext=plaintext)

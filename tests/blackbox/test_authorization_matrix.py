@@ -10,8 +10,7 @@ import re
 import pytest
 from botocore.exceptions import ClientError
 
-from harness import REGION, ROOT, alias_name, policy, statement
-from test_key_states import DONE, ELSEWHERE, MULTI_REGION, STATES, TABLE
+from test_key_states import DONE, ELSEWHERE, KINDS_OF_KEY, MULTI_REGION, STATES, SYMMETRIC, TABLE, made_before, uses
 from wire import SERVICE_MODEL
 
 FILE = ROOT / "docs" / "authorization-matrix.md"
@@ -136,13 +135,14 @@ class Stage:
         self.keeper = server.create_user(self.owner.account, policy=json.loads(policy(statement("Allow"))))
         self.kms = server.kms(self.keeper)
         self.principals = {kind.name: self.make_principal(kind) for kind in KINDS}
-        # None: a single-Region key. Otherwise a multi-Region primary key, with or without a replica.
-        kinds = (None, *MULTI_REGION.values())
+        # What kind of key; and None for a single-Region key, otherwise a multi-Region primary key, with or without a replica.
+        kinds = [(SYMMETRIC, replicated) for replicated in (None, *MULTI_REGION.values())]
+        kinds += [(kind, None) for kind in sorted(set(KINDS_OF_KEY.values()))]
         self.keys = {
-            (state, delegated, replicated): self.make_key(state, delegated, replicated)
+            (state, delegated, *kind): self.make_key(state, delegated, *kind)
             for state in STATES
             for delegated in (True, False)
-            for replicated in kinds
+            for kind in kinds
         }
         self.replicas = 0
 
@@ -153,7 +153,7 @@ class Stage:
         statements = [statement(effect, actions=list(a)) for effect, a in zip(("Allow", "Deny"), kind.identity, strict=True) if a]
         return self.server.create_user(account.account, policy=json.loads(policy(*statements)) if statements else None)
 
-    def make_key(self, state, delegated, replicated):
+    def make_key(self, state, delegated, kind_of_key, replicated):
         statements = [statement("Allow", self.keeper.arn)]
         if delegated:
             statements.append(statement("Allow", self.owner.arn))
@@ -163,12 +163,14 @@ class Stage:
                     if actions:
                         statements.append(statement(effect, self.principals[kind.name].arn, list(actions)))
         document = policy(*statements)
+        spec, usage = kind_of_key
         made = {"Policy": document, "BypassPolicyLockoutSafetyCheck": True}
-        key = self.server.kms(self.owner).create_key(MultiRegion=replicated is not None, **made)["KeyMetadata"]
+        given = made | {"KeySpec": spec, "KeyUsage": usage, "MultiRegion": replicated is not None}
+        key = self.server.kms(self.owner).create_key(**given)["KeyMetadata"]
         if replicated:
             self.kms.replicate_key(KeyId=key["Arn"], ReplicaRegion=ELSEWHERE, **made)
         # The root of the account has made it, but only the keeper may do everything with it.
-        blob = self.kms.encrypt(KeyId=key["KeyId"], Plaintext=b"matrix")["CiphertextBlob"]
+        blob = made_before(self.kms, key["KeyId"], usage)
         # One for each cell that may end with a grant less. The keeper is in no cell.
         grant = {"KeyId": key["KeyId"], "GranteePrincipal": self.keeper.arn, "Operations": ["DescribeKey"]}
         grants = [self.kms.create_grant(**grant)["GrantId"] for _ in range(2 * len(KINDS))]
@@ -191,14 +193,15 @@ class Stage:
 
     def perform(self, operation, state, kind):
         """Tries one cell, and answers what happened."""
-        key, alias = self.keys[state, kind.delegated, MULTI_REGION.get(operation)], alias_name()
+        kind_of_key = KINDS_OF_KEY.get(operation, SYMMETRIC)
+        key, alias = self.keys[state, kind.delegated, kind_of_key, MULTI_REGION.get(operation)], alias_name()
         arn = key["arn"]
         if operation in ("DeleteAlias", "UpdateAlias"):
             # On a key that waits for deletion no alias can be made: it comes from another one.
             self.bring_to(arn, "Disabled" if state == "PendingDeletion" else state)
             self.kms.create_alias(AliasName=alias, TargetKeyId=arn)
             self.bring_to(arn, state)
-        parameters = {
+        parameters = (uses(arn, key["blob"]) | {
             "CreateAlias": {"AliasName": alias, "TargetKeyId": arn},
             "CreateGrant": {"KeyId": arn, "GranteePrincipal": self.keeper.arn, "Operations": ["DescribeKey"]},
             "Decrypt": {"KeyId": arn, "CiphertextBlob": key["blob"]},
@@ -218,7 +221,7 @@ class Stage:
             "UpdateAlias": {"AliasName": alias, "TargetKeyId": arn},
             "UpdateKeyDescription": {"KeyId": arn, "Description": "new"},
             "UpdatePrimaryRegion": {"KeyId": arn, "PrimaryRegion": ELSEWHERE},
-        }.get(operation, {"KeyId": arn})
+        }).get(operation, {"KeyId": arn})
         method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
         try:
             getattr(self.server.kms(self.principals[kind.name]), method)(**parameters)
@@ -307,7 +310,7 @@ def render(outcomes):
         "- **yes**: done. **–**: AccessDeniedException. **disabled**: DisabledException.",
         "  **state**: KMSInvalidStateException. **origin**: UnsupportedOperationException, as the key's material was not imported. Empty: not applicable, since aliases belong to the caller's own account.",
         "- Being allowed comes first: who may not, does not learn the key's state.",
-        "- \"Use\" is Encrypt, Decrypt, ReEncrypt, GenerateDataKey, GenerateDataKeyWithoutPlaintext and DescribeKey; \"reading\" is",
+        "- \"Use\" is Encrypt, Decrypt, ReEncrypt, GenerateDataKey and its kin, and DescribeKey; \"reading\" is",
         "  everything that begins with Describe, Get or List; \"changes\" begin with Put, Schedule or Disable.",
         "- The key's policy delegates to its account where nothing else is said.",
         "",

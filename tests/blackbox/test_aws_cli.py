@@ -6,8 +6,10 @@ import pathlib
 import subprocess
 import sys
 
+import botocore
 import pytest
 
+import outside
 from harness import CLEAN_ENVIRONMENT, alias_name
 
 AWS = pathlib.Path(sys.executable).with_name("aws")
@@ -18,9 +20,15 @@ def aws(server, tmp_path):
     """Runs the AWS CLI as a person would after `source dev.env`."""
     environment = {"PATH": CLEAN_ENVIRONMENT["PATH"], "HOME": str(tmp_path)} | server.environment
 
-    def run(*arguments, check=True):
+    def run(*arguments, check=True, more_environment=None):
         done = subprocess.run(
-            [sys.executable, str(AWS), *arguments], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60
+            [sys.executable, str(AWS), *arguments],
+            env=environment | (more_environment or {}),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         if check:
             assert done.returncode == 0, done.stderr
@@ -80,6 +88,75 @@ def test_a_keys_life(aws):
     assert aws("kms", "schedule-key-deletion", "--key-id", key, "--pending-window-in-days", "7")["KeyState"] == "PendingDeletion"
     refusal = aws("kms", "generate-data-key", "--key-id", alias, "--key-spec", "AES_256", check=False)
     assert "(KMSInvalidStateException)" in refusal.stderr and "is pending deletion." in refusal.stderr
+
+
+def fields(answer, *names):
+    return [base64.b64decode(answer[name]) for name in names]
+
+
+def test_signatures(aws, tmp_path):
+    key = aws("kms", "create-key", "--key-spec", "ECC_NIST_P384", "--key-usage", "SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    message, signature = tmp_path / "message", tmp_path / "signature"
+    message.write_bytes(b"signed by the CLI")
+    given = ["--key-id", key, "--message", f"fileb://{message}", "--signing-algorithm", "ECDSA_SHA_384"]
+    signature.write_bytes(*fields(aws("kms", "sign", *given), "Signature"))
+    verified = aws("kms", "verify", *given, "--signature", f"fileb://{signature}")
+    assert verified == {"KeyId": key, "SignatureValid": True, "SigningAlgorithm": "ECDSA_SHA_384"}
+    public = outside.load_public(*fields(aws("kms", "get-public-key", "--key-id", key), "PublicKey"))
+    assert outside.is_valid(public, "ECDSA_SHA_384", b"signed by the CLI", signature.read_bytes())
+    message.write_bytes(b"signed by somebody")
+    refusal = aws("kms", "verify", *given, "--signature", f"fileb://{signature}", check=False)
+    assert "(KMSInvalidSignatureException)" in refusal.stderr
+
+
+def test_codes(aws, tmp_path):
+    key = aws("kms", "create-key", "--key-spec", "HMAC_384", "--key-usage", "GENERATE_VERIFY_MAC")["KeyMetadata"]["Arn"]
+    message, mac = tmp_path / "message", tmp_path / "mac"
+    message.write_bytes(b"authenticated by the CLI")
+    given = ["--key-id", key, "--message", f"fileb://{message}", "--mac-algorithm", "HMAC_SHA_384"]
+    mac.write_bytes(*fields(aws("kms", "generate-mac", *given), "Mac"))
+    assert aws("kms", "verify-mac", *given, "--mac", f"fileb://{mac}")["MacValid"] is True
+    mac.write_bytes(b"wrong")
+    assert "(KMSInvalidMacException)" in aws("kms", "verify-mac", *given, "--mac", f"fileb://{mac}", check=False).stderr
+
+
+def test_shared_secrets(aws, tmp_path):
+    key = aws("kms", "create-key", "--key-spec", "ECC_NIST_P256", "--key-usage", "KEY_AGREEMENT")["KeyMetadata"]["Arn"]
+    peer, public = outside.GENERATORS["ECC_NIST_P256"](), tmp_path / "public"
+    public.write_bytes(outside.spki(peer.public_key()))
+    derived = aws("kms", "derive-shared-secret", "--key-id", key, "--key-agreement-algorithm", "ECDH", "--public-key", f"fileb://{public}")
+    ours = outside.load_public(*fields(aws("kms", "get-public-key", "--key-id", key), "PublicKey"))
+    assert fields(derived, "SharedSecret") == [peer.exchange(outside.ec.ECDH(), ours)]
+
+
+def test_encapsulation(aws, tmp_path):
+    """The newest CLI of version 1 does not know these two operations, but takes the model that boto3 has."""
+    newer = {"AWS_DATA_PATH": str(pathlib.Path(botocore.__file__).parent / "data")}
+    key = aws("kms", "create-key", "--key-spec", "ML_KEM_768", "--key-usage", "ENCAPSULATE_DECAPSULATE")["KeyMetadata"]["Arn"]
+    given = ["--key-id", key, "--encapsulation-algorithm", "ML_KEM"]
+    made, blob = aws("kms", "encapsulate", *given, more_environment=newer), tmp_path / "blob"
+    blob.write_bytes(*fields(made, "SharedSecretCiphertextBlob"))
+    opened = aws("kms", "decapsulate", *given, "--shared-secret-ciphertext-blob", f"fileb://{blob}", more_environment=newer)
+    assert opened["SharedSecret"] == made["SharedSecret"] and len(*fields(opened, "SharedSecret")) == 32
+
+
+def test_key_pairs(aws, tmp_path):
+    key, blob = aws("kms", "create-key")["KeyMetadata"]["Arn"], tmp_path / "blob"
+    for command in ("generate-data-key-pair", "generate-data-key-pair-without-plaintext"):
+        pair = aws("kms", command, "--key-id", key, "--key-pair-spec", "ECC_NIST_P521")
+        blob.write_bytes(*fields(pair, "PrivateKeyCiphertextBlob"))
+        opened = fields(aws("kms", "decrypt", "--ciphertext-blob", f"fileb://{blob}"), "Plaintext")[0]
+        assert outside.spki(outside.load_private(opened).public_key()) == fields(pair, "PublicKey")[0]
+        assert ("PrivateKeyPlaintext" in pair) is not command.endswith("plaintext")
+
+
+def test_rsa(aws, tmp_path):
+    key = aws("kms", "create-key", "--key-spec", "RSA_2048", "--key-usage", "ENCRYPT_DECRYPT")["KeyMetadata"]["Arn"]
+    plaintext, blob = tmp_path / "plaintext", tmp_path / "blob"
+    plaintext.write_bytes(b"for the holder of the private key")
+    algorithm = ["--key-id", key, "--encryption-algorithm", "RSAES_OAEP_SHA_256"]
+    blob.write_bytes(*fields(aws("kms", "encrypt", *algorithm, "--plaintext", f"fileb://{plaintext}"), "CiphertextBlob"))
+    assert fields(aws("kms", "decrypt", *algorithm, "--ciphertext-blob", f"fileb://{blob}"), "Plaintext") == [plaintext.read_bytes()]
 
 
 def test_the_clis_own_paging(aws):

@@ -100,25 +100,62 @@ def test_spec_may_be_named_once(kms):
         kms.create_key(KeySpec="SYMMETRIC_DEFAULT", CustomerMasterKeySpec="SYMMETRIC_DEFAULT")
 
 
-@pytest.mark.parametrize("spec", ["RSA_2048", "ECC_NIST_P256", "HMAC_256", "ML_DSA_44", "ML_KEM_512"])
+@pytest.mark.parametrize("spec", ["RSA_2048", "ECC_NIST_P256", "ECC_SECG_P256K1", "HMAC_256", "ML_DSA_44", "ML_KEM_512"])
 def test_other_specs_need_a_usage(kms, spec):
     with refused("ValidationException", "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."):
         kms.create_key(KeySpec=spec)
 
 
-@pytest.mark.parametrize(
-    ("spec", "usage"),
-    [
-        ("RSA_4096", "ENCRYPT_DECRYPT"),
-        ("ECC_NIST_P521", "SIGN_VERIFY"),
-        ("HMAC_512", "GENERATE_VERIFY_MAC"),
-        ("ECC_NIST_P384", "KEY_AGREEMENT"),
-        ("ML_KEM_768", "ENCAPSULATE_DECAPSULATE"),
-    ],
-)
-def test_specs_that_are_not_offered_are_refused_and_not_replaced(kms, spec, usage):
-    with refused("UnsupportedOperationException"):
-        kms.create_key(KeySpec=spec, KeyUsage=usage)
+USAGES = {
+    "SYMMETRIC_DEFAULT": ["ENCRYPT_DECRYPT"],
+    "RSA_2048": ["ENCRYPT_DECRYPT", "SIGN_VERIFY"],
+    "RSA_3072": ["ENCRYPT_DECRYPT", "SIGN_VERIFY"],
+    "RSA_4096": ["ENCRYPT_DECRYPT", "SIGN_VERIFY"],
+    "ECC_NIST_P256": ["SIGN_VERIFY", "KEY_AGREEMENT"],
+    "ECC_NIST_P384": ["SIGN_VERIFY", "KEY_AGREEMENT"],
+    "ECC_NIST_P521": ["SIGN_VERIFY", "KEY_AGREEMENT"],
+    "ECC_SECG_P256K1": ["SIGN_VERIFY"],
+    "ECC_NIST_EDWARDS25519": ["SIGN_VERIFY"],
+    "HMAC_224": ["GENERATE_VERIFY_MAC"],
+    "HMAC_256": ["GENERATE_VERIFY_MAC"],
+    "HMAC_384": ["GENERATE_VERIFY_MAC"],
+    "HMAC_512": ["GENERATE_VERIFY_MAC"],
+    "ML_DSA_44": ["SIGN_VERIFY"],
+    "ML_DSA_65": ["SIGN_VERIFY"],
+    "ML_DSA_87": ["SIGN_VERIFY"],
+    "ML_KEM_512": ["ENCAPSULATE_DECAPSULATE"],
+    "ML_KEM_768": ["ENCAPSULATE_DECAPSULATE"],
+    "ML_KEM_1024": ["ENCAPSULATE_DECAPSULATE"],
+}
+LISTS = {
+    "ENCRYPT_DECRYPT": "EncryptionAlgorithms",
+    "SIGN_VERIFY": "SigningAlgorithms",
+    "GENERATE_VERIFY_MAC": "MacAlgorithms",
+    "KEY_AGREEMENT": "KeyAgreementAlgorithms",
+    "ENCAPSULATE_DECAPSULATE": "EncapsulationAlgorithms",
+}
+
+
+@pytest.mark.parametrize("spec", USAGES)
+def test_every_spec_for_every_usage(kms, spec):
+    for usage, algorithms in LISTS.items():
+        if usage not in USAGES[spec]:
+            with refused("ValidationException", f"KeyUsage {usage} is not compatible with KeySpec {spec}"):
+                kms.create_key(KeySpec=spec, KeyUsage=usage)
+            continue
+        member = "KeySpec" if spec.startswith(("ML_", "ECC_NIST_ED")) else "CustomerMasterKeySpec"
+        key = kms.create_key(**{member: spec}, KeyUsage=usage)["KeyMetadata"]
+        assert (key["KeySpec"], key["KeyUsage"], key["KeyState"], key["Enabled"]) == (spec, usage, "Enabled", True)
+        # The list that goes with the usage is there, and no other one.
+        assert [name for name in LISTS.values() if name in key] == [algorithms]
+        assert ("CurrentKeyMaterialId" in key) is (spec == "SYMMETRIC_DEFAULT")
+        assert kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] == key
+
+
+def test_sm2_is_for_china(kms):
+    for usage in ("ENCRYPT_DECRYPT", "SIGN_VERIFY", "KEY_AGREEMENT"):
+        with refused("UnsupportedOperationException", "Keys of spec SM2 are not offered by this deployment."):
+            kms.create_key(KeySpec="SM2", KeyUsage=usage)
 
 
 @pytest.mark.parametrize(
@@ -133,16 +170,11 @@ def test_origins_that_are_not_offered_are_refused_and_not_replaced(kms, paramete
         kms.create_key(**parameters)
 
 
-@pytest.mark.parametrize("usage", ["SIGN_VERIFY", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"])
-def test_usage_must_fit_the_spec(kms, usage):
-    with refused("ValidationException"):
-        kms.create_key(KeySpec="SYMMETRIC_DEFAULT", KeyUsage=usage)
-
-
 @pytest.mark.parametrize(
     ("parameters", "field", "rule"),
     [
         ({"KeySpec": "AES_256"}, "keySpec", "Member must satisfy enum value set"),
+        ({"CustomerMasterKeySpec": "ML_DSA_44", "KeyUsage": "SIGN_VERIFY"}, "customerMasterKeySpec", "Member must satisfy enum value set"),
         ({"CustomerMasterKeySpec": "AES_256"}, "customerMasterKeySpec", "Member must satisfy enum value set"),
         ({"KeyUsage": "ENCRYPT"}, "keyUsage", "Member must satisfy enum value set"),
         ({"Origin": "HERE"}, "origin", "Member must satisfy enum value set"),

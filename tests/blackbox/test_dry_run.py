@@ -3,6 +3,7 @@
 import pytest
 
 from harness import refused
+from test_key_states import KINDS_OF_KEY, made_before, uses
 
 SUCCEEDED = "The request would have succeeded, but the DryRun option is set."
 
@@ -97,3 +98,23 @@ def test_a_rehearsal_is_no_use_of_the_key(kms, key_id):
     with refused("DryRunOperationException"):
         kms.encrypt(KeyId=key_id, Plaintext=b"x", DryRun=True)
     assert kms.get_key_last_usage(KeyId=key_id).get("KeyLastUsage", {}) == {}
+
+
+ON_OTHER_KEYS = sorted(set(uses("", b"")) - {"GetPublicKey"})
+
+
+@pytest.mark.parametrize("operation", ON_OTHER_KEYS)
+def test_other_keys_and_data_key_pairs(kms, operation):
+    """The same for the operations on keys that are not symmetric."""
+    spec, usage = KINDS_OF_KEY.get(operation, ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"))
+    key = kms.create_key(KeySpec=spec, KeyUsage=usage)["KeyMetadata"]
+    parameters = uses(key["KeyId"], made_before(kms, key["KeyId"], usage))[operation]
+    method = getattr(kms, "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_"))
+    before = kms.get_key_last_usage(KeyId=key["KeyId"]).get("KeyLastUsage")
+    with refused("DryRunOperationException", SUCCEEDED):
+        method(**parameters, DryRun=True)
+    assert kms.get_key_last_usage(KeyId=key["KeyId"]).get("KeyLastUsage") == before
+    assert method(**parameters, DryRun=False)["KeyId"] == key["Arn"]
+    kms.disable_key(KeyId=key["KeyId"])
+    with refused("DisabledException", f"{key['Arn']} is disabled."):
+        method(**parameters, DryRun=True)

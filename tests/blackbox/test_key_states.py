@@ -5,6 +5,7 @@ Each cell is tried with a key of its own.
 
 import pytest
 
+import outside
 from harness import alias_name, refused
 
 STATES = ["Enabled", "Disabled", "PendingDeletion"]
@@ -22,21 +23,28 @@ TABLE = {
     "CancelKeyDeletion": (NOT_PENDING, NOT_PENDING, DONE),
     "CreateAlias": (DONE, DONE, PENDING),
     "CreateGrant": (DONE, DISABLED, PENDING),
+    "Decapsulate": (DONE, DISABLED, PENDING),
     "Decrypt": (DONE, DISABLED, PENDING),
     "DeleteAlias": (DONE, DONE, DONE),
     "DeleteImportedKeyMaterial": (ORIGIN, ORIGIN, ORIGIN),
+    "DeriveSharedSecret": (DONE, DISABLED, PENDING),
     "DescribeKey": (DONE, DONE, DONE),
     "DisableKey": (DONE, DONE, PENDING),
     "DisableKeyRotation": (DONE, DISABLED, PENDING),
     "EnableKey": (DONE, DONE, PENDING),
     "EnableKeyRotation": (DONE, DISABLED, PENDING),
+    "Encapsulate": (DONE, DISABLED, PENDING),
     "Encrypt": (DONE, DISABLED, PENDING),
     "GenerateDataKey": (DONE, DISABLED, PENDING),
+    "GenerateDataKeyPair": (DONE, DISABLED, PENDING),
+    "GenerateDataKeyPairWithoutPlaintext": (DONE, DISABLED, PENDING),
     "GenerateDataKeyWithoutPlaintext": (DONE, DISABLED, PENDING),
+    "GenerateMac": (DONE, DISABLED, PENDING),
     "GetKeyLastUsage": (DONE, DONE, DONE),
     "GetKeyPolicy": (DONE, DONE, DONE),
     "GetKeyRotationStatus": (DONE, DONE, DONE),
     "GetParametersForImport": (ORIGIN, ORIGIN, ORIGIN),
+    "GetPublicKey": (DONE, DISABLED, PENDING),
     "ImportKeyMaterial": (ORIGIN, ORIGIN, ORIGIN),
     "ListAliases": (DONE, DONE, DONE),
     "ListGrants": (DONE, DONE, DONE),
@@ -50,16 +58,65 @@ TABLE = {
     "RevokeGrant": (DONE, DONE, DONE),
     "RotateKeyOnDemand": (DONE, DISABLED, PENDING),
     "ScheduleKeyDeletion": (DONE, DONE, PENDING),
+    "Sign": (DONE, DISABLED, PENDING),
     "TagResource": (DONE, DONE, PENDING),
     "UntagResource": (DONE, DONE, PENDING),
     "UpdateAlias": (DONE, DONE, PENDING),
     "UpdateKeyDescription": (DONE, DONE, PENDING),
     "UpdatePrimaryRegion": (DONE, DISABLED, PENDING_REPLICA),
+    "Verify": (DONE, DISABLED, PENDING),
+    "VerifyMac": (DONE, DISABLED, PENDING),
 }
 
 # Operations on multi-Region primary keys, and whether the key has a replica, whose deletion it has to wait for.
 MULTI_REGION = {"ReplicateKey": False, "UpdatePrimaryRegion": True}
 ELSEWHERE = "eu-west-1"
+
+# What kind of key an operation is tried on, where it is no symmetric one.
+SYMMETRIC = ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT")
+KINDS_OF_KEY = {
+    "Decapsulate": ("ML_KEM_512", "ENCAPSULATE_DECAPSULATE"),
+    "DeriveSharedSecret": ("ECC_NIST_P256", "KEY_AGREEMENT"),
+    "Encapsulate": ("ML_KEM_512", "ENCAPSULATE_DECAPSULATE"),
+    "GenerateMac": ("HMAC_256", "GENERATE_VERIFY_MAC"),
+    "GetPublicKey": ("ECC_NIST_P256", "SIGN_VERIFY"),
+    "Sign": ("ECC_NIST_P256", "SIGN_VERIFY"),
+    "Verify": ("ECC_NIST_P256", "SIGN_VERIFY"),
+    "VerifyMac": ("HMAC_256", "GENERATE_VERIFY_MAC"),
+}
+
+
+def made_before(kms, key_id, usage):
+    """What an operation on a key of this usage may need that was made with it: a ciphertext, a signature, a code, a peer's public key."""
+    message = b"made before"
+    if usage == "ENCRYPT_DECRYPT":
+        return kms.encrypt(KeyId=key_id, Plaintext=message)["CiphertextBlob"]
+    if usage == "SIGN_VERIFY":
+        return kms.sign(KeyId=key_id, Message=message, SigningAlgorithm="ECDSA_SHA_256")["Signature"]
+    if usage == "GENERATE_VERIFY_MAC":
+        return kms.generate_mac(KeyId=key_id, Message=message, MacAlgorithm="HMAC_SHA_256")["Mac"]
+    if usage == "KEY_AGREEMENT":
+        return outside.spki(outside.GENERATORS["ECC_NIST_P256"]().public_key())
+    return kms.encapsulate(KeyId=key_id, EncapsulationAlgorithm="ML_KEM")["SharedSecretCiphertextBlob"]
+
+
+def uses(key_id, made):
+    """The parameters of the operations on keys that are not symmetric, and of data key pairs."""
+    message = {"KeyId": key_id, "Message": b"made before"}
+    ml_kem = {"KeyId": key_id, "EncapsulationAlgorithm": "ML_KEM"}
+    return {
+        "Decapsulate": ml_kem | {"SharedSecretCiphertextBlob": made},
+        "DeriveSharedSecret": {"KeyId": key_id, "KeyAgreementAlgorithm": "ECDH", "PublicKey": made},
+        "Encapsulate": ml_kem,
+        "GenerateDataKeyPair": {"KeyId": key_id, "KeyPairSpec": "ECC_NIST_P256"},
+        "GenerateDataKeyPairWithoutPlaintext": {"KeyId": key_id, "KeyPairSpec": "ECC_NIST_P256"},
+        "GenerateMac": message | {"MacAlgorithm": "HMAC_SHA_256"},
+        "GetPublicKey": {"KeyId": key_id},
+        "Sign": message | {"SigningAlgorithm": "ECDSA_SHA_256"},
+        "Verify": message | {"SigningAlgorithm": "ECDSA_SHA_256", "Signature": made},
+        "VerifyMac": message | {"MacAlgorithm": "HMAC_SHA_256", "Mac": made},
+    }
+
 
 CELLS = [(operation, state, outcome) for operation, row in TABLE.items() for state, outcome in zip(STATES, row, strict=True)]
 
@@ -69,12 +126,13 @@ class Subject:
 
     def __init__(self, kms, operation):
         self.kms = kms
-        self.key = kms.create_key(MultiRegion=operation in MULTI_REGION)["KeyMetadata"]
+        spec, usage = KINDS_OF_KEY.get(operation, SYMMETRIC)
+        self.key = kms.create_key(KeySpec=spec, KeyUsage=usage, MultiRegion=operation in MULTI_REGION)["KeyMetadata"]
         self.id, self.arn = self.key["KeyId"], self.key["Arn"]
         self.replicated = MULTI_REGION.get(operation, False)
         if self.replicated:
             kms.replicate_key(KeyId=self.id, ReplicaRegion=ELSEWHERE)
-        self.blob = kms.encrypt(KeyId=self.id, Plaintext=b"made before")["CiphertextBlob"]
+        self.blob = made_before(kms, self.id, usage)
         self.alias = alias_name()
         kms.create_alias(AliasName=self.alias, TargetKeyId=self.id)
         self.root = f"arn:aws:iam::{self.key['AWSAccountId']}:root"
@@ -90,8 +148,8 @@ class Subject:
         state = self.kms.describe_key(KeyId=self.id)["KeyMetadata"]["KeyState"]
         return "PendingDeletion" if self.replicated and state == "PendingReplicaDeletion" else state
 
-    def parameters(self, operation):
-        return {
+    def parameters(self):
+        return uses(self.id, self.blob) | {
             "CreateAlias": {"AliasName": f"{self.alias}-more", "TargetKeyId": self.id},
             "CreateGrant": {"KeyId": self.id, "GranteePrincipal": self.root, "Operations": ["Decrypt"]},
             "Decrypt": {"CiphertextBlob": self.blob},
@@ -111,11 +169,11 @@ class Subject:
             "UpdateAlias": {"AliasName": self.alias, "TargetKeyId": self.id},
             "UpdateKeyDescription": {"KeyId": self.id, "Description": "new"},
             "UpdatePrimaryRegion": {"KeyId": self.id, "PrimaryRegion": ELSEWHERE},
-        }.get(operation, {"KeyId": self.id})
+        }
 
     def perform(self, operation):
         method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
-        return getattr(self.kms, method)(**self.parameters(operation))
+        return getattr(self.kms, method)(**self.parameters().get(operation, {"KeyId": self.id}))
 
 
 AFTER = {

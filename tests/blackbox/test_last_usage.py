@@ -5,6 +5,8 @@ import datetime
 import pytest
 
 from harness import alias_name, refused, refused_as_no_key_id
+from test_key_states import KINDS_OF_KEY, made_before
+from test_key_states import uses as parameters_of
 
 
 def usage(kms, key_id):
@@ -38,6 +40,21 @@ def test_each_use_is_noted(kms, key_id, arn, operation):
     assert last["KmsRequestId"] == answer["ResponseMetadata"]["RequestId"]
     assert last["CloudTrailEventId"]
     assert abs((last["Timestamp"] - datetime.datetime.now(datetime.timezone.utc)).total_seconds()) < 5
+
+
+@pytest.mark.parametrize("operation", sorted(parameters_of("", b"")))
+def test_each_use_of_other_keys_is_noted_but_reading_the_public_key_is_none(kms, operation):
+    spec, usage_of_key = KINDS_OF_KEY.get(operation, ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT"))
+    key = kms.create_key(KeySpec=spec, KeyUsage=usage_of_key)["KeyMetadata"]
+    parameters = parameters_of(key["KeyId"], made_before(kms, key["KeyId"], usage_of_key))[operation]
+    before = usage(kms, key["KeyId"]).get("KeyLastUsage")
+    method = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in operation).lstrip("_")
+    answer = getattr(kms, method)(**parameters)
+    last = usage(kms, key["KeyId"]).get("KeyLastUsage")
+    if operation == "GetPublicKey":
+        assert last == before
+    else:
+        assert (last["Operation"], last["KmsRequestId"]) == (operation, answer["ResponseMetadata"]["RequestId"])
 
 
 def test_re_encrypt_counts_for_both_keys(kms):

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use claviger_domain::Region;
+use claviger_service::Settings;
 use claviger_service::quotas::Quotas;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -31,6 +32,9 @@ pub struct Config {
     pub listen: Vec<SocketAddr>,
     /// Which Regions are served.
     pub regions: Regions,
+    /// Whether keys of the spec SM2 may be made, which AWS offers in China only.
+    #[serde(default)]
+    pub china_algorithms: bool,
     /// The certificate. Without it, the doors listen on loopback only.
     pub tls: Option<Tls>,
     /// Serve plain HTTP beyond loopback, because something in front ends TLS on the same trusted host or network.
@@ -217,6 +221,20 @@ impl Config {
         config.anchor_paths(file.parent().unwrap_or(Path::new("")));
         config.check(file)?;
         Ok(config)
+    }
+
+    /// What of it the service has to know.
+    pub fn settings(&self) -> Settings {
+        let regions = match &self.regions {
+            Regions::Any => None,
+            Regions::Only(list) => Some(list.clone()),
+        };
+        Settings {
+            regions,
+            quotas: self.quotas.clone(),
+            china_algorithms: self.china_algorithms,
+            ..Settings::for_node(self.node.as_str())
+        }
     }
 
     fn anchor_paths(&mut self, directory: &Path) {

@@ -7,14 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use claviger_domain::{AccountId, Refusal, Timestamp};
-use claviger_hsm::{AttestationRoot, Hsm, SealSecret, generate_file_seal_secret};
-use claviger_service::quotas::Quotas;
+use claviger_hsm::{Hsm, SealSecret, generate_file_seal_secret};
 use claviger_service::{Initialized, Service, Settings, SystemClock};
 use claviger_store::{OpenMode, SqliteStore, Store, StoreError};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::config::{Config, Regions, Seal};
+use crate::config::{Config, Seal};
 use crate::file_encryption::NewFile;
 use crate::problem::Problem;
 
@@ -114,16 +113,9 @@ impl DataDirectory {
     ///
     /// # Errors
     /// There is none, another process serves it, its seal does not open, or it was changed from outside.
-    pub async fn open(
-        &self,
-        node: &str,
-        regions: &Regions,
-        quotas: &Quotas,
-        roots: Vec<AttestationRoot>,
-        seal: &Seal,
-    ) -> Result<Deployment, Problem> {
+    pub async fn open(&self, settings: Settings, seal: &Seal) -> Result<Deployment, Problem> {
         let store = open_store(&self.store(), OpenMode::Existing).await?;
-        Self::open_with(store, node, regions, quotas, roots, seal).await
+        Self::open_with(store, settings, seal).await
     }
 
     /// Opens the deployment that is here for looking at it, beside a server that may be running.
@@ -132,7 +124,7 @@ impl DataDirectory {
     /// As for [`DataDirectory::open`], except that it may be served.
     pub async fn open_read_only(&self, node: &str, seal: &Seal) -> Result<Deployment, Problem> {
         let store = self.read_store().await?;
-        Self::open_with(store, node, &Regions::Any, &Quotas::default(), Vec::new(), seal).await
+        Self::open_with(store, Settings::for_node(node), seal).await
     }
 
     /// The store alone, for reading.
@@ -144,14 +136,7 @@ impl DataDirectory {
         off_the_runtime(move || SqliteStore::open_read_only(&path).map_err(|error| store_problem(&error))).await
     }
 
-    async fn open_with(
-        store: SqliteStore,
-        node: &str,
-        regions: &Regions,
-        quotas: &Quotas,
-        roots: Vec<AttestationRoot>,
-        seal: &Seal,
-    ) -> Result<Deployment, Problem> {
+    async fn open_with(store: SqliteStore, settings: Settings, seal: &Seal) -> Result<Deployment, Problem> {
         let store = Arc::new(store);
         let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let deployment = claviger_service::deployment::deployment_id(port.as_ref()).await.map_err(|r| refusal_problem(&r))?;
@@ -165,11 +150,6 @@ impl DataDirectory {
         })
         .await?;
         let hsm = Arc::new(hsm);
-        let regions = match regions {
-            Regions::Any => None,
-            Regions::Only(list) => Some(list.clone()),
-        };
-        let settings = Settings { regions, quotas: quotas.clone(), attestation_roots: roots, ..Settings::for_node(node) };
         let service =
             Service::open(port, Arc::clone(&hsm), Arc::new(SystemClock), settings).await.map_err(|r| refusal_problem(&r))?;
         Ok(Deployment { service, store, hsm })

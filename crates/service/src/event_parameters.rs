@@ -26,6 +26,8 @@ pub struct Parameters<'a> {
     pub constraints: Option<&'a GrantConstraints>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_encryption_algorithm: Option<&'static str>,
     #[serde(skip_serializing_if = "no_context")]
     pub destination_encryption_context: Option<&'a EncryptionContext>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,6 +36,8 @@ pub struct Parameters<'a> {
     pub dry_run: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encapsulation_algorithm: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encryption_algorithm: Option<&'static str>,
     #[serde(skip_serializing_if = "no_context")]
@@ -51,11 +55,15 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_agreement_algorithm: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_material_description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_material_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_pair_spec: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_spec: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +74,10 @@ pub struct Parameters<'a> {
     pub max_session_duration: Option<u32>,
     #[serde(skip_serializing_if = "is_false")]
     pub multi_region: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac_algorithm: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +110,10 @@ pub struct Parameters<'a> {
     pub rotation_period_in_days: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signing_algorithm: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_encryption_algorithm: Option<&'static str>,
     #[serde(skip_serializing_if = "no_context")]
     pub source_encryption_context: Option<&'a EncryptionContext>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -35,10 +35,10 @@ mod room_for_keys;
 mod sequencer;
 pub mod service;
 mod sessions;
-mod slow_work;
 mod snapshot;
 mod throttle;
 pub mod verify_store;
+mod work;
 
 pub use authenticate::{Assertions, SignatureClaim};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -214,27 +214,27 @@ impl<O> Allowed<O> {
 
     /// The permit for the first demand.
     pub(crate) fn first(&self) -> Result<&Permit, Refusal> {
-        self.at(0)
+        self.permits.first().ok_or_else(unasked)
     }
 
-    /// The permit for the first demand, for work on another thread.
+    /// The permit for the first demand, to take to where the work is done.
     pub(crate) fn into_first(self) -> Result<Permit, Refusal> {
-        let missing = || Refusal::internal("An operation used a permit that it had not asked for.");
-        self.permits.into_iter().next().ok_or_else(missing)
+        self.permits.into_iter().next().ok_or_else(unasked)
     }
 
-    /// The permit for the second demand.
-    pub(crate) fn second(&self) -> Result<&Permit, Refusal> {
-        self.at(1)
-    }
-
-    fn at(&self, index: usize) -> Result<&Permit, Refusal> {
-        self.permits.get(index).ok_or_else(|| Refusal::internal("An operation used a permit that it had not asked for."))
+    /// The permits for both demands, to take to where the work is done.
+    pub(crate) fn into_both(self) -> Result<(Permit, Permit), Refusal> {
+        let mut permits = self.permits.into_iter();
+        permits.next().zip(permits.next()).ok_or_else(unasked)
     }
 
     pub(crate) fn permits(&self) -> &[Permit] {
         &self.permits
     }
+}
+
+fn unasked() -> Refusal {
+    Refusal::internal("An operation used a permit that it had not asked for.")
 }
 
 /// What executing an operation came to: its answer, and the changes that make it true.

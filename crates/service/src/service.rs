@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use claviger_audit::VerifierKey;
-use claviger_domain::key::Alias;
+use claviger_domain::key::{Alias, KeySpec};
 use claviger_domain::{AccountId, Identity, KeyArn, Refusal, Region, Timestamp};
 use claviger_hsm::{AttestationRoot, Hsm};
 use claviger_store::{RecordKey, RecordKind, Shard, Store};
@@ -23,9 +23,9 @@ use crate::quotas::Quotas;
 use crate::records::{Records, store_refusal};
 use crate::room_for_keys::RoomForKeys;
 use crate::sessions::Sessions;
-use crate::slow_work::SlowWork;
 use crate::snapshot::{Credential, KeySnapshot, Policies, RoleSnapshot};
 use crate::throttle::Throttle;
+use crate::work::Workplaces;
 
 /// What the configuration says of the service.
 #[derive(Debug, Clone)]
@@ -42,11 +42,13 @@ pub struct Settings {
     pub quotas: Quotas,
     /// The certificates that attestation documents of recipients may go back to. Without any, no document is accepted.
     pub attestation_roots: Vec<AttestationRoot>,
+    /// Whether keys and data key pairs of the spec SM2 may be made, which AWS offers in China only.
+    pub china_algorithms: bool,
 }
 
 impl Settings {
     /// The defaults for a node of this name: any Region, a lease of one second, 100,000 snapshots, AWS's quotas on
-    /// what there may be, no limit on rates, and no roots of attestation.
+    /// what there may be, no limit on rates, no roots of attestation, and no SM2.
     pub fn for_node(node: &str) -> Self {
         Self {
             node: node.to_owned(),
@@ -55,6 +57,7 @@ impl Settings {
             cached_keys: 131_072,
             quotas: Quotas::default(),
             attestation_roots: Vec::new(),
+            china_algorithms: false,
         }
     }
 }
@@ -76,11 +79,12 @@ pub struct Service {
     pub(crate) started: Timestamp,
     regions: Option<Vec<Region>>,
     pub(crate) attestation_roots: Vec<AttestationRoot>,
+    china_algorithms: bool,
+    pub(crate) workplaces: Workplaces,
     verifier_key: VerifierKey,
     /// How long requests waited until their audit entry was durable.
     pub(crate) audit_lag: Histogram,
     /// Where work of the hsm that takes long finds its place.
-    pub(crate) slow_work: SlowWork,
     /// Where requests wait in line that met others at the same record.
     turns: Vec<Arc<Mutex<()>>>,
 }
@@ -187,9 +191,10 @@ impl Service {
             started: clock.now(),
             regions: settings.regions,
             attestation_roots: settings.attestation_roots,
+            china_algorithms: settings.china_algorithms,
+            workplaces: Workplaces::new(),
             verifier_key,
             audit_lag: histogram!("claviger_audit_lag_seconds"),
-            slow_work: SlowWork::new(),
             turns: (0..Shard::COUNT).map(|_| Arc::new(Mutex::new(()))).collect(),
             node: settings.node,
             records,
@@ -207,6 +212,14 @@ impl Service {
     /// The names of the Regions that are served; none when any is.
     pub(crate) fn regions(&self) -> Option<Vec<String>> {
         self.regions.as_ref().map(|regions| regions.iter().map(Region::to_string).collect())
+    }
+
+    /// Refuses to make a key of this spec where this deployment does not offer it. Keys that are there already stay in use. `what` would be made.
+    pub(crate) fn must_offer_spec(&self, spec: KeySpec, what: &str) -> Result<(), Refusal> {
+        if spec != KeySpec::Sm2 || self.china_algorithms {
+            return Ok(());
+        }
+        Err(Refusal::unsupported(format!("{what} of spec {spec} are not offered by this deployment.")))
     }
 
     pub(crate) fn hsm(&self) -> &Hsm {

@@ -62,7 +62,8 @@ impl KeySnapshot {
         })
     }
 
-    fn no_material(&self) -> Refusal {
+    /// The refusal for a key whose material is not there, or is not readable.
+    pub(crate) fn no_material(&self) -> Refusal {
         Refusal::internal(format!(
             "The material of key {} cannot be opened. Ask the operator to run 'claviger doctor'.",
             self.arn

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use claviger_domain::AccountId;
-use claviger_service::Initialized;
-use claviger_service::quotas::Quotas;
+use claviger_service::{Initialized, Settings};
 use zeroize::Zeroizing;
 
 use super::output;
 use super::serve::{Serving, keep_verifier_key};
-use crate::config::{Limits, Log, LogLevel, Regions, Seal};
+use crate::config::{Limits, Log, LogLevel, Seal};
 use crate::deployment::{DataDirectory, make_development_seal, write_file};
 use crate::observability::{Metrics, start_logging};
 use crate::problem::Problem;
@@ -62,8 +61,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         make(&data, &seal, &environment, address).await?;
     }
     let metrics = Metrics::install()?;
-    let quotas = Quotas::default();
-    let deployment = data.open(NODE, &Regions::Any, &quotas, Vec::new(), &Seal::DevelopmentFile(seal)).await?;
+    let deployment = data.open(Settings::for_node(NODE), &Seal::DevelopmentFile(seal)).await?;
     keep_verifier_key(&data, NODE, &deployment)?;
     let credentials = Credentials::read(&environment)?;
     write_file(&environment, credentials.environment(address).as_bytes(), true)?;

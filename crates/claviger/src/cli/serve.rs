@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use claviger_service::Settings;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -51,7 +52,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     // Before anything that keeps a meter: one that is made without a recorder counts nothing.
     let metrics = Metrics::install()?;
     let data = DataDirectory::new(&config.data);
-    let deployment = data.open(config.node.as_str(), &config.regions, &config.quotas, roots, seal).await?;
+    let settings = Settings { attestation_roots: roots, ..config.settings() };
+    let deployment = data.open(settings, seal).await?;
     keep_verifier_key(&data, config.node.as_str(), &deployment)?;
     let serving = Serving {
         deployment,

@@ -30,6 +30,16 @@ fn the_smallest_file_has_the_documented_defaults() {
     assert_eq!(config.limits.body_bytes, 524_288);
     assert_eq!(config.seal.iter().collect::<Vec<_>>(), [&Seal::DevelopmentFile("/etc/claviger/seal".into())]);
     assert!(config.regions.serves(&"eu-west-1".parse().unwrap()));
+    assert!(!config.china_algorithms);
+}
+
+#[test]
+fn the_service_is_told_what_it_has_to_know() {
+    let settings = parse(SMALLEST).unwrap().settings();
+    assert_eq!((settings.node.as_str(), settings.regions, settings.china_algorithms), ("one", None, false));
+    let text = format!("china_algorithms = true\n{}", SMALLEST.replace("\"any\"", "[\"cn-north-1\"]"));
+    let settings = parse(&text).unwrap().settings();
+    assert_eq!((settings.regions, settings.china_algorithms), (Some(vec!["cn-north-1".parse().unwrap()]), true));
 }
 
 #[test]
@@ -40,6 +50,7 @@ fn the_example_file_is_valid_and_shows_every_default() {
     assert_eq!(config.quotas, Quotas::default());
     assert_eq!(config.log, Log::default());
     assert_eq!(config.attestation, Attestation::default());
+    assert!(!config.china_algorithms);
     assert!(config.tls.is_some() && config.observability.is_some());
 }
 

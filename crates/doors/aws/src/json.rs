@@ -163,9 +163,9 @@ pub(crate) fn write_secret<T: Serialize>(value: &T) -> Result<Bytes, Refusal> {
 
 /// Enough for most answers.
 const BODY_BYTES_USUAL: usize = 512;
-/// Enough for every answer with a secret: 4,096 bytes in base64 and what stands around them. A buffer that grew would leave parts of the
-/// secret behind.
-const SECRET_BODY_BYTES_MAX: usize = 8192;
+/// Enough for every answer with a secret: the largest is an RSA-4096 key pair, three times in base64, and what stands around it. A buffer that
+/// grew would leave parts of the secret behind.
+const SECRET_BODY_BYTES_MAX: usize = 16384;
 
 thread_local! {
     /// Where bodies with secrets are written before their length is known. Wiped after each use, as far as it was used.

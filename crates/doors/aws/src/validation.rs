@@ -6,8 +6,39 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use claviger_domain::key::EncryptionAlgorithm;
+use claviger_domain::key::{
+    DataKeyPairSpec, EncapsulationAlgorithm, EncryptionAlgorithm, KeyAgreementAlgorithm, MacAlgorithm, MessageType,
+    SigningAlgorithm,
+};
 use claviger_domain::{EncryptionContext, Refusal};
+
+use crate::json::Blob;
+
+/// A list of names of the service model that is the domain's too.
+pub(crate) trait Named {
+    /// All of them.
+    fn names() -> Vec<&'static str>;
+}
+
+macro_rules! named {
+    ($($list:ty),*) => {
+        $(impl Named for $list {
+            fn names() -> Vec<&'static str> {
+                Self::ALL.iter().map(|name| name.as_str()).collect()
+            }
+        })*
+    };
+}
+
+named!(
+    DataKeyPairSpec,
+    EncapsulationAlgorithm,
+    EncryptionAlgorithm,
+    KeyAgreementAlgorithm,
+    MacAlgorithm,
+    MessageType,
+    SigningAlgorithm
+);
 
 /// Collects what is wrong with a request.
 #[derive(Default)]
@@ -76,6 +107,12 @@ impl Validator {
         }
     }
 
+    /// A required blob's length, never shown.
+    pub(crate) fn required_blob(&mut self, field: &str, value: Option<&Blob>, max: usize) {
+        self.required(field, value);
+        self.blob(field, value.map(|blob| blob.0.as_slice()), max);
+    }
+
     /// A number's range.
     pub(crate) fn range(&mut self, field: &str, value: Option<i64>, min: i64, max: i64) {
         let Some(value) = value else { return };
@@ -94,6 +131,19 @@ impl Validator {
         {
             self.constraint(field, value, format_args!("Member must satisfy enum value set: [{}]", names.join(", ")));
         }
+    }
+
+    /// A member that must be one of the names of a list of the model.
+    pub(crate) fn name<T: Named>(&mut self, field: &str, value: Option<&String>) {
+        if value.is_some() {
+            self.one_of(field, value, &T::names());
+        }
+    }
+
+    /// The same, which has to be there.
+    pub(crate) fn required_name<T: Named>(&mut self, field: &str, value: Option<&String>) {
+        self.required(field, value);
+        self.name::<T>(field, value);
     }
 
     /// A member that must match a pattern.
@@ -174,7 +224,7 @@ impl Validator {
 
     /// An encryption algorithm.
     pub(crate) fn encryption_algorithm(&mut self, field: &str, value: Option<&String>) {
-        self.one_of(field, value, &EncryptionAlgorithm::ALL.iter().map(|algorithm| algorithm.as_str()).collect::<Vec<_>>());
+        self.name::<EncryptionAlgorithm>(field, value);
     }
 
     /// The modifiers of a dry run.
@@ -224,6 +274,16 @@ pub(crate) fn parsed<T: FromStr<Err: fmt::Display>>(value: Option<&String>) -> R
     value
         .map(|value| value.parse().map_err(|error| Refusal::invalid(format!("1 validation error detected: {error}"))))
         .transpose()
+}
+
+/// A name that has to be there, after it has been checked.
+pub(crate) fn name<T: FromStr>(value: Option<&String>) -> Result<T, Refusal> {
+    present(value.and_then(|value| value.parse().ok()))
+}
+
+/// The bytes of a required blob that is no secret.
+pub(crate) fn bytes(blob: Option<Blob>) -> Result<Vec<u8>, Refusal> {
+    present(blob).map(|mut blob| std::mem::take(&mut *blob.0))
 }
 
 /// A page size, after it has been checked, at most `cap`.

@@ -9,6 +9,7 @@ use crate::audit_trail::{ServiceAct, service_event};
 use crate::records::store_refusal;
 use crate::replication::Related;
 use crate::service::Service;
+use crate::work::Effort;
 
 impl Service {
     pub(super) async fn rotate_due_key(&self, before: Key, version: u64, now: Timestamp) -> Result<(), Refusal> {
@@ -43,17 +44,21 @@ impl Service {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let versions = self.records.existing_account(key.account).await?;
-        let account_key = versions.current()?;
-        let made = self.records.hsm.generate_material(account_key, key.id, key.spec)?;
-        key.materials.push(MaterialVersion {
-            id: made.id,
-            created: now,
-            rotation,
-            account_key_version: account_key.version(),
-            sealed: made.sealed,
-            public_key: made.public_key,
-            imported: None,
+        let (id, spec) = (key.id, key.spec);
+        let version = self.work(Effort::to_generate(spec), move |hsm| {
+            let account_key = versions.current()?;
+            let made = hsm.generate_material(account_key, id, spec)?;
+            Ok(MaterialVersion {
+                id: made.id,
+                created: now,
+                rotation,
+                account_key_version: account_key.version(),
+                sealed: made.sealed,
+                public_key: made.public_key,
+                imported: None,
+            })
         });
+        key.materials.push(version.await?);
         Ok(())
     }
 }

@@ -37,8 +37,8 @@ const ALL: usize = usize::MAX;
 async fn without_an_entry_there_is_no_answer_and_no_change() {
     let (deployment, node, store) = on_an_unreliable_store().await;
     let root = deployment.root();
-    let subject = Subject::new(&node, &root, &default_key_policy(account())).await;
     for trial in TRIALS {
+        let subject = Subject::on_trial(&node, &root, &default_key_policy(account()), trial).await;
         let (records, entries) = (node.records().await, node.log_size().await);
         store.plan(Plan { fail_commits: ALL, ..Plan::default() });
         let result = (trial.run)(&node.service, &node.again(&root), &subject).await;
@@ -48,6 +48,7 @@ async fn without_an_entry_there_is_no_answer_and_no_change() {
         assert_eq!(node.log_size().await, entries, "{}", trial.name);
     }
     // The same for those who would have been refused anyway: not even that is said without an entry.
+    let subject = Subject::new(&node, &root, &default_key_policy(account())).await;
     let nobody = node.create_user(&root, "nobody", &[]).await;
     store.plan(Plan { fail_commits: ALL, ..Plan::default() });
     for trial in TRIALS {
@@ -311,8 +312,7 @@ async fn no_entry_holds_plaintext_ciphertext_or_secrets() {
         random.plaintext().unwrap().to_vec(),
         b"attack at dawn".to_vec(),
     ]);
-    let ciphertexts =
-        [&encrypted.ciphertext, &moved.ciphertext, &data.ciphertext, &sealed.ciphertext, &subject.ciphertext, &broken];
+    let ciphertexts = [&encrypted.ciphertext, &moved.ciphertext, &data.ciphertext, &sealed.ciphertext, &subject.made, &broken];
     secrets.extend(ciphertexts.into_iter().cloned());
 
     let log = node.log().await;

@@ -91,7 +91,7 @@ async fn only_successful_cryptography_counts() {
     assert_eq!(kind_of(node.encrypt(&nobody, &subject.key).await), Kind::AccessDenied);
     let dry = kms::GenerateDataKey { dry_run: true, ..data_key(&subject.key) };
     assert_eq!(kind_of(node.service.perform(&node.again(&root), &dry).await), Kind::DryRun);
-    let mut broken = subject.ciphertext.clone();
+    let mut broken = subject.made.clone();
     *broken.last_mut().unwrap() ^= 1;
     assert_eq!(kind_of(node.decrypt(&root, &broken).await), Kind::InvalidCiphertext);
     node.describe(&root, &subject.key).await.unwrap();

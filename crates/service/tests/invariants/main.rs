@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 mod administration;
+mod asymmetric;
 mod auditing;
 mod authorization;
 mod common;

@@ -53,7 +53,7 @@ async fn the_plaintext_is_for_the_recipient_alone() {
     let (deployment, node) = trusting().await;
     let root = deployment.root();
     let subject = Subject::new(&node, &root, &default_key_policy(account())).await;
-    let operation = kms::Decrypt { recipient: genuine(), ..decrypt(&subject.ciphertext) };
+    let operation = kms::Decrypt { recipient: genuine(), ..decrypt(&subject.made) };
     let answer = node.service.perform(&node.again(&root), &operation).await.unwrap();
     assert_eq!(opened(answer.plaintext), b"attack at dawn");
     let operation = kms::GenerateDataKey { recipient: genuine(), ..data_key(&subject.key) };
@@ -66,7 +66,7 @@ async fn the_plaintext_is_for_the_recipient_alone() {
 
 /// Tries each operation that answers a plaintext with this recipient.
 async fn refusals(node: &Node, caller: &Caller, subject: &Subject, recipient: impl Fn() -> Option<Recipient>) -> Vec<Refusal> {
-    let decrypt = kms::Decrypt { recipient: recipient(), ..decrypt(&subject.ciphertext) };
+    let decrypt = kms::Decrypt { recipient: recipient(), ..decrypt(&subject.made) };
     let generate = kms::GenerateDataKey { recipient: recipient(), ..data_key(&subject.key) };
     let random = kms::GenerateRandom { length: 32, recipient: recipient() };
     vec![
@@ -168,7 +168,7 @@ async fn the_log_tells_who_the_recipient_was() {
         "attestationDocumentEnclavePCR3": "a3".repeat(48),
         "attestationDocumentModuleId": "i-1234567890abcdef0-enc1234567890abcdef",
     });
-    let operation = kms::Decrypt { recipient: genuine(), ..decrypt(&subject.ciphertext) };
+    let operation = kms::Decrypt { recipient: genuine(), ..decrypt(&subject.made) };
     let caller = node.again(&root);
     let answer = node.service.perform(&caller, &operation).await.unwrap();
     let entry = &node.entries_of(&caller).await[0];

@@ -3,7 +3,7 @@
 use super::names::{CUSTOMER_MASTER_KEY_SPECS, KEY_SPECS, KEY_USAGES, ORIGINS, check_policy};
 use super::tag::{Tag, read_tags};
 use crate::mapping::Mapping;
-use crate::validation::Validator;
+use crate::validation::{Validator, name};
 use claviger_domain::Refusal;
 use claviger_domain::key::{KeySpec, KeyUsage, Origin};
 use claviger_service::Operation;
@@ -58,9 +58,10 @@ impl Mapping for CreateKey {
         if request.custom_key_store_id.is_some() || request.xks_key_id.is_some() {
             return Err(Refusal::unsupported("Keys in custom key stores are not offered by this deployment."));
         }
+        let spec: KeySpec = spec.parse().map_err(|_| Refusal::invalid(format!("{spec} is not a key spec.")))?;
         Ok(op::CreateKey {
-            spec: offered_spec(spec, request.key_usage.as_deref())?,
-            usage: offered_usage(request.key_usage.as_deref())?,
+            spec,
+            usage: usage_of(spec, request.key_usage.as_ref())?,
             origin: offered_origin(request.origin.as_deref())?,
             description: request.description.unwrap_or_default(),
             policy: request.policy,
@@ -75,22 +76,13 @@ impl Mapping for CreateKey {
     }
 }
 
-fn offered_spec(spec: &str, usage: Option<&str>) -> Result<KeySpec, Refusal> {
-    if spec != KeySpec::SymmetricDefault.as_str() && usage.is_none() {
-        return Err(Refusal::invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."));
+/// What the key will be for. Only symmetric keys have one usage, and so a default.
+fn usage_of(spec: KeySpec, usage: Option<&String>) -> Result<KeyUsage, Refusal> {
+    match usage {
+        Some(_) => name(usage),
+        None if spec == KeySpec::SymmetricDefault => Ok(KeyUsage::EncryptDecrypt),
+        None => Err(Refusal::invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")),
     }
-    let not_offered = || Refusal::unsupported(format!("Keys of spec {spec} are not offered by this deployment."));
-    spec.parse().ok().filter(|spec| *spec == KeySpec::SymmetricDefault).ok_or_else(not_offered)
-}
-
-fn offered_usage(usage: Option<&str>) -> Result<KeyUsage, Refusal> {
-    let usage = usage.unwrap_or(KeyUsage::EncryptDecrypt.as_str());
-    let incompatible = || {
-        Refusal::invalid(format!(
-            "The operation failed because the KeyUsage {usage} is not compatible with key spec SYMMETRIC_DEFAULT."
-        ))
-    };
-    usage.parse().ok().filter(|usage| KeySpec::SymmetricDefault.usages().contains(usage)).ok_or_else(incompatible)
 }
 
 fn offered_origin(origin: Option<&str>) -> Result<Origin, Refusal> {

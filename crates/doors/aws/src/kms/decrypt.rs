@@ -1,6 +1,7 @@
 //! Decrypt on the wire.
 
 use super::dry_run::{DryRun, ciphertext_of};
+use super::names::key_material_id;
 use super::recipient::{Recipient, released};
 use crate::json::{Blob, BlobOut, Pairs, SecretOut};
 use crate::mapping::Mapping;
@@ -83,7 +84,7 @@ impl Mapping for Decrypt {
         Response {
             key_id: output.key_arn,
             // Omitted in answers to a recipient, as the model says.
-            key_material_id: plaintext.is_some().then(|| output.material.to_string()),
+            key_material_id: key_material_id(output.algorithm, output.material).filter(|_| plaintext.is_some()),
             plaintext,
             ciphertext_for_recipient,
             encryption_algorithm: output.algorithm.as_str(),

@@ -1,9 +1,10 @@
 //! `KeyMetadata`, as CreateKey and DescribeKey answer it.
 
-use claviger_domain::key::{EncapsulationAlgorithm, Key, KeyAgreementAlgorithm, KeySpec, KeyState, KeyUsage, MultiRegion};
+use claviger_domain::key::{Key, KeySpec, KeyState, MultiRegion};
 use claviger_domain::{KeyArn, Region};
 use serde::Serialize;
 
+use super::algorithms::Algorithms;
 use crate::json::Seconds;
 
 /// The answer of CreateKey and DescribeKey.
@@ -45,16 +46,8 @@ pub(crate) struct KeyMetadata {
     key_manager: &'static str,
     customer_master_key_spec: &'static str,
     key_spec: &'static str,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    encryption_algorithms: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    signing_algorithms: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    key_agreement_algorithms: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    encapsulation_algorithms: Vec<&'static str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    mac_algorithms: Vec<&'static str>,
+    #[serde(flatten)]
+    algorithms: Algorithms,
     multi_region: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     multi_region_configuration: Option<MultiRegionConfiguration>,
@@ -98,6 +91,7 @@ impl KeyMetadata {
             key_manager: key.manager.as_str(),
             customer_master_key_spec: key.spec.as_str(),
             key_spec: key.spec.as_str(),
+            algorithms: Algorithms::of(key.spec, key.usage),
             multi_region: key.id.is_multi_region(),
             multi_region_configuration: key.multi_region.as_ref().map(|kin| MultiRegionConfiguration::of(key, kin)),
             // AWS tells it for symmetric encryption keys only.
@@ -115,24 +109,7 @@ impl KeyMetadata {
             metadata.expiration_model = Some(model.as_str());
             metadata.valid_to = valid_to.map(Seconds);
         }
-        metadata.list_algorithms(key);
         metadata
-    }
-
-    fn list_algorithms(&mut self, key: &Key) {
-        match key.usage {
-            KeyUsage::EncryptDecrypt => {
-                self.encryption_algorithms = key.spec.encryption_algorithms().iter().map(|name| name.as_str()).collect();
-            }
-            KeyUsage::SignVerify => {
-                self.signing_algorithms = key.spec.signing_algorithms().iter().map(|name| name.as_str()).collect();
-            }
-            KeyUsage::GenerateVerifyMac => {
-                self.mac_algorithms = key.spec.mac_algorithm().iter().map(|name| name.as_str()).collect();
-            }
-            KeyUsage::KeyAgreement => self.key_agreement_algorithms = vec![KeyAgreementAlgorithm::Ecdh.as_str()],
-            KeyUsage::EncapsulateDecapsulate => self.encapsulation_algorithms = vec![EncapsulationAlgorithm::MlKem.as_str()],
-        }
     }
 }
 

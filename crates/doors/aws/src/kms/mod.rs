@@ -1,28 +1,37 @@
 //! The operations of AWS KMS on the wire: one file each, and the table of all of them.
 
+mod algorithms;
 mod alias;
 mod cancel_key_deletion;
 mod create_alias;
 mod create_grant;
 mod create_key;
 mod data_key;
+mod data_key_pair;
+mod decapsulate;
 mod decrypt;
 mod delete_alias;
 mod delete_imported_key_material;
+mod derive_shared_secret;
 mod describe_key;
 mod disable_key;
 mod disable_key_rotation;
 mod dry_run;
 mod enable_key;
 mod enable_key_rotation;
+mod encapsulate;
 mod encrypt;
 mod generate_data_key;
+mod generate_data_key_pair;
+mod generate_data_key_pair_without_plaintext;
 mod generate_data_key_without_plaintext;
+mod generate_mac;
 mod generate_random;
 mod get_key_last_usage;
 mod get_key_policy;
 mod get_key_rotation_status;
 mod get_parameters_for_import;
+mod get_public_key;
 mod grant;
 mod import_key_material;
 mod key_metadata;
@@ -42,12 +51,15 @@ mod retire_grant;
 mod revoke_grant;
 mod rotate_key_on_demand;
 mod schedule_key_deletion;
+mod sign;
 mod tag;
 mod tag_resource;
 mod untag_resource;
 mod update_alias;
 mod update_key_description;
 mod update_primary_region;
+mod verify;
+mod verify_mac;
 
 pub(crate) use tag::{Tag, read_tags};
 
@@ -99,22 +111,29 @@ operations! {
     "CreateAlias" => create_alias::CreateAlias,
     "CreateGrant" => create_grant::CreateGrant,
     "CreateKey" => create_key::CreateKey,
+    "Decapsulate" => decapsulate::Decapsulate,
     "Decrypt" => decrypt::Decrypt,
     "DeleteAlias" => delete_alias::DeleteAlias,
     "DeleteImportedKeyMaterial" => delete_imported_key_material::DeleteImportedKeyMaterial,
+    "DeriveSharedSecret" => derive_shared_secret::DeriveSharedSecret,
     "DescribeKey" => describe_key::DescribeKey,
     "DisableKey" => disable_key::DisableKey,
     "DisableKeyRotation" => disable_key_rotation::DisableKeyRotation,
     "EnableKey" => enable_key::EnableKey,
     "EnableKeyRotation" => enable_key_rotation::EnableKeyRotation,
+    "Encapsulate" => encapsulate::Encapsulate,
     "Encrypt" => encrypt::Encrypt,
     "GenerateDataKey" => generate_data_key::GenerateDataKey,
+    "GenerateDataKeyPair" => generate_data_key_pair::GenerateDataKeyPair,
+    "GenerateDataKeyPairWithoutPlaintext" => generate_data_key_pair_without_plaintext::GenerateDataKeyPairWithoutPlaintext,
     "GenerateDataKeyWithoutPlaintext" => generate_data_key_without_plaintext::GenerateDataKeyWithoutPlaintext,
+    "GenerateMac" => generate_mac::GenerateMac,
     "GenerateRandom" => generate_random::GenerateRandom,
     "GetKeyLastUsage" => get_key_last_usage::GetKeyLastUsage,
     "GetKeyPolicy" => get_key_policy::GetKeyPolicy,
     "GetKeyRotationStatus" => get_key_rotation_status::GetKeyRotationStatus,
     "GetParametersForImport" => get_parameters_for_import::GetParametersForImport,
+    "GetPublicKey" => get_public_key::GetPublicKey,
     "ImportKeyMaterial" => import_key_material::ImportKeyMaterial,
     "ListAliases" => list_aliases::ListAliases,
     "ListGrants" => list_grants::ListGrants,
@@ -130,31 +149,24 @@ operations! {
     "RevokeGrant" => revoke_grant::RevokeGrant,
     "RotateKeyOnDemand" => rotate_key_on_demand::RotateKeyOnDemand,
     "ScheduleKeyDeletion" => schedule_key_deletion::ScheduleKeyDeletion,
+    "Sign" => sign::Sign,
     "TagResource" => tag_resource::TagResource,
     "UntagResource" => untag_resource::UntagResource,
     "UpdateAlias" => update_alias::UpdateAlias,
     "UpdateKeyDescription" => update_key_description::UpdateKeyDescription,
     "UpdatePrimaryRegion" => update_primary_region::UpdatePrimaryRegion,
+    "Verify" => verify::Verify,
+    "VerifyMac" => verify_mac::VerifyMac,
 }
 
 /// The operations of AWS KMS that this deployment does not offer (docs/divergences/aws-kms.md).
 const NOT_OFFERED: &[&str] = &[
     "ConnectCustomKeyStore",
     "CreateCustomKeyStore",
-    "Decapsulate",
     "DeleteCustomKeyStore",
-    "DeriveSharedSecret",
     "DescribeCustomKeyStores",
     "DisconnectCustomKeyStore",
-    "Encapsulate",
-    "GenerateDataKeyPair",
-    "GenerateDataKeyPairWithoutPlaintext",
-    "GenerateMac",
-    "GetPublicKey",
-    "Sign",
     "UpdateCustomKeyStore",
-    "Verify",
-    "VerifyMac",
 ];
 
 fn not_offered(name: &str) -> Option<&'static str> {

@@ -1,6 +1,7 @@
 //! The closed lists of names in the service model that are wider than what this deployment offers.
 
-use claviger_domain::Region;
+use claviger_domain::key::EncryptionAlgorithm;
+use claviger_domain::{MaterialId, Region};
 
 use crate::validation::Validator;
 
@@ -99,6 +100,11 @@ pub(crate) fn check_policy(check: &mut Validator, policy: Option<&String>) {
 pub(crate) fn check_policy_name(check: &mut Validator, name: Option<&String>) {
     check.length("policyName", name, 1, 128);
     check.pattern("policyName", name, "[\\w]+", |name| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
+}
+
+/// Which material was used, which AWS tells for symmetric keys only.
+pub(crate) fn key_material_id(algorithm: EncryptionAlgorithm, material: MaterialId) -> Option<String> {
+    (algorithm == EncryptionAlgorithm::SymmetricDefault).then(|| material.to_string())
 }
 
 #[cfg(test)]

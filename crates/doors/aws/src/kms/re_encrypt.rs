@@ -1,6 +1,7 @@
 //! ReEncrypt on the wire.
 
 use super::dry_run::{DryRun, ciphertext_of};
+use super::names::key_material_id;
 use crate::json::{Blob, BlobOut, Pairs};
 use crate::mapping::Mapping;
 use crate::validation::{Validator, encryption_context, name_or, present};
@@ -39,8 +40,10 @@ pub(crate) struct Response {
     key_id: String,
     source_encryption_algorithm: &'static str,
     destination_encryption_algorithm: &'static str,
-    source_key_material_id: String,
-    destination_key_material_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_key_material_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination_key_material_id: Option<String>,
 }
 
 impl Mapping for ReEncrypt {
@@ -88,8 +91,8 @@ impl Mapping for ReEncrypt {
             key_id: output.destination_arn,
             source_encryption_algorithm: output.source_algorithm.as_str(),
             destination_encryption_algorithm: output.destination_algorithm.as_str(),
-            source_key_material_id: output.source_material.to_string(),
-            destination_key_material_id: output.destination_material.to_string(),
+            source_key_material_id: key_material_id(output.source_algorithm, output.source_material),
+            destination_key_material_id: key_material_id(output.destination_algorithm, output.destination_material),
         }
     }
 }

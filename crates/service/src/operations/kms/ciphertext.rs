@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_domain::key::Key;
+use claviger_domain::key::{EncryptionAlgorithm, Key};
 use claviger_domain::{Caller, KeyId, KeyReference, Refusal};
 use claviger_hsm::Envelope;
 use uuid::Uuid;
@@ -19,10 +19,15 @@ impl Service {
         caller: &Caller,
         named: Option<&KeyReference>,
         ciphertext: &[u8],
+        algorithm: EncryptionAlgorithm,
         action: &'static str,
     ) -> Result<KeyTarget, Refusal> {
         if let Some(reference) = named {
             return self.resolve_key(caller, reference, action).await;
+        }
+        if algorithm != EncryptionAlgorithm::SymmetricDefault {
+            // What a public key encrypted says nothing of it.
+            return Err(Refusal::invalid("KeyId must not be null"));
         }
         let envelope = Envelope::parse(ciphertext).ok_or_else(Refusal::invalid_ciphertext)?;
         let snapshot = self.key_of_ciphertext(caller, envelope.key()).await?;

@@ -40,8 +40,12 @@ impl Operation for CreateKey {
     type Target = ();
     type Output = Key;
 
-    async fn resolve(&self, _service: &Service, _caller: &Caller) -> Result<(), Refusal> {
-        Ok(())
+    async fn resolve(&self, service: &Service, _caller: &Caller) -> Result<(), Refusal> {
+        service.must_offer_spec(self.spec, "Keys")?;
+        if self.spec.usages().contains(&self.usage) {
+            return Ok(());
+        }
+        Err(Refusal::invalid(format!("KeyUsage {} is not compatible with KeySpec {}", self.usage, self.spec)))
     }
 
     fn demands<'a>(&'a self, caller: &'a Caller, (): &'a ()) -> Vec<Ask<'a>> {

@@ -1,10 +1,15 @@
-//! Decrypt: what Encrypt, ReEncrypt or GenerateDataKey made. Source: AWS KMS API Reference, "Decrypt".
+//! Decrypt: what Encrypt, ReEncrypt or GenerateDataKey made, or what others encrypted with a public key. Source: AWS KMS API Reference,
+//! "Decrypt".
+
+use std::sync::Arc;
 
 use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
-use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Refusal};
-use claviger_hsm::Attestation;
+use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Permit, Refusal};
+use claviger_hsm::{Attestation, Envelope, Hsm};
+use zeroize::Zeroizing;
 
+use super::asymmetric_encryption::check_no_context;
 use super::ciphertext::envelope_of;
 use super::encryption_conditions::encryption_condition;
 use super::state::stop_if_dry;
@@ -14,10 +19,12 @@ use crate::quotas::{RateClass, RateClasses};
 use crate::recipient::{Attested, Recipient, Released};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
+use crate::snapshot::KeySnapshot;
+use crate::work::Effort;
 
 /// The request.
 pub struct Decrypt {
-    /// The key; may be left out, since the ciphertext names it.
+    /// The key; may be left out for a symmetric one, since the ciphertext names it.
     pub key: Option<KeyReference>,
     /// The ciphertext. Empty only in a dry run that ignores it.
     pub ciphertext: Vec<u8>,
@@ -52,8 +59,13 @@ impl Operation for Decrypt {
     type Output = Decrypted;
 
     async fn resolve(&self, service: &Service, caller: &Caller) -> Result<Attested<KeyTarget>, Refusal> {
-        let subject = service.resolve_ciphertext_key(caller, self.key.as_ref(), &self.ciphertext, "kms:Decrypt").await?;
-        Ok(Attested { subject, recipient: service.attest(self.recipient.as_ref(), caller)? })
+        let (named, algorithm) = (self.key.as_ref(), self.algorithm);
+        let subject = service.resolve_ciphertext_key(caller, named, &self.ciphertext, algorithm, "kms:Decrypt").await?;
+        let recipient = service.attest(self.recipient.as_ref(), caller)?;
+        if recipient.is_some() && algorithm != EncryptionAlgorithm::SymmetricDefault {
+            return Err(Refusal::unsupported("Recipient is offered for symmetric keys only by this deployment."));
+        }
+        Ok(Attested { subject, recipient })
     }
 
     fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a Attested<KeyTarget>) -> Vec<Ask<'a>> {
@@ -82,21 +94,32 @@ impl Operation for Decrypt {
         let snapshot = &target.subject.snapshot;
         snapshot.must_be_enabled()?;
         snapshot.must_be_for(KeyUsage::EncryptDecrypt, "Decrypt")?;
+        // As in AWS, what is no symmetric ciphertext of this key is told before that its key is no symmetric one.
+        let envelope = self.envelope(&target.subject)?;
         snapshot.must_offer(self.algorithm)?;
+        check_no_context(self.algorithm, &self.context)?;
         stop_if_dry(self.dry_run && self.ignore_ciphertext)?;
-        let envelope = envelope_of(&self.ciphertext, &target.subject)?;
-        let material = snapshot.material(&envelope.material(), service.hsm())?.ok_or_else(Refusal::invalid_ciphertext)?;
-        let (hsm, permit, context) = (service.hsm(), allowed.first()?, &self.context);
-        let plaintext = match &target.recipient {
-            None => Released::Plaintext(hsm.decrypt(permit, material, context, &envelope)?),
-            Some(recipient) => {
-                Released::ForRecipient(hsm.decrypt_for_recipient(permit, material, context, &envelope, recipient)?)
+        let (plaintext, material) = match envelope {
+            Some(envelope) => {
+                let (hsm, context) = (service.hsm(), &self.context);
+                let material = snapshot.material(&envelope.material(), hsm)?.ok_or_else(Refusal::invalid_ciphertext)?;
+                let permit = allowed.first()?;
+                let plaintext = match &target.recipient {
+                    None => Released::Plaintext(hsm.decrypt(permit, material, context, &envelope)?),
+                    Some(recipient) => {
+                        Released::ForRecipient(hsm.decrypt_for_recipient(permit, material, context, &envelope, recipient)?)
+                    }
+                };
+                (plaintext, material.id())
+            }
+            None => {
+                let (plaintext, material) = self.decrypt_from(service, snapshot, allowed.into_first()?).await?;
+                (Released::Plaintext(plaintext), material)
             }
         };
         stop_if_dry(self.dry_run)?;
-        let output = Decrypted { plaintext, key_arn: snapshot.arn.clone(), algorithm: self.algorithm, material: material.id() };
-        let used = output.material;
-        Ok(Effect::answer(output).with_material(used))
+        let output = Decrypted { plaintext, key_arn: snapshot.arn.clone(), algorithm: self.algorithm, material };
+        Ok(Effect::answer(output).with_material(material))
     }
 
     fn parameters(&self) -> Parameters<'_> {
@@ -107,5 +130,29 @@ impl Operation for Decrypt {
             dry_run: self.dry_run,
             ..Parameters::default()
         }
+    }
+}
+
+impl Decrypt {
+    /// The parts of a symmetric ciphertext; none where it is not symmetric, or is ignored.
+    fn envelope(&self, target: &KeyTarget) -> Result<Option<Envelope<'_>>, Refusal> {
+        let looked_at = self.algorithm == EncryptionAlgorithm::SymmetricDefault && !(self.dry_run && self.ignore_ciphertext);
+        looked_at.then(|| envelope_of(&self.ciphertext, target)).transpose()
+    }
+
+    /// Decrypts with the private half of a key pair.
+    async fn decrypt_from(
+        &self,
+        service: &Service,
+        snapshot: &Arc<KeySnapshot>,
+        permit: Permit,
+    ) -> Result<(Zeroizing<Vec<u8>>, MaterialId), Refusal> {
+        let (effort, algorithm) = (Effort::with_secret(snapshot.key.spec), self.algorithm);
+        let (snapshot, ciphertext) = (Arc::clone(snapshot), self.ciphertext.clone());
+        let work = move |hsm: &Hsm| {
+            let material = snapshot.current_material(hsm)?;
+            Ok((hsm.decrypt_from(&permit, material, algorithm, &ciphertext)?, material.id()))
+        };
+        service.work(effort, work).await
     }
 }

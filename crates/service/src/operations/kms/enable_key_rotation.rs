@@ -39,6 +39,7 @@ impl Operation for EnableKeyRotation {
         _: Allowed<Self>,
     ) -> Result<Effect<()>, Refusal> {
         let snapshot = &target.snapshot;
+        snapshot.must_rotate()?;
         snapshot.must_be_made_here()?;
         snapshot.must_not_be_replica()?;
         snapshot.must_be_enabled()?;

@@ -1,10 +1,13 @@
 //! Encrypt: up to 4,096 bytes under a key. Source: AWS KMS API Reference, "Encrypt".
 
+use std::sync::Arc;
+
 use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
-use claviger_domain::{Caller, EncryptionContext, KeyReference, Refusal};
+use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Permit, Refusal};
 use zeroize::Zeroizing;
 
+use super::asymmetric_encryption::{check_no_context, check_plaintext};
 use super::encryption_conditions::encryption_condition;
 use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
@@ -13,6 +16,8 @@ use crate::operations::about_one_key;
 use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
+use crate::snapshot::KeySnapshot;
+use crate::work::Effort;
 
 /// The request.
 pub struct Encrypt {
@@ -63,11 +68,19 @@ impl Operation for Encrypt {
         snapshot.must_be_enabled()?;
         snapshot.must_be_for(KeyUsage::EncryptDecrypt, "Encrypt")?;
         snapshot.must_offer(self.algorithm)?;
+        check_no_context(self.algorithm, &self.context)?;
+        check_plaintext(snapshot.key.spec, self.algorithm, &self.plaintext)?;
         stop_if_dry(self.dry_run)?;
-        let material = snapshot.current_material(service.hsm())?;
-        let ciphertext = service.hsm().encrypt(allowed.first()?, material, &self.context, &self.plaintext)?;
+        let (ciphertext, used) = match self.algorithm {
+            EncryptionAlgorithm::SymmetricDefault => {
+                let material = snapshot.current_material(service.hsm())?;
+                let ciphertext = service.hsm().encrypt(allowed.first()?, material, &self.context, &self.plaintext)?;
+                (ciphertext, material.id())
+            }
+            algorithm => self.encrypt_to(service, snapshot, allowed.into_first()?, algorithm).await?,
+        };
         let output = Encrypted { ciphertext, key_arn: snapshot.arn.clone(), algorithm: self.algorithm };
-        Ok(Effect::answer(output).with_material(material.id()))
+        Ok(Effect::answer(output).with_material(used))
     }
 
     fn parameters(&self) -> Parameters<'_> {
@@ -78,5 +91,24 @@ impl Operation for Encrypt {
             dry_run: self.dry_run,
             ..Parameters::default()
         }
+    }
+}
+
+impl Encrypt {
+    /// Encrypts to the public half of a key pair.
+    async fn encrypt_to(
+        &self,
+        service: &Service,
+        snapshot: &Arc<KeySnapshot>,
+        permit: Permit,
+        algorithm: EncryptionAlgorithm,
+    ) -> Result<(Vec<u8>, MaterialId), Refusal> {
+        let effort = Effort::with_public(snapshot.key.spec);
+        let (snapshot, plaintext) = (Arc::clone(snapshot), self.plaintext.clone());
+        let work = move |hsm: &claviger_hsm::Hsm| {
+            let material = snapshot.current_material(hsm)?;
+            Ok((hsm.encrypt_to(&permit, material, algorithm, &plaintext)?, material.id()))
+        };
+        service.work(effort, work).await
     }
 }

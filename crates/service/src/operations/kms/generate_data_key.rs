@@ -60,6 +60,7 @@ impl Operation for GenerateDataKey {
     ) -> Result<Effect<DataKey>, Refusal> {
         let snapshot = &target.subject.snapshot;
         snapshot.must_be_enabled()?;
+        snapshot.must_seal_data_keys("GenerateDataKey")?;
         stop_if_dry(self.dry_run)?;
         let material = snapshot.current_material(service.hsm())?;
         let (hsm, permit, context, length) = (service.hsm(), allowed.first()?, &self.context, self.length);

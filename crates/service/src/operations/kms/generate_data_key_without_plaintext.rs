@@ -52,6 +52,7 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
     ) -> Result<Effect<SealedDataKey>, Refusal> {
         let snapshot = &target.snapshot;
         snapshot.must_be_enabled()?;
+        snapshot.must_seal_data_keys("GenerateDataKeyWithoutPlaintext")?;
         stop_if_dry(self.0.dry_run)?;
         let material = snapshot.current_material(service.hsm())?;
         let ciphertext =

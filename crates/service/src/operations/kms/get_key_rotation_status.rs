@@ -35,6 +35,7 @@ impl Operation for GetKeyRotationStatus {
         target: &KeyTarget,
         _: Allowed<Self>,
     ) -> Result<Effect<RotationStatus>, Refusal> {
+        target.snapshot.must_rotate()?;
         target.snapshot.must_be_made_here()?;
         let key = &target.snapshot.key;
         let schedule = match key.state {

@@ -11,6 +11,7 @@ use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 use crate::snapshot::KeySnapshot;
+use crate::work::Effort;
 
 /// The request.
 pub struct GetParametersForImport {
@@ -66,8 +67,9 @@ impl Operation for GetParametersForImport {
         let (account_key, permit) = (versions.current()?.clone(), allowed.into_first()?);
         let (id, region) = (snapshot.key.id, snapshot.key.region.clone());
         let (algorithm, spec) = (self.algorithm, self.wrapping_key_spec);
-        let made =
-            service.do_slow_work(move |hsm| hsm.begin_import(&permit, &account_key, id, &region, algorithm, spec, valid_to));
+        let made = service.work(Effort::Generation, move |hsm| {
+            Ok(hsm.begin_import(&permit, &account_key, id, &region, algorithm, spec, valid_to)?)
+        });
         let made = made.await?;
         Ok(Effect::answer(ParametersForImport {
             key_arn: snapshot.arn.clone(),

@@ -14,6 +14,7 @@ use crate::operations::about_one_own_key;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 use crate::snapshot::KeySnapshot;
+use crate::work::Effort;
 
 /// The request.
 pub struct ImportKeyMaterial {
@@ -131,7 +132,7 @@ impl ImportKeyMaterial {
             return Err(Refusal::new(Kind::ExpiredImportToken, detail));
         }
         let (wrapped, spec) = (self.wrapped.clone(), key.spec);
-        service.do_slow_work(move |hsm| hsm.import_material(&token, &account_key, &secret, spec, &wrapped)).await
+        service.work(Effort::Much, move |hsm| Ok(hsm.import_material(&token, &account_key, &secret, spec, &wrapped)?)).await
     }
 
     /// What only symmetric encryption keys can have: several versions of their material.

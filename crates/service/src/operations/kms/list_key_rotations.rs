@@ -67,6 +67,7 @@ impl Operation for ListKeyRotations {
         _: Allowed<Self>,
     ) -> Result<Effect<KeyRotations>, Refusal> {
         let snapshot = &target.snapshot;
+        snapshot.must_rotate()?;
         let list = format!("rotations/{}/{}", self.all_material, snapshot.arn);
         let after = self.marker.as_deref().map(|marker| marker::open(service.hsm(), &list, marker)).transpose()?;
         let versions = snapshot.key.materials.iter().rev().map(|material| ListedMaterial {

@@ -4,22 +4,29 @@ mod cancel_key_deletion;
 mod create_alias;
 mod create_grant;
 mod create_key;
+mod decapsulate;
 mod decrypt;
 mod delete_alias;
 mod delete_imported_key_material;
+mod derive_shared_secret;
 mod describe_key;
 mod disable_key;
 mod disable_key_rotation;
 mod enable_key;
 mod enable_key_rotation;
+mod encapsulate;
 mod encrypt;
 mod generate_data_key;
+mod generate_data_key_pair;
+mod generate_data_key_pair_without_plaintext;
 mod generate_data_key_without_plaintext;
+mod generate_mac;
 mod generate_random;
 mod get_key_last_usage;
 mod get_key_policy;
 mod get_key_rotation_status;
 mod get_parameters_for_import;
+mod get_public_key;
 mod import_key_material;
 mod list_aliases;
 mod list_grants;
@@ -35,18 +42,23 @@ mod retire_grant;
 mod revoke_grant;
 mod rotate_key_on_demand;
 mod schedule_key_deletion;
+mod sign;
 mod tag_resource;
 mod untag_resource;
 mod update_alias;
 mod update_key_description;
 mod update_primary_region;
+mod verify;
+mod verify_mac;
 
+mod asymmetric_encryption;
 mod ciphertext;
 mod encryption_conditions;
 mod grant_conditions;
 mod imports;
 pub(crate) mod policy_check;
 mod service_managed_key;
+mod signing;
 mod state;
 pub(crate) mod tags;
 
@@ -54,22 +66,29 @@ pub use cancel_key_deletion::CancelKeyDeletion;
 pub use create_alias::CreateAlias;
 pub use create_grant::{CreateGrant, CreatedGrant};
 pub use create_key::CreateKey;
+pub use decapsulate::{Decapsulate, DecapsulatedSecret};
 pub use decrypt::{Decrypt, Decrypted};
 pub use delete_alias::DeleteAlias;
 pub use delete_imported_key_material::DeleteImportedKeyMaterial;
+pub use derive_shared_secret::{DeriveSharedSecret, SharedSecret};
 pub use describe_key::DescribeKey;
 pub use disable_key::DisableKey;
 pub use disable_key_rotation::DisableKeyRotation;
 pub use enable_key::EnableKey;
 pub use enable_key_rotation::EnableKeyRotation;
+pub use encapsulate::{Encapsulate, EncapsulatedSecret};
 pub use encrypt::{Encrypt, Encrypted};
 pub use generate_data_key::{DataKey, GenerateDataKey};
+pub use generate_data_key_pair::{DataKeyPair, GenerateDataKeyPair};
+pub use generate_data_key_pair_without_plaintext::{GenerateDataKeyPairWithoutPlaintext, SealedDataKeyPair};
 pub use generate_data_key_without_plaintext::{GenerateDataKeyWithoutPlaintext, SealedDataKey};
+pub use generate_mac::{GenerateMac, MadeMac};
 pub use generate_random::GenerateRandom;
 pub use get_key_last_usage::{GetKeyLastUsage, KeyLastUsage};
 pub use get_key_policy::GetKeyPolicy;
 pub use get_key_rotation_status::{GetKeyRotationStatus, RotationStatus};
 pub use get_parameters_for_import::{GetParametersForImport, ParametersForImport};
+pub use get_public_key::{GetPublicKey, PublicKey};
 pub use import_key_material::{ImportKeyMaterial, ImportedKeyMaterial};
 pub use list_aliases::ListAliases;
 pub use list_grants::ListGrants;
@@ -85,14 +104,32 @@ pub use retire_grant::{GrantReference, RetireGrant};
 pub use revoke_grant::RevokeGrant;
 pub use rotate_key_on_demand::RotateKeyOnDemand;
 pub use schedule_key_deletion::{ScheduleKeyDeletion, ScheduledDeletion};
+pub use sign::{Sign, Signed};
 pub use tag_resource::TagResource;
 pub use untag_resource::UntagResource;
 pub use update_alias::UpdateAlias;
 pub use update_key_description::UpdateKeyDescription;
 pub use update_primary_region::UpdatePrimaryRegion;
+pub use verify::{Verified, Verify};
+pub use verify_mac::{VerifiedMac, VerifyMac};
 
 pub use crate::marker::Page;
 pub use crate::recipient::{Recipient, Released};
 
 /// The operations that use keys for cryptography, by their names in the audit log.
-pub(crate) const USING_KEYS: &[&str] = &["Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"];
+pub(crate) const USING_KEYS: &[&str] = &[
+    "Decapsulate",
+    "Decrypt",
+    "DeriveSharedSecret",
+    "Encapsulate",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyPair",
+    "GenerateDataKeyPairWithoutPlaintext",
+    "GenerateDataKeyWithoutPlaintext",
+    "GenerateMac",
+    "ReEncrypt",
+    "Sign",
+    "Verify",
+    "VerifyMac",
+];

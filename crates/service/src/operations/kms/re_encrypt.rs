@@ -1,11 +1,14 @@
 //! ReEncrypt: from one key to another, or to a key's newest material, without the plaintext leaving the hsm. Source: AWS KMS API
 //! Reference, "ReEncrypt".
 
+use std::sync::Arc;
+
 use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
-use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Refusal};
-use claviger_hsm::{Destination, Source};
+use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Permit, Refusal};
+use claviger_hsm::{Destination, Envelope, Hsm, HsmError, Source};
 
+use super::asymmetric_encryption::{check_no_context, too_long};
 use super::ciphertext::envelope_of;
 use super::encryption_conditions::encryption_condition;
 use super::state::stop_if_dry;
@@ -15,10 +18,12 @@ use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
+use crate::snapshot::KeySnapshot;
+use crate::work::Effort;
 
 /// The request.
 pub struct ReEncrypt {
-    /// The key that made the ciphertext; may be left out, since the ciphertext names it.
+    /// The key that made the ciphertext; may be left out for a symmetric one, since the ciphertext names it.
     pub source: Option<KeyReference>,
     /// The ciphertext. Empty only in a dry run that ignores it.
     pub ciphertext: Vec<u8>,
@@ -69,7 +74,8 @@ impl Operation for ReEncrypt {
     type Output = ReEncrypted;
 
     async fn resolve(&self, service: &Service, caller: &Caller) -> Result<SourceAndDestination, Refusal> {
-        let source = service.resolve_ciphertext_key(caller, self.source.as_ref(), &self.ciphertext, "kms:ReEncryptFrom").await?;
+        let (named, algorithm) = (self.source.as_ref(), self.source_algorithm);
+        let source = service.resolve_ciphertext_key(caller, named, &self.ciphertext, algorithm, "kms:ReEncryptFrom").await?;
         let destination = service.resolve_key(caller, &self.destination, "kms:ReEncryptTo").await?;
         Ok(SourceAndDestination { source, destination })
     }
@@ -106,37 +112,95 @@ impl Operation for ReEncrypt {
         destination.must_be_enabled()?;
         source.must_be_for(KeyUsage::EncryptDecrypt, "ReEncryptFrom")?;
         destination.must_be_for(KeyUsage::EncryptDecrypt, "ReEncryptTo")?;
+        if self.source_algorithm == EncryptionAlgorithm::SymmetricDefault && !(self.dry_run && self.ignore_ciphertext) {
+            envelope_of(&self.ciphertext, &target.source)?;
+        }
         source.must_offer(self.source_algorithm)?;
         destination.must_offer(self.destination_algorithm)?;
+        check_no_context(self.source_algorithm, &self.source_context)?;
+        check_no_context(self.destination_algorithm, &self.destination_context)?;
         stop_if_dry(self.dry_run && self.ignore_ciphertext)?;
-        let envelope = envelope_of(&self.ciphertext, &target.source)?;
-        let old = source.material(&envelope.material(), service.hsm())?.ok_or_else(Refusal::invalid_ciphertext)?;
-        let new = destination.current_material(service.hsm())?;
-        let (from, to) = (allowed.first()?, allowed.second()?);
-        let decrypting = Source::Symmetric { material: old, context: &self.source_context, envelope: &envelope };
-        let encrypting = Destination::Symmetric { material: new, context: &self.destination_context };
-        let ciphertext = service.hsm().re_encrypt(from, &decrypting, to, &encrypting)?;
+        let effort = Effort::with_secret(source.key.spec).max(Effort::with_public(destination.key.spec));
+        let task = Task::new(self, target, allowed.into_both()?);
+        let (ciphertext, old, new) = service.work(effort, move |hsm| task.run(hsm)).await?;
         stop_if_dry(self.dry_run)?;
         Ok(Effect::answer(ReEncrypted {
             ciphertext,
             source_arn: source.arn.clone(),
             destination_arn: destination.arn.clone(),
-            source_material: old.id(),
-            destination_material: new.id(),
+            source_material: old,
+            destination_material: new,
             source_algorithm: self.source_algorithm,
             destination_algorithm: self.destination_algorithm,
         })
-        .with_materials(old.id(), new.id()))
+        .with_materials(old, new))
     }
 
     fn parameters(&self) -> Parameters<'_> {
         Parameters {
+            source_encryption_algorithm: Some(self.source_algorithm.as_str()),
             source_key_id: self.source.as_ref().map(ToString::to_string),
             source_encryption_context: Some(&self.source_context),
+            destination_encryption_algorithm: Some(self.destination_algorithm.as_str()),
             destination_key_id: Some(self.destination.to_string()),
             destination_encryption_context: Some(&self.destination_context),
             dry_run: self.dry_run,
             ..Parameters::default()
         }
+    }
+}
+
+/// What the hsm needs for it, to take to where the work is done.
+struct Task {
+    from: Permit,
+    source: Arc<KeySnapshot>,
+    source_algorithm: EncryptionAlgorithm,
+    source_context: EncryptionContext,
+    ciphertext: Vec<u8>,
+    to: Permit,
+    destination: Arc<KeySnapshot>,
+    destination_algorithm: EncryptionAlgorithm,
+    destination_context: EncryptionContext,
+}
+
+impl Task {
+    fn new(request: &ReEncrypt, keys: &SourceAndDestination, (from, to): (Permit, Permit)) -> Self {
+        Self {
+            from,
+            source: Arc::clone(&keys.source.snapshot),
+            source_algorithm: request.source_algorithm,
+            source_context: request.source_context.clone(),
+            ciphertext: request.ciphertext.clone(),
+            to,
+            destination: Arc::clone(&keys.destination.snapshot),
+            destination_algorithm: request.destination_algorithm,
+            destination_context: request.destination_context.clone(),
+        }
+    }
+
+    /// The new ciphertext, the material that decrypted, and the material that encrypted.
+    fn run(&self, hsm: &Hsm) -> Result<(Vec<u8>, MaterialId, MaterialId), Refusal> {
+        let new = self.destination.current_material(hsm)?;
+        let encrypting = match self.destination_algorithm {
+            EncryptionAlgorithm::SymmetricDefault => Destination::Symmetric { material: new, context: &self.destination_context },
+            algorithm => Destination::Asymmetric { material: new, algorithm },
+        };
+        let envelope = Envelope::parse(&self.ciphertext);
+        let (decrypting, old) = match (self.source_algorithm, &envelope) {
+            (EncryptionAlgorithm::SymmetricDefault, Some(envelope)) => {
+                let material = self.source.material(&envelope.material(), hsm)?.ok_or_else(Refusal::invalid_ciphertext)?;
+                (Source::Symmetric { material, context: &self.source_context, envelope }, material)
+            }
+            (EncryptionAlgorithm::SymmetricDefault, None) => return Err(Refusal::invalid_ciphertext()),
+            (algorithm, _) => {
+                let material = self.source.current_material(hsm)?;
+                (Source::Asymmetric { material, algorithm, ciphertext: &self.ciphertext }, material)
+            }
+        };
+        let ciphertext = hsm.re_encrypt(&self.from, &decrypting, &self.to, &encrypting).map_err(|error| match error {
+            HsmError::PlaintextTooLong { .. } => too_long(self.destination.key.spec, self.destination_algorithm),
+            other => other.into(),
+        })?;
+        Ok((ciphertext, old.id(), new.id()))
     }
 }

@@ -1,7 +1,7 @@
 //! What a key's state forbids. Source: AWS KMS Developer Guide, "Key states of AWS KMS keys".
 
 use claviger_domain::Refusal;
-use claviger_domain::key::{EncryptionAlgorithm, KeyState, KeyUsage, MultiRegionKeyType, Origin};
+use claviger_domain::key::{EncryptionAlgorithm, KeySpec, KeyState, KeyUsage, MultiRegionKeyType, Origin};
 
 use crate::snapshot::KeySnapshot;
 
@@ -113,8 +113,27 @@ impl KeySnapshot {
         if self.key.spec.encryption_algorithms().contains(&algorithm) {
             return Ok(());
         }
-        Err(Refusal::invalid_key_usage(format!("Algorithm {algorithm} is incompatible with key spec {}.", self.key.spec)))
+        Err(incompatible(algorithm.as_str(), self.key.spec))
     }
+
+    /// The key must be one that data keys are sealed under. `operation` is what the caller asked for: `GenerateDataKey`.
+    pub(crate) fn must_seal_data_keys(&self, operation: &str) -> Result<(), Refusal> {
+        self.must_be_for(KeyUsage::EncryptDecrypt, operation)?;
+        if self.key.spec == KeySpec::SymmetricDefault {
+            return Ok(());
+        }
+        Err(Refusal::invalid_key_usage("You cannot generate a data key with an asymmetric CMK"))
+    }
+
+    /// The key must be one whose material can be rotated, whatever its state.
+    pub(crate) fn must_rotate(&self) -> Result<(), Refusal> {
+        if self.key.spec == KeySpec::SymmetricDefault { Ok(()) } else { Err(Refusal::unsupported("")) }
+    }
+}
+
+/// The refusal for an algorithm that the key's spec does not have.
+pub(crate) fn incompatible(algorithm: &str, spec: KeySpec) -> Refusal {
+    Refusal::invalid_key_usage(format!("Algorithm {algorithm} is incompatible with key spec {spec}."))
 }
 
 /// Ends a dry run of a request that has passed every check.

@@ -1,7 +1,7 @@
 //! UpdateAlias: points an alias at another key; needs permission on the alias and on both keys. Source: AWS KMS API Reference,
 //! "UpdateAlias".
 
-use claviger_domain::key::Alias;
+use claviger_domain::key::{Alias, KeySpec};
 use claviger_domain::{AliasName, Caller, KeyReference, Refusal};
 
 use super::create_alias::{alias_arn, ask_alias, check_not_reserved, check_room_for_alias};
@@ -24,6 +24,24 @@ pub struct Move {
     alias: Versioned<Alias>,
     from: KeyTarget,
     to: KeyTarget,
+}
+
+/// What an alias may be moved within.
+#[derive(PartialEq, Eq)]
+enum Type {
+    Symmetric,
+    Asymmetric,
+    Hmac,
+}
+
+impl Type {
+    fn of(spec: KeySpec) -> Self {
+        match spec {
+            KeySpec::SymmetricDefault => Self::Symmetric,
+            _ if spec.is_hmac() => Self::Hmac,
+            _ => Self::Asymmetric,
+        }
+    }
 }
 
 impl Operation for UpdateAlias {
@@ -52,7 +70,7 @@ impl Operation for UpdateAlias {
     async fn execute(&self, service: &Service, caller: &Caller, target: &Move, _: Allowed<Self>) -> Result<Effect<()>, Refusal> {
         let (from, to) = (&target.from.snapshot, &target.to.snapshot);
         to.must_not_be_pending_deletion()?;
-        if (from.key.spec, from.key.usage) != (to.key.spec, to.key.usage) {
+        if (Type::of(from.key.spec), from.key.usage) != (Type::of(to.key.spec), to.key.usage) {
             return Err(Refusal::invalid(format!("Alias {} cannot be changed to a key of another type or usage.", self.alias)));
         }
         let mut alias = target.alias.value.clone();

@@ -5,12 +5,16 @@ use std::future::Future;
 use std::pin::Pin;
 
 use claviger_domain::ids::GrantId;
-use claviger_domain::key::EncryptionAlgorithm;
+use claviger_domain::key::{
+    DataKeyPairSpec, EncapsulationAlgorithm, EncryptionAlgorithm, KeyAgreementAlgorithm, KeySpec, KeyUsage, MacAlgorithm,
+    MessageType, SigningAlgorithm,
+};
 use claviger_domain::policy::default_key_policy;
 use claviger_domain::{AliasName, Caller, EncryptionContext, GrantOperation, GrantPrincipal, KeyArn, Refusal};
 use claviger_service::Service;
 use claviger_service::operations::kms;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{
     Node, alias, by_arn, create_grant, create_key, decrypt, elsewhere, encrypt, generate_random, imports, replicate_key, root_arn,
@@ -46,6 +50,8 @@ pub(crate) struct Trial {
     /// The actions that have to be allowed.
     pub(crate) actions: &'static [&'static str],
     pub(crate) about: About,
+    /// What kind of key it is tried on.
+    pub(crate) kind: (KeySpec, KeyUsage),
     /// Whether the key must be waiting for its deletion.
     pub(crate) pending_deletion: bool,
     /// How far the import of the key's material must be.
@@ -79,8 +85,8 @@ pub(crate) struct Subject {
     pub(crate) alias: AliasName,
     /// Stands for nothing.
     pub(crate) free_alias: AliasName,
-    /// Made under `key`.
-    pub(crate) ciphertext: Vec<u8>,
+    /// Made with `key` of [`MESSAGE`], or for it: a ciphertext, a signature, a code, an encapsulated secret, or a peer's public key.
+    pub(crate) made: Vec<u8>,
     /// Token and wrapped material for `key`, where its import has begun.
     pub(crate) import: (Vec<u8>, Vec<u8>),
     /// On `key`, for the account's root.
@@ -89,23 +95,25 @@ pub(crate) struct Subject {
     policy: String,
 }
 
+/// What is encrypted and signed.
+pub(crate) const MESSAGE: &[u8] = b"attack at dawn";
+
+/// The kind of key that most operations are tried on.
+pub(crate) const SYMMETRIC: (KeySpec, KeyUsage) = (KeySpec::SymmetricDefault, KeyUsage::EncryptDecrypt);
+const SIGNING: (KeySpec, KeyUsage) = (KeySpec::EccNistP256, KeyUsage::SignVerify);
+const MAC: (KeySpec, KeyUsage) = (KeySpec::Hmac256, KeyUsage::GenerateVerifyMac);
+const AGREEMENT: (KeySpec, KeyUsage) = (KeySpec::EccNistP256, KeyUsage::KeyAgreement);
+const ENCAPSULATION: (KeySpec, KeyUsage) = (KeySpec::MlKem512, KeyUsage::EncapsulateDecapsulate);
+
 impl Subject {
-    /// New keys with this policy.
+    /// New symmetric keys with this policy.
     pub(crate) async fn new(node: &Node, root: &Caller, policy: &str) -> Self {
-        let key = node.create_key_with(root, Some(policy.to_owned())).await;
-        let other_key = node.create_key_with(root, Some(policy.to_owned())).await;
-        let (used, free) = (alias(&format!("used-{}", Uuid::new_v4())), alias(&format!("free-{}", Uuid::new_v4())));
-        node.create_alias(root, &key, &used).await;
-        let ciphertext = node.encrypt(root, &key).await.unwrap();
-        let grant = create_grant(&key, &root_arn(key.account), &[GrantOperation::DescribeKey]);
-        let grant = node.create_grant(root, &grant).await.unwrap().id;
-        let (import, policy) = (Default::default(), policy.to_owned());
-        Self { key, other_key, alias: used, free_alias: free, ciphertext, import, grant, policy }
+        Self::of(node, root, policy, SYMMETRIC).await
     }
 
     /// New keys with this policy, of the kind that a trial needs.
     pub(crate) async fn on_trial(node: &Node, root: &Caller, policy: &str, trial: &Trial) -> Self {
-        let mut subject = Self::new(node, root, policy).await;
+        let mut subject = Self::of(node, root, policy, trial.kind).await;
         if trial.import != Import::No {
             subject.key = imports::create_external_key(node, root, Some(policy.to_owned())).await;
         }
@@ -118,6 +126,34 @@ impl Subject {
             node.service.perform(&node.again(root), &operation).await.unwrap();
         }
         subject
+    }
+
+    async fn of(node: &Node, root: &Caller, policy: &str, (spec, usage): (KeySpec, KeyUsage)) -> Self {
+        let create = kms::CreateKey { spec, usage, ..create_key(Some(policy.to_owned())) };
+        let key = node.service.perform(&node.again(root), &create).await.unwrap().arn();
+        let other_key = node.service.perform(&node.again(root), &create).await.unwrap().arn();
+        let (used, free) = (alias(&format!("used-{}", Uuid::new_v4())), alias(&format!("free-{}", Uuid::new_v4())));
+        node.create_alias(root, &key, &used).await;
+        let grant = create_grant(&key, &root_arn(key.account), &[GrantOperation::DescribeKey]);
+        let grant = node.create_grant(root, &grant).await.unwrap().id;
+        let (made, import, policy) = (Vec::new(), Default::default(), policy.to_owned());
+        let mut subject = Self { key, other_key, alias: used, free_alias: free, made, import, grant, policy };
+        subject.made = subject.make(node, root, usage).await;
+        subject
+    }
+
+    async fn make(&self, node: &Node, root: &Caller, usage: KeyUsage) -> Vec<u8> {
+        let (service, caller) = (&node.service, node.again(root));
+        match usage {
+            KeyUsage::EncryptDecrypt => node.encrypt(root, &self.key).await.unwrap(),
+            KeyUsage::SignVerify => service.perform(&caller, &sign(&self.key)).await.unwrap().signature,
+            KeyUsage::GenerateVerifyMac => service.perform(&caller, &generate_mac(&self.key)).await.unwrap().mac,
+            KeyUsage::KeyAgreement => {
+                let get = kms::GetPublicKey { key: by_arn(&self.other_key) };
+                service.perform(&caller, &get).await.unwrap().public_key
+            }
+            KeyUsage::EncapsulateDecapsulate => service.perform(&caller, &encapsulate(&self.key)).await.unwrap().ciphertext,
+        }
     }
 
     /// Brings the key into the state that a trial needs.
@@ -139,7 +175,7 @@ impl Subject {
 
 macro_rules! trials {
     ($(
-        $about:ident $name:ident $([$($action:literal),+])? $(pending $pending:literal)? $(import $import:ident)?
+        $about:ident $name:ident $([$($action:literal),+])? $(on $kind:ident)? $(pending $pending:literal)? $(import $import:ident)?
             $(replicated $replicated:ident)? => |$subject:ident $(, $who:ident)?| $operation:expr;
     )*) => {
         /// All of them.
@@ -147,6 +183,7 @@ macro_rules! trials {
             name: stringify!($name),
             actions: trials!(@actions $name $($($action),+)?),
             about: About::$about,
+            kind: trials!(@kind $($kind)?),
             pending_deletion: false $(|| $pending)?,
             import: trials!(@import $($import)?),
             multi_region: trials!(@replicated $($replicated)?),
@@ -161,6 +198,8 @@ macro_rules! trials {
     (@import $import:ident) => { Import::$import };
     (@replicated) => { None };
     (@replicated $replicated:ident) => { Some(Replicated::$replicated) };
+    (@kind) => { SYMMETRIC };
+    (@kind $kind:ident) => { $kind };
     (@actions $name:ident) => { &[concat!("kms:", stringify!($name))] };
     (@actions $name:ident $($action:literal),+) => { &[$($action),+] };
 }
@@ -170,22 +209,39 @@ trials! {
     Alias CreateAlias => |on| kms::CreateAlias { alias: on.free_alias.clone(), key: by_arn(&on.key) };
     Key CreateGrant => |on| create_grant(&on.key, &root_arn(on.key.account), &[GrantOperation::Encrypt]);
     Account CreateKey => |_on| create_key(None);
-    Key Decrypt => |on| kms::Decrypt { key: Some(by_arn(&on.key)), ..decrypt(&on.ciphertext) };
+    Key Decapsulate on ENCAPSULATION => |on| kms::Decapsulate {
+        key: by_arn(&on.key),
+        ciphertext: on.made.clone(),
+        algorithm: EncapsulationAlgorithm::MlKem,
+        dry_run: false,
+    };
+    Key Decrypt => |on| kms::Decrypt { key: Some(by_arn(&on.key)), ..decrypt(&on.made) };
     Alias DeleteAlias => |on| kms::DeleteAlias { alias: on.alias.clone() };
     Key DeleteImportedKeyMaterial import Done => |on| kms::DeleteImportedKeyMaterial { key: by_arn(&on.key), material: None };
+    Key DeriveSharedSecret on AGREEMENT => |on| kms::DeriveSharedSecret {
+        key: by_arn(&on.key),
+        algorithm: KeyAgreementAlgorithm::Ecdh,
+        public_key: on.made.clone(),
+        dry_run: false,
+    };
     Key DescribeKey => |on| kms::DescribeKey { key: by_arn(&on.key) };
     Key DisableKey => |on| kms::DisableKey { key: by_arn(&on.key) };
     Key DisableKeyRotation => |on| kms::DisableKeyRotation { key: by_arn(&on.key) };
     Key EnableKey => |on| kms::EnableKey { key: by_arn(&on.key) };
     Key EnableKeyRotation => |on| kms::EnableKeyRotation { key: by_arn(&on.key), period_days: 90 };
-    Key Encrypt => |on| encrypt(by_arn(&on.key), b"attack at dawn");
+    Key Encapsulate on ENCAPSULATION => |on| encapsulate(&on.key);
+    Key Encrypt => |on| encrypt(by_arn(&on.key), MESSAGE);
     Key GenerateDataKey => |on| data_key(&on.key);
+    Key GenerateDataKeyPair => |on| data_key_pair(&on.key);
+    Key GenerateDataKeyPairWithoutPlaintext => |on| kms::GenerateDataKeyPairWithoutPlaintext(data_key_pair(&on.key));
     Key GenerateDataKeyWithoutPlaintext => |on| kms::GenerateDataKeyWithoutPlaintext(data_key(&on.key));
+    Key GenerateMac on MAC => |on| generate_mac(&on.key);
     Account GenerateRandom => |_on| generate_random(32);
     Key GetKeyLastUsage => |on| kms::GetKeyLastUsage { key: by_arn(&on.key) };
     Key GetKeyPolicy => |on| kms::GetKeyPolicy { key: by_arn(&on.key), name: None };
     Key GetKeyRotationStatus => |on| kms::GetKeyRotationStatus { key: by_arn(&on.key) };
     Key GetParametersForImport import Awaited => |on| imports::parameters(&on.key);
+    Key GetPublicKey on SIGNING => |on| kms::GetPublicKey { key: by_arn(&on.key) };
     Key ImportKeyMaterial import Begun => |on| imports::import(&on.key, on.import.0.clone(), on.import.1.clone());
     Account ListAliases => |_on| kms::ListAliases { key: None, limit: 10, marker: None };
     Key ListGrants => |on| kms::ListGrants { key: by_arn(&on.key), grant: None, grantee: None, limit: 10, marker: None };
@@ -213,6 +269,7 @@ trials! {
     Key RevokeGrant => |on| kms::RevokeGrant { key: by_arn(&on.key), grant: on.grant, dry_run: false };
     Key RotateKeyOnDemand => |on| kms::RotateKeyOnDemand { key: by_arn(&on.key) };
     Key ScheduleKeyDeletion => |on| kms::ScheduleKeyDeletion { key: by_arn(&on.key), window_days: 7 };
+    Key Sign on SIGNING => |on| sign(&on.key);
     Key TagResource => |on| kms::TagResource {
         key: by_arn(&on.key),
         tags: BTreeMap::from([("team".to_owned(), "red".to_owned())]),
@@ -224,6 +281,53 @@ trials! {
         key: by_arn(&on.key),
         primary_region: elsewhere(),
     };
+    Key Verify on SIGNING => |on| kms::Verify {
+        key: by_arn(&on.key),
+        message: Zeroizing::new(MESSAGE.to_vec()),
+        message_type: MessageType::Raw,
+        signature: on.made.clone(),
+        algorithm: SigningAlgorithm::EcdsaSha256,
+        dry_run: false,
+    };
+    Key VerifyMac on MAC => |on| kms::VerifyMac {
+        key: by_arn(&on.key),
+        message: Zeroizing::new(MESSAGE.to_vec()),
+        mac: on.made.clone(),
+        algorithm: MacAlgorithm::HmacSha256,
+        dry_run: false,
+    };
+}
+
+pub(crate) fn sign(key: &KeyArn) -> kms::Sign {
+    kms::Sign {
+        key: by_arn(key),
+        message: Zeroizing::new(MESSAGE.to_vec()),
+        message_type: MessageType::Raw,
+        algorithm: SigningAlgorithm::EcdsaSha256,
+        dry_run: false,
+    }
+}
+
+pub(crate) fn generate_mac(key: &KeyArn) -> kms::GenerateMac {
+    kms::GenerateMac {
+        key: by_arn(key),
+        message: Zeroizing::new(MESSAGE.to_vec()),
+        algorithm: MacAlgorithm::HmacSha256,
+        dry_run: false,
+    }
+}
+
+pub(crate) fn encapsulate(key: &KeyArn) -> kms::Encapsulate {
+    kms::Encapsulate { key: by_arn(key), algorithm: EncapsulationAlgorithm::MlKem, dry_run: false }
+}
+
+pub(crate) fn data_key_pair(key: &KeyArn) -> kms::GenerateDataKeyPair {
+    kms::GenerateDataKeyPair {
+        key: by_arn(key),
+        spec: DataKeyPairSpec::EccNistP256,
+        context: EncryptionContext::default(),
+        dry_run: false,
+    }
 }
 
 pub(crate) fn data_key(key: &KeyArn) -> kms::GenerateDataKey {
@@ -240,7 +344,7 @@ pub(crate) fn data_key(key: &KeyArn) -> kms::GenerateDataKey {
 pub(crate) fn re_encrypt(on: &Subject) -> kms::ReEncrypt {
     kms::ReEncrypt {
         source: Some(by_arn(&on.key)),
-        ciphertext: on.ciphertext.clone(),
+        ciphertext: on.made.clone(),
         source_context: EncryptionContext::default(),
         source_algorithm: EncryptionAlgorithm::SymmetricDefault,
         destination: by_arn(&on.other_key),

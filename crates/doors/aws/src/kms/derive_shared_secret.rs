@@ -1,0 +1,74 @@
+//! DeriveSharedSecret on the wire.
+
+use super::recipient::Recipient;
+use crate::json::{Blob, SecretOut};
+use crate::mapping::Mapping;
+use crate::validation::{Validator, bytes, name, present};
+use claviger_domain::KeyReference;
+use claviger_domain::Refusal;
+use claviger_domain::key::KeyAgreementAlgorithm;
+use claviger_service::Operation;
+use claviger_service::operations::kms as op;
+use serde::{Deserialize, Serialize};
+
+/// The mapping.
+pub(crate) struct DeriveSharedSecret;
+
+/// The request's body.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Request {
+    key_id: Option<String>,
+    key_agreement_algorithm: Option<String>,
+    public_key: Option<Blob>,
+    grant_tokens: Option<Vec<String>>,
+    dry_run: Option<bool>,
+    recipient: Option<Recipient>,
+}
+
+/// The answer's body.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Response {
+    key_id: String,
+    shared_secret: SecretOut,
+    key_agreement_algorithm: &'static str,
+    key_origin: &'static str,
+}
+
+impl Mapping for DeriveSharedSecret {
+    type Request = Request;
+    type Operation = op::DeriveSharedSecret;
+    type Response = Response;
+    const SECRET: bool = true;
+
+    fn grant_tokens(request: &Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
+    fn decode(request: Request) -> Result<op::DeriveSharedSecret, Refusal> {
+        let mut check = Validator::new();
+        check.key_id("keyId", request.key_id.as_ref());
+        check.required_name::<KeyAgreementAlgorithm>("keyAgreementAlgorithm", request.key_agreement_algorithm.as_ref());
+        check.required_blob("publicKey", request.public_key.as_ref(), 8192);
+        check.grant_tokens(request.grant_tokens.as_ref());
+        Recipient::check(request.recipient.as_ref(), &mut check);
+        check.finish()?;
+        Recipient::refuse(request.recipient.as_ref())?;
+        Ok(op::DeriveSharedSecret {
+            key: KeyReference::parse(&present(request.key_id)?)?,
+            algorithm: name(request.key_agreement_algorithm.as_ref())?,
+            public_key: bytes(request.public_key)?,
+            dry_run: request.dry_run.unwrap_or(false),
+        })
+    }
+
+    fn encode(output: <op::DeriveSharedSecret as Operation>::Output) -> Response {
+        Response {
+            key_id: output.key_arn,
+            shared_secret: SecretOut(output.secret),
+            key_agreement_algorithm: output.algorithm.as_str(),
+            key_origin: output.origin.as_str(),
+        }
+    }
+}

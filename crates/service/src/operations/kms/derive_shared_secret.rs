@@ -1,0 +1,95 @@
+//! DeriveSharedSecret: the secret that a key pair shares with somebody else's. Source: AWS KMS API Reference, "DeriveSharedSecret".
+
+use std::sync::Arc;
+
+use claviger_domain::key::{KeyAgreementAlgorithm, KeyUsage, Origin};
+use claviger_domain::policy::Values;
+use claviger_domain::{Caller, KeyReference, Refusal};
+use claviger_hsm::HsmError;
+use zeroize::Zeroizing;
+
+use super::state::stop_if_dry;
+use crate::conditions::text;
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::operations::about_one_key;
+use crate::resolve::KeyTarget;
+use crate::service::Service;
+use crate::work::Effort;
+
+/// The request.
+pub struct DeriveSharedSecret {
+    /// The key.
+    pub key: KeyReference,
+    /// How to derive the secret.
+    pub algorithm: KeyAgreementAlgorithm,
+    /// The other side's public key: SubjectPublicKeyInfo in DER, on the same curve.
+    pub public_key: Vec<u8>,
+    /// Whether to stop once everything has been checked, the public key included.
+    pub dry_run: bool,
+}
+
+/// The answer.
+pub struct SharedSecret {
+    /// The secret: the x-coordinate of the shared point (NIST SP 800-56A, section 5.7.1.2).
+    pub secret: Zeroizing<Vec<u8>>,
+    /// The key's ARN.
+    pub key_arn: String,
+    /// How it was derived.
+    pub algorithm: KeyAgreementAlgorithm,
+    /// Where the key's material came from.
+    pub origin: Origin,
+}
+
+impl Operation for DeriveSharedSecret {
+    const EVENT: Event = Event::kms_read("DeriveSharedSecret");
+    const USES_KEYS: bool = true;
+    type Output = SharedSecret;
+    about_one_key!("kms:DeriveSharedSecret");
+
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
+        match key {
+            "kms:keyagreementalgorithm" => text(self.algorithm.as_str()),
+            _ => Values::Absent,
+        }
+    }
+
+    async fn execute(
+        &self,
+        service: &Service,
+        _caller: &Caller,
+        target: &KeyTarget,
+        allowed: Allowed<Self>,
+    ) -> Result<Effect<SharedSecret>, Refusal> {
+        let snapshot = Arc::clone(&target.snapshot);
+        snapshot.must_be_enabled()?;
+        snapshot.must_be_for(KeyUsage::KeyAgreement, "DeriveSharedSecret")?;
+        let (spec, permit, public_key) = (snapshot.key.spec, allowed.into_first()?, self.public_key.clone());
+        let (secret, used) = service
+            .work(Effort::with_secret(spec), move |hsm| {
+                let material = snapshot.current_material(hsm)?;
+                let secret = hsm.derive_shared_secret(&permit, material, &public_key).map_err(|error| match error {
+                    HsmError::InvalidPublicKey => Refusal::invalid(format!(
+                        "PublicKey is not a DER-encoded X.509 public key (SubjectPublicKeyInfo) that is valid for key spec {spec}."
+                    )),
+                    other => other.into(),
+                })?;
+                Ok((secret, material.id()))
+            })
+            .await?;
+        stop_if_dry(self.dry_run)?;
+        let snapshot = &target.snapshot;
+        let output =
+            SharedSecret { secret, key_arn: snapshot.arn.clone(), algorithm: self.algorithm, origin: snapshot.key.origin };
+        Ok(Effect::answer(output).with_material(used))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            key_id: Some(self.key.to_string()),
+            key_agreement_algorithm: Some(self.algorithm.as_str()),
+            dry_run: self.dry_run,
+            ..Parameters::default()
+        }
+    }
+}

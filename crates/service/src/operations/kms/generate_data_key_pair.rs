@@ -1,0 +1,107 @@
+//! GenerateDataKeyPair: a fresh key pair, its private key in clear and under a key. Source: AWS KMS API Reference, "GenerateDataKeyPair".
+
+use std::sync::Arc;
+
+use claviger_domain::key::{DataKeyPairSpec, EncryptionAlgorithm};
+use claviger_domain::policy::Values;
+use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Refusal};
+use zeroize::Zeroizing;
+
+use super::encryption_conditions::encryption_condition;
+use super::state::stop_if_dry;
+use crate::conditions::text;
+use crate::event_parameters::Parameters;
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::resolve::KeyTarget;
+use crate::service::Service;
+use crate::work::Effort;
+
+/// The request.
+pub struct GenerateDataKeyPair {
+    /// The key that seals the private key.
+    pub key: KeyReference,
+    /// What kind of pair.
+    pub spec: DataKeyPairSpec,
+    /// What the sealed private key is bound to.
+    pub context: EncryptionContext,
+    /// Whether to stop once everything has been checked.
+    pub dry_run: bool,
+}
+
+/// The answer.
+pub struct DataKeyPair {
+    /// The private key: PrivateKeyInfo (RFC 5958) in DER.
+    pub private_key: Zeroizing<Vec<u8>>,
+    /// The private key, sealed: Decrypt opens it.
+    pub sealed_private_key: Vec<u8>,
+    /// The public key: SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER.
+    pub public_key: Vec<u8>,
+    /// The ARN of the key that sealed it.
+    pub key_arn: String,
+    /// What kind of pair.
+    pub spec: DataKeyPairSpec,
+    /// The material that sealed it.
+    pub material: MaterialId,
+}
+
+impl Operation for GenerateDataKeyPair {
+    const EVENT: Event = Event::kms_read("GenerateDataKeyPair");
+    const USES_KEYS: bool = true;
+    type Target = KeyTarget;
+    type Output = DataKeyPair;
+
+    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<KeyTarget, Refusal> {
+        service.must_offer_spec(self.spec.key_spec(), "Data key pairs")?;
+        service.resolve_key(caller, &self.key, "kms:GenerateDataKeyPair").await
+    }
+
+    fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a KeyTarget) -> Vec<Ask<'a>> {
+        vec![Ask::key("kms:GenerateDataKeyPair", target)]
+    }
+
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
+        match key {
+            "kms:datakeypairspec" => text(self.spec.as_str()),
+            _ => encryption_condition(key, &self.context, EncryptionAlgorithm::SymmetricDefault),
+        }
+    }
+
+    async fn execute(
+        &self,
+        service: &Service,
+        _caller: &Caller,
+        target: &KeyTarget,
+        allowed: Allowed<Self>,
+    ) -> Result<Effect<DataKeyPair>, Refusal> {
+        let snapshot = Arc::clone(&target.snapshot);
+        snapshot.must_be_enabled()?;
+        snapshot.must_seal_data_keys("GenerateDataKeyPair")?;
+        stop_if_dry(self.dry_run)?;
+        let (permit, context, spec) = (allowed.into_first()?, self.context.clone(), self.spec);
+        let (made, material) = service
+            .work(Effort::to_generate(spec.key_spec()), move |hsm| {
+                let material = snapshot.current_material(hsm)?;
+                Ok((hsm.generate_data_key_pair(&permit, material, &context, spec)?, material.id()))
+            })
+            .await?;
+        let output = DataKeyPair {
+            private_key: made.private_key,
+            sealed_private_key: made.sealed_private_key,
+            public_key: made.public_key,
+            key_arn: target.snapshot.arn.clone(),
+            spec,
+            material,
+        };
+        Ok(Effect::answer(output).with_material(material))
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            key_id: Some(self.key.to_string()),
+            key_pair_spec: Some(self.spec.as_str()),
+            encryption_context: Some(&self.context),
+            dry_run: self.dry_run,
+            ..Parameters::default()
+        }
+    }
+}
