@@ -10,9 +10,22 @@ use std::sync::Arc;
 use claviger_domain::ids::GrantId;
 use claviger_domain::policy::{Demand, Granted, Policy, authorize};
 use claviger_domain::{AccountId, Grant, GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms, Identity};
-use policy_support::{Held, KEY, KEY_ARN, Keys, OTHER, OWNER, account, root, user};
+use policy_support::{Held, KEY, KEY_ARN, Keys, OTHER, OWNER, account, root, service, session, user};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+
+/// The service that asks in these tests.
+const SERVICE: &str = "logs.amazonaws.com";
+
+/// Who asks, within an account.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Who {
+    Root,
+    User(&'static str),
+    /// Role and session.
+    Session(&'static str, &'static str),
+    Service,
+}
 
 /// The evaluator from the prose.
 mod naive {
@@ -20,10 +33,12 @@ mod naive {
     use std::net::IpAddr;
 
     pub(crate) struct Request<'a> {
-        /// The caller's account, and the user's name unless it is the root.
+        /// The caller's account, and who it is there.
         pub(crate) account: &'a str,
-        pub(crate) user: Option<&'a str>,
+        pub(crate) who: Who,
         pub(crate) identity_policies: &'a [Value],
+        /// What limits a session.
+        pub(crate) session_policy: Option<&'a Value>,
         /// The key's policy, unless the action is not about a key.
         pub(crate) key_policy: Option<&'a Value>,
         pub(crate) owner: &'a str,
@@ -46,9 +61,19 @@ mod naive {
         if matching(request.identity_policies.iter(), "Deny", request).next().is_some() {
             return Some("with an explicit deny in an identity-based policy".to_owned());
         }
-        let to_caller = fitting.iter().any(|grant| grant["grantee"] == arn(request));
-        let agrees = request.user.is_none() || matching(request.identity_policies.iter(), "Allow", request).next().is_some();
-        if to_caller || agrees { None } else { Some(denied) }
+        if matching(request.session_policy, "Deny", request).next().is_some() {
+            return Some("with an explicit deny in a session policy".to_owned());
+        }
+        let to = |name: &str| fitting.iter().any(|grant| grant["grantee"] == name);
+        let to_session = fitting.iter().any(|grant| is_session(&grantee(grant), request));
+        let agrees = request.who == Who::Root || matching(request.identity_policies.iter(), "Allow", request).next().is_some();
+        let within_session =
+            request.session_policy.is_none() || matching(request.session_policy, "Allow", request).next().is_some();
+        if to_session || within_session && (to(&caller(request).1) || agrees) { None } else { Some(denied) }
+    }
+
+    fn grantee(grant: &Value) -> (String, String) {
+        ("AWS".to_owned(), grant["grantee"].as_str().unwrap().to_owned())
     }
 
     /// "The key in each pair is not case sensitive, but the value is."
@@ -60,8 +85,9 @@ mod naive {
         let given: Vec<(String, String)> =
             request.context.iter().map(|(key, value)| (key.to_lowercase(), value.clone())).collect();
         let includes = |wanted: &[(String, String)]| wanted.iter().all(|pair| given.contains(pair));
-        let grantee = grant["grantee"].as_str().unwrap();
-        let reaches = grantee == arn(request) || grantee == format!("arn:aws:iam::{}:root", request.account);
+        let grantee = grantee(grant);
+        let of_account = request.who != Who::Service && is_account(&grantee, request.account);
+        let reaches = grantee == caller(request) || is_session(&grantee, request) || of_account;
         let operation = request.action.strip_prefix("kms:").unwrap();
         let allows = grant["operations"].as_array().unwrap().iter().any(|name| name == operation);
         let constrained = operation != "DescribeKey";
@@ -76,7 +102,13 @@ mod naive {
                       policy explicitly denies access";
         let identity_denies = matching(request.identity_policies.iter(), "Deny", request).next().is_some();
         let identity_allows =
-            request.user.is_none() || matching(request.identity_policies.iter(), "Allow", request).next().is_some();
+            request.who == Who::Root || matching(request.identity_policies.iter(), "Allow", request).next().is_some();
+        // "The permissions for a session are the intersection of the identity-based policies and the session policies."
+        let session_denies = matching(request.session_policy, "Deny", request).next().is_some();
+        let session_allows =
+            request.session_policy.is_none() || matching(request.session_policy, "Allow", request).next().is_some();
+        let session_denial = "with an explicit deny in a session policy".to_owned();
+        let no_session_allow = format!("because no session policy allows the {} action", request.action);
         let no_identity_allow = format!("because no identity-based policy allows the {} action", request.action);
         let identity_denial = "with an explicit deny in an identity-based policy".to_owned();
 
@@ -85,8 +117,12 @@ mod naive {
                 Some(hidden.to_owned())
             } else if identity_denies {
                 Some(identity_denial)
+            } else if session_denies {
+                Some(session_denial)
             } else if !identity_allows {
                 Some(no_identity_allow)
+            } else if !session_allows {
+                Some(no_session_allow)
             } else {
                 None
             };
@@ -95,20 +131,42 @@ mod naive {
         let key_denies = matching([key_policy], "Deny", request).any(|statement| denied_by(statement, request));
         let names_caller = |statement: &Value| {
             let named = names(&statement["Principal"]);
-            named.contains(&("AWS".into(), "*".into())) || named.contains(&("AWS".into(), arn(request)))
+            named.contains(&("AWS".into(), "*".into())) || named.contains(&caller(request))
         };
-        let names_account =
-            |statement: &Value| names(&statement["Principal"]).iter().any(|name| is_account(name, request.account));
+        let names_account = |statement: &Value| {
+            let account = |name: &(String, String)| is_account(name, request.account);
+            !matches!(request.who, Who::Service) && names(&statement["Principal"]).iter().any(account)
+        };
+        let names_session = |statement: &Value| names(&statement["Principal"]).iter().any(|name| is_session(name, request));
         let allowed_directly = matching([key_policy], "Allow", request).any(names_caller);
+        let allowed_to_session = matching([key_policy], "Allow", request).any(names_session);
         let allowed_through_account = matching([key_policy], "Allow", request).any(names_account);
 
+        if request.who == Who::Service {
+            // Services have nothing but what key policies give them; those of a tenant, by keys of the tenant.
+            let within_reach = own || request.account == "000000000000";
+            return if within_reach && allowed_directly && !key_denies {
+                None
+            } else if !own {
+                Some(hidden.to_owned())
+            } else if key_denies {
+                Some("with an explicit deny in a resource-based policy".to_owned())
+            } else {
+                Some(format!("because no resource-based policy allows the {} action", request.action))
+            };
+        }
+
         if !own {
-            return if key_denies || !(allowed_directly || allowed_through_account) {
+            return if key_denies || !(allowed_directly || allowed_to_session || allowed_through_account) {
                 Some(hidden.to_owned())
             } else if identity_denies {
                 Some(identity_denial)
+            } else if session_denies {
+                Some(session_denial)
             } else if !identity_allows {
                 Some(no_identity_allow)
+            } else if !session_allows {
+                Some(no_session_allow)
             } else {
                 None
             };
@@ -119,8 +177,15 @@ mod naive {
         if identity_denies {
             return Some(identity_denial);
         }
-        if allowed_directly || (allowed_through_account && identity_allows) {
+        if session_denies {
+            return Some(session_denial);
+        }
+        // "Permissions of a policy that specifies the ARN of the session are not limited by the session policy."
+        if allowed_to_session {
             return None;
+        }
+        if allowed_directly || (allowed_through_account && identity_allows) {
+            return (!session_allows).then_some(no_session_allow);
         }
         if allowed_through_account {
             return Some(no_identity_allow);
@@ -128,10 +193,23 @@ mod naive {
         Some(format!("because no resource-based policy allows the {} action", request.action))
     }
 
-    fn arn(request: &Request<'_>) -> String {
-        match request.user {
-            None => format!("arn:aws:iam::{}:root", request.account),
-            Some(name) => format!("arn:aws:iam::{}:user/{name}", request.account),
+    /// The caller as a policy names it; of a session, its role.
+    fn caller(request: &Request<'_>) -> (String, String) {
+        let of_iam = |resource: String| ("AWS".to_owned(), format!("arn:aws:iam::{}:{resource}", request.account));
+        match request.who {
+            Who::Root => of_iam("root".to_owned()),
+            Who::User(name) => of_iam(format!("user/{name}")),
+            Who::Session(role, _) => of_iam(format!("role/{role}")),
+            Who::Service => ("Service".to_owned(), SERVICE.to_owned()),
+        }
+    }
+
+    fn is_session((kind, name): &(String, String), request: &Request<'_>) -> bool {
+        match request.who {
+            Who::Session(role, session) => {
+                kind == "AWS" && *name == format!("arn:aws:sts::{}:assumed-role/{role}/{session}", request.account)
+            }
+            _ => false,
         }
     }
 
@@ -142,17 +220,25 @@ mod naive {
     /// A denial of the account hits all its users. `NotPrincipal` spares whom it names together with the account.
     fn denied_by(statement: &Value, request: &Request<'_>) -> bool {
         let everyone = ("AWS".to_owned(), "*".to_owned());
-        let caller = ("AWS".to_owned(), arn(request));
+        let caller = caller(request);
         if let Some(except) = statement.get("NotPrincipal") {
             let spared = names(except);
             let account = spared.iter().any(|name| is_account(name, request.account));
-            let spared_by_name = spared.contains(&caller) && account;
-            let root_spared = request.user.is_none() && account;
+            let spared_by_name = spared.contains(&caller)
+                && match request.who {
+                    Who::Service => true,
+                    Who::Session(..) => account && spared.iter().any(|name| is_session(name, request)),
+                    Who::Root | Who::User(_) => account,
+                };
+            let root_spared = request.who == Who::Root && account;
             // Everyone spared: nobody is left, whatever else is named.
             return !(spared.contains(&everyone) || spared_by_name || root_spared);
         }
         let named = names(&statement["Principal"]);
-        named.contains(&everyone) || named.contains(&caller) || named.iter().any(|name| is_account(name, request.account))
+        named.contains(&everyone)
+            || named.contains(&caller)
+            || named.iter().any(|name| is_session(name, request))
+            || request.who != Who::Service && named.iter().any(|name| is_account(name, request.account))
     }
 
     fn names(principal: &Value) -> Vec<(String, String)> {
@@ -437,6 +523,10 @@ const PRINCIPALS: &[&str] = &[
     "arn:aws:iam::222222222222:user/bob",
     "arn:aws:iam::111111111111:user/team/alice",
     "arn:aws:iam::111111111111:role/alice",
+    "arn:aws:iam::222222222222:role/alice",
+    "arn:aws:sts::111111111111:assumed-role/alice/monday",
+    "arn:aws:sts::222222222222:assumed-role/alice/monday",
+    "arn:aws:sts::111111111111:assumed-role/alice/tuesday",
 ];
 
 const TEXTS: &[&str] = &[
@@ -525,8 +615,9 @@ fn statement(of_key: bool) -> impl Strategy<Value = Value> {
     let principal = prop_oneof![
         1 => Just(json!("*")),
         5 => one_or_many(PRINCIPALS, 1).prop_map(|names| json!({ "AWS": names })),
-        1 => one_or_many(PRINCIPALS, 1).prop_map(|names| json!({ "AWS": names, "Service": "logs.amazonaws.com" })),
-        1 => Just(json!({ "Service": "logs.amazonaws.com" })),
+        1 => one_or_many(PRINCIPALS, 1).prop_map(|names| json!({ "AWS": names, "Service": SERVICE })),
+        2 => Just(json!({ "Service": SERVICE })),
+        1 => Just(json!({ "Service": "s3.amazonaws.com" })),
     ];
     (prop::bool::weighted(0.7), negations, principal, one_or_many(ACTIONS, 1), one_or_many(RESOURCES, 1), conditions).prop_map(
         move |(allow, (not_action, not_resource, not_principal), principal, actions, resources, conditions)| {
@@ -566,6 +657,14 @@ fn policy(of_key: bool) -> impl Strategy<Value = Value> {
     })
 }
 
+/// What limits a session: often everything or much of what there is, since two policies must agree before it is of any consequence.
+fn session_policy() -> impl Strategy<Value = Option<Value>> {
+    let allow = |action: &str| {
+        Some(json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow", "Action": action, "Resource": "*" } }))
+    };
+    prop_oneof![2 => Just(None), 3 => policy(false).prop_map(Some), 3 => Just(allow("kms:*")), 1 => Just(allow("kms:Encrypt"))]
+}
+
 fn keys() -> impl Strategy<Value = Keys> {
     let held = prop_oneof![
         3 => one_of(CONTEXT_VALUES).prop_map(Held::One),
@@ -574,12 +673,17 @@ fn keys() -> impl Strategy<Value = Keys> {
     prop::collection::vec((one_of(CONTEXT_KEYS), held), 0..8).prop_map(Keys)
 }
 
-/// Account, and name unless it is the root.
-fn caller() -> impl Strategy<Value = (&'static str, Option<&'static str>)> {
-    (
+/// Account, and who it is there.
+fn caller() -> impl Strategy<Value = (&'static str, Who)> {
+    let people = (
         proptest::sample::select(&[OWNER, OWNER, OTHER][..]),
-        proptest::sample::select(&[Some("alice"), Some("alice"), Some("bob"), None][..]),
-    )
+        proptest::sample::select(
+            &[Who::User("alice"), Who::User("bob"), Who::Root, Who::Session("alice", "monday"), Who::Session("alice", "monday")]
+                [..],
+        ),
+    );
+    let services = proptest::sample::select(&[OWNER, OTHER, "000000000000"][..]).prop_map(|account| (account, Who::Service));
+    prop_oneof![5 => people, 1 => services]
 }
 
 /// An action and the resource it is about; whether that is the key.
@@ -612,6 +716,9 @@ fn grant() -> impl Strategy<Value = Value> {
             "arn:aws:iam::222222222222:user/alice",
             "arn:aws:iam::222222222222:root",
             "arn:aws:iam::111111111111:user/bob",
+            "arn:aws:iam::111111111111:role/alice",
+            "arn:aws:sts::111111111111:assumed-role/alice/monday",
+            "arn:aws:sts::222222222222:assumed-role/alice/monday",
         ][..],
     );
     let operations = proptest::sample::subsequence(vec!["Encrypt", "Decrypt", "DescribeKey"], 1..=3);
@@ -659,34 +766,37 @@ fn keys_of(context: &[(String, String)]) -> Keys {
     keys
 }
 
-fn identity_of(account: &str, name: Option<&str>, policies: &[Value]) -> Identity {
+fn identity_of(account: &str, who: Who, policies: &[Value], session_policy: Option<&Value>) -> Identity {
     let texts: Vec<String> = policies.iter().map(Value::to_string).collect();
-    match name {
-        Some(name) => user(account, name, &texts.iter().map(String::as_str).collect::<Vec<_>>()),
-        None => root(account),
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    match who {
+        Who::Root => root(account),
+        Who::User(name) => user(account, name, &texts),
+        Who::Session(role, name) => session(account, role, name, &texts, session_policy.map(Value::to_string).as_deref()),
+        Who::Service => service(account, SERVICE),
     }
 }
 
 /// Both evaluators' verdicts: `None` when allowed, or the message.
 fn both(
-    (account_id, name): (&str, Option<&str>),
-    identity_policies: &[Value],
+    (account_id, who): (&str, Who),
+    (identity_policies, session_policy): (&[Value], Option<&Value>),
     key_policy: &Value,
     demand: (&'static str, &str, bool),
     keys: &Keys,
 ) -> (Option<String>, Option<String>) {
-    both_with_grants((account_id, name), identity_policies, key_policy, demand, keys, (&[], &[]))
+    both_with_grants((account_id, who), (identity_policies, session_policy), key_policy, demand, keys, (&[], &[]))
 }
 
 fn both_with_grants(
-    (account_id, name): (&str, Option<&str>),
-    identity_policies: &[Value],
+    (account_id, who): (&str, Who),
+    (identity_policies, session_policy): (&[Value], Option<&Value>),
     key_policy: &Value,
     (action, resource, about_key): (&'static str, &str, bool),
     keys: &Keys,
     (grants, context): (&[Value], &[(String, String)]),
 ) -> (Option<String>, Option<String>) {
-    let identity = identity_of(account_id, name, identity_policies);
+    let identity = identity_of(account_id, who, identity_policies, session_policy);
     let text = key_policy.to_string();
     let parsed = Policy::parse_key_policy(&text).unwrap_or_else(|malformed| panic!("{malformed}: {text}"));
     let owner: AccountId = account(OWNER);
@@ -695,11 +805,12 @@ fn both_with_grants(
     let granted = Granted::Held { grants: &held, proposed: None };
     let verdict =
         authorize(&identity, &Demand { action, resource, owner, key, granted }, keys).err().map(|denial| denial.message);
-    let none = [];
+    let has_policies = matches!(who, Who::User(_) | Who::Session(..));
     let expected = naive::denial(&naive::Request {
         account: account_id,
-        user: name,
-        identity_policies: if name.is_some() { identity_policies } else { &none },
+        who,
+        identity_policies: if has_policies { identity_policies } else { &[] },
+        session_policy: session_policy.filter(|_| matches!(who, Who::Session(..))),
         key_policy: about_key.then_some(key_policy),
         owner: OWNER,
         action,
@@ -720,11 +831,12 @@ proptest! {
     fn both_evaluators_agree(
         caller in caller(),
         identity_policies in prop::collection::vec(policy(false), 0..3),
+        session_policy in session_policy(),
         key_policy in policy(true),
         demand in demand(),
         keys in keys(),
     ) {
-        let (verdict, expected) = both(caller, &identity_policies, &key_policy, demand, &keys);
+        let (verdict, expected) = both(caller, (&identity_policies, session_policy.as_ref()), &key_policy, demand, &keys);
         prop_assert_eq!(verdict, expected);
     }
 
@@ -733,6 +845,7 @@ proptest! {
     fn both_agree_on_grants(
         caller in caller(),
         identity_policies in prop::collection::vec(policy(false), 0..2),
+        session_policy in session_policy(),
         key_policy in policy(true),
         action in one_of(&["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey", "kms:PutKeyPolicy"]),
         grants in prop::collection::vec(grant(), 0..4),
@@ -741,7 +854,7 @@ proptest! {
         let action: &'static str =
             ["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey", "kms:PutKeyPolicy"].into_iter().find(|name| *name == action).unwrap();
         let (demand, keys) = ((action, KEY_ARN, true), keys_of(&context));
-        let (verdict, expected) = both_with_grants(caller, &identity_policies, &key_policy, demand, &keys, (&grants, &context));
+        let (verdict, expected) = both_with_grants(caller, (&identity_policies, session_policy.as_ref()), &key_policy, demand, &keys, (&grants, &context));
         prop_assert_eq!(verdict, expected);
     }
 
@@ -769,7 +882,7 @@ proptest! {
             key_policy["Statement"].as_array_mut().unwrap().truncate(1);
         }
         key_policy["Statement"][usize::from(deny)]["Condition"][operator][key] = values;
-        let (verdict, expected) = both((OWNER, Some("alice")), &[], &key_policy, ("kms:Encrypt", KEY_ARN, true), &keys);
+        let (verdict, expected) = both((OWNER, Who::User("alice")), (&[], None), &key_policy, ("kms:Encrypt", KEY_ARN, true), &keys);
         prop_assert_eq!(verdict, expected);
     }
 }
@@ -781,23 +894,33 @@ fn generated_cases_reach_every_outcome() {
     use proptest::test_runner::TestRunner;
 
     let mut runner = TestRunner::deterministic();
-    let cases = (caller(), prop::collection::vec(policy(false), 0..3), policy(true), demand(), keys());
+    let identity_policies = prop::collection::vec(policy(false), 0..3);
+    let cases = (caller(), identity_policies, session_policy(), policy(true), demand(), keys());
     let mut counts = std::collections::BTreeMap::<String, usize>::new();
-    for _ in 0..2000 {
-        let (caller, identity_policies, key_policy, demand, keys) = cases.new_tree(&mut runner).unwrap().current();
-        let (verdict, _) = both(caller, &identity_policies, &key_policy, demand, &keys);
+    for _ in 0..9000 {
+        let (caller, identity_policies, session_policy, key_policy, demand, keys) =
+            cases.new_tree(&mut runner).unwrap().current();
+        let (verdict, _) = both(caller, (&identity_policies, session_policy.as_ref()), &key_policy, demand, &keys);
         let outcome = match verdict {
+            None if caller.1 == Who::Service => "allowed to a service",
+            None if matches!(caller.1, Who::Session(..)) && session_policy.is_some() => "allowed in a limited session",
             None => "allowed",
             Some(message) => {
-                *["no identity-based", "no resource-based policy", "deny in an identity", "deny in a resource", "does not exist"]
-                    .iter()
-                    .find(|part| message.contains(**part))
-                    .unwrap()
+                let ends = [
+                    "no identity-based",
+                    "no resource-based policy allows the",
+                    "no session policy",
+                    "deny in an identity",
+                    "deny in a resource",
+                    "deny in a session",
+                    "does not exist",
+                ];
+                *ends.iter().find(|part| message.contains(**part)).unwrap()
             }
         };
         *counts.entry(outcome.to_owned()).or_default() += 1;
     }
-    assert_eq!(counts.len(), 6, "{counts:?}");
+    assert_eq!(counts.len(), 10, "{counts:?}");
     assert!(counts.values().all(|count| *count >= 40), "{counts:?}");
 }
 
@@ -819,7 +942,8 @@ fn generated_grants_matter() {
         );
         let (caller, identity_policies, key_policy, grants, context) = cases.new_tree(&mut runner).unwrap().current();
         let (demand, keys) = (("kms:Encrypt", KEY_ARN, true), keys_of(&context));
-        let verdict = |grants| both_with_grants(caller, &identity_policies, &key_policy, demand, &keys, (grants, &context)).0;
+        let verdict =
+            |grants| both_with_grants(caller, (&identity_policies, None), &key_policy, demand, &keys, (grants, &context)).0;
         match (verdict(&[]), verdict(&grants)) {
             (Some(_), None) => granted += 1,
             (Some(_), Some(_)) => refused += 1,

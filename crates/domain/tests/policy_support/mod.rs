@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use claviger_domain::identity::User;
+use claviger_domain::identity::{Role, Session, User};
 use claviger_domain::policy::{ConditionContext, Policy, Values};
-use claviger_domain::{AccountId, Identity, Timestamp};
+use claviger_domain::{AccountId, Identity, ServiceName, Timestamp};
 
 /// The account that owns the key of these tests.
 pub(crate) const OWNER: &str = "111111111111";
@@ -64,17 +64,56 @@ pub(crate) fn account(text: &str) -> AccountId {
 
 /// A user whose identity policies are these.
 pub(crate) fn user(account_id: &str, name: &str, policies: &[&str]) -> Identity {
-    let user = User {
+    Identity::user(&user_record(account_id, name, None), parsed(policies))
+}
+
+/// A user that is marked as a service.
+pub(crate) fn service(account_id: &str, service: &str) -> Identity {
+    Identity::user(&user_record(account_id, "service", Some(service.parse().unwrap())), Vec::new())
+}
+
+/// A session of a role whose identity policies are these, limited by a policy of its own.
+pub(crate) fn session(account_id: &str, role: &str, name: &str, policies: &[&str], limit: Option<&str>) -> Identity {
+    let role = Role {
+        account: account(account_id),
+        name: role.parse().unwrap(),
+        unique_id: format!("AROA{}00000000", role.to_ascii_uppercase()),
+        created: Timestamp(0),
+        description: String::new(),
+        trust_policy: String::new(),
+        policies: BTreeMap::new(),
+        tags: BTreeMap::new(),
+        max_session_seconds: 3600,
+    };
+    let session = Session {
+        account: role.account,
+        role: role.name.clone(),
+        role_id: role.unique_id.clone(),
+        name: name.parse().unwrap(),
+        issued: Timestamp(0),
+        expires: Timestamp(3_600_000),
+        policy: limit.map(str::to_owned),
+        tags: BTreeMap::new(),
+        transitive: Default::default(),
+    };
+    let limit = limit.map(|text| Arc::new(Policy::parse_identity_policy(text).expect(text)));
+    Identity::assumed_role(&role, parsed(policies), Arc::new(session), limit)
+}
+
+fn user_record(account_id: &str, name: &str, service: Option<ServiceName>) -> User {
+    User {
         account: account(account_id),
         name: name.parse().unwrap(),
         unique_id: format!("AIDA{}00000000", name.to_ascii_uppercase()),
         created: Timestamp(0),
         policies: BTreeMap::new(),
         tags: BTreeMap::new(),
-        service: None,
-    };
-    let policies = policies.iter().map(|text| Arc::new(Policy::parse_identity_policy(text).expect(text))).collect();
-    Identity::user(&user, policies)
+        service,
+    }
+}
+
+fn parsed(policies: &[&str]) -> Vec<Arc<Policy>> {
+    policies.iter().map(|text| Arc::new(Policy::parse_identity_policy(text).expect(text))).collect()
 }
 
 pub(crate) fn root(account_id: &str) -> Identity {
