@@ -230,6 +230,7 @@ def test_the_aws_cli(server, user, role, key_id, tmp_path):
     session = aws(own, "sts", "assume-role", "--role-arn", role, "--role-session-name", "cli", "--tags", "Key=team,Value=red")["Credentials"]
     server.observer.keep_secret(session["SessionToken"], "session token")
     assert aws(session, "sts", "get-caller-identity")["Arn"].endswith("/cli")
-    blob = aws(session, "kms", "encrypt", "--key-id", key_id, "--plaintext", "aGVsbG8=")["CiphertextBlob"]
+    (tmp_path / "plaintext").write_bytes(b"hello")
+    blob = aws(session, "kms", "encrypt", "--key-id", key_id, "--plaintext", "fileb://plaintext")["CiphertextBlob"]
     (tmp_path / "blob").write_bytes(base64.b64decode(blob))
-    assert aws(session, "kms", "decrypt", "--ciphertext-blob", "fileb://blob")["Plaintext"] == "aGVsbG8="
+    assert aws(session, "kms", "decrypt", "--ciphertext-blob", "fileb://blob")["Plaintext"] == base64.b64encode(b"hello").decode()
