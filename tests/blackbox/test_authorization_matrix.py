@@ -10,6 +10,7 @@ import re
 import pytest
 from botocore.exceptions import ClientError
 
+from harness import REGION, ROOT, alias_name, policy, statement
 from test_key_states import DONE, ELSEWHERE, KINDS_OF_KEY, MULTI_REGION, STATES, SYMMETRIC, TABLE, made_before, uses
 from wire import SERVICE_MODEL
 

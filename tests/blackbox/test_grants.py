@@ -381,7 +381,7 @@ MEMBERS = {
     "GenerateDataKeyPairWithoutPlaintext": {"KeyPairSpec": "ECC_NIST_P256"},
     "DeriveSharedSecret": {"KeyAgreementAlgorithm": "ECDH", "PublicKey": "AAAA"},
     "Encapsulate": {"EncapsulationAlgorithm": "ML_KEM"},
-    "Decapsulate": {"EncapsulationAlgorithm": "ML_KEM", "CiphertextBlob": "AAAA"},
+    "Decapsulate": {"EncapsulationAlgorithm": "ML_KEM", "SharedSecretCiphertextBlob": "AAAA"},
 }
 
 

@@ -136,7 +136,7 @@ class Subject:
         self.alias = alias_name()
         kms.create_alias(AliasName=self.alias, TargetKeyId=self.id)
         self.root = f"arn:aws:iam::{self.key['AWSAccountId']}:root"
-        self.grant = kms.create_grant(KeyId=self.id, GranteePrincipal=self.root, Operations=["Encrypt"])["GrantId"]
+        self.grant = kms.create_grant(KeyId=self.id, GranteePrincipal=self.root, Operations=["DescribeKey"])["GrantId"]
 
     def bring_to(self, state):
         if state == "Disabled":
