@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import outside
 from attestation import DAY, Certified, Enclave, Pki, cbor, sign
 from cryptography.hazmat.primitives.asymmetric import ec
 from harness import CLEAN_ENVIRONMENT, constraint, free_port, policy, refused, run, start_serve, statement
@@ -37,7 +38,7 @@ class Site:
         for name, content in roots.items():
             (directory / name).write_bytes(content)
         self.config.write_text(
-            f'node = "node-1"\ndata = "data"\nregions = "any"\nlisten = ["127.0.0.1:{self.port}"]\n'
+            f'node = "node-1"\ndata = "data"\nregions = "any"\nchina_algorithms = true\nlisten = ["127.0.0.1:{self.port}"]\n'
             f"[attestation]\nroots = {json.dumps(list(roots))}\n"
             '[seal.development_file]\npath = "seal.key"\n'
             f'[observability]\nlisten = "127.0.0.1:{self.watch_port}"\n'
@@ -112,6 +113,51 @@ def test_generate_random(pki, enclave, trusting):
     assert len(first) == len(second) == 24 and first != second
 
 
+@pytest.fixture(scope="module")
+def pairs(trusting):
+    """Key pairs of each spec that decrypts, with a ciphertext each, and of a spec that agrees."""
+    made = {}
+    for spec, algorithm in (("RSA_2048", "RSAES_OAEP_SHA_1"), ("RSA_3072", "RSAES_OAEP_SHA_256"), ("SM2", "SM2PKE")):
+        key = trusting.create_key(KeySpec=spec, KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]["Arn"]
+        ciphertext = trusting.encrypt(KeyId=key, Plaintext=b"attack at dawn", EncryptionAlgorithm=algorithm)["CiphertextBlob"]
+        made[spec] = {"KeyId": key, "CiphertextBlob": ciphertext, "EncryptionAlgorithm": algorithm}
+    made["agreement"] = trusting.create_key(KeySpec="ECC_NIST_P384", KeyUsage="KEY_AGREEMENT")["KeyMetadata"]["Arn"]
+    return made
+
+
+@pytest.mark.parametrize("spec", ["RSA_2048", "RSA_3072", "SM2"])
+def test_decrypt_with_a_key_pair(pki, enclave, trusting, pairs, spec):
+    answer = trusting.decrypt(Recipient=recipient(pki.attest(enclave.public)), **pairs[spec])
+    assert enclave.open(answer.pop("CiphertextForRecipient")) == b"attack at dawn"
+    answer.pop("ResponseMetadata")
+    assert answer == {"KeyId": pairs[spec]["KeyId"], "EncryptionAlgorithm": pairs[spec]["EncryptionAlgorithm"]}, "no Plaintext"
+
+
+def test_derive_shared_secret(pki, enclave, trusting, pairs):
+    key, peer = pairs["agreement"], outside.GENERATORS["ECC_NIST_P384"]()
+    given = {"KeyId": key, "KeyAgreementAlgorithm": "ECDH", "PublicKey": outside.spki(peer.public_key())}
+    answer = trusting.derive_shared_secret(Recipient=recipient(pki.attest(enclave.public)), **given)
+    public = outside.load_public(trusting.get_public_key(KeyId=key)["PublicKey"])
+    assert enclave.open(answer.pop("CiphertextForRecipient")) == peer.exchange(ec.ECDH(), public)
+    answer.pop("ResponseMetadata")
+    assert answer == {"KeyId": key, "KeyAgreementAlgorithm": "ECDH", "KeyOrigin": "AWS_KMS"}, "no SharedSecret"
+
+
+@pytest.mark.parametrize("spec", ["RSA_4096", "ECC_NIST_P521", "ML_KEM_768", "SM2"])
+def test_generate_data_key_pair(pki, enclave, trusting, blob, spec):
+    context = {"for": "an enclave"}
+    answer = trusting.generate_data_key_pair(
+        KeyId=blob["key"], KeyPairSpec=spec, EncryptionContext=context, Recipient=recipient(pki.attest(enclave.public))
+    )
+    members = {"CiphertextForRecipient", "KeyId", "KeyMaterialId", "KeyPairSpec", "PrivateKeyCiphertextBlob", "PublicKey"}
+    assert set(answer) == members | {"ResponseMetadata"}, "no PrivateKeyPlaintext"
+    private_key = enclave.open(answer["CiphertextForRecipient"])
+    opened = trusting.decrypt(CiphertextBlob=answer["PrivateKeyCiphertextBlob"], EncryptionContext=context)
+    assert (opened["Plaintext"], opened["KeyMaterialId"]) == (private_key, answer["KeyMaterialId"])
+    if spec != "SM2":
+        assert outside.spki(outside.load_private(private_key).public_key()) == answer["PublicKey"]
+
+
 def test_the_largest_plaintext(pki, trusting, blob):
     enclave, plaintext = Enclave(4096), bytes(range(256)) * 16
     ciphertext = trusting.encrypt(KeyId=blob["key"], Plaintext=plaintext)["CiphertextBlob"]
@@ -152,6 +198,32 @@ def test_aws_cli(pki, enclave, attesting, owner, blob, tmp_path):
     answer = json.loads(done.stdout)
     assert "Plaintext" not in answer
     assert enclave.open(base64.b64decode(answer["CiphertextForRecipient"])) == b"attack at dawn"
+
+
+def test_dry_run_of_key_pairs(pki, enclave, trusting, blob, pairs):
+    peer = outside.spki(outside.GENERATORS["ECC_NIST_P384"]().public_key())
+    given = {"KeyId": pairs["agreement"], "KeyAgreementAlgorithm": "ECDH", "PublicKey": peer}
+    for document, code in ((pki.attest(enclave.public), "DryRunOperationException"), (b"document", "ValidationException")):
+        shape = {"Recipient": recipient(document), "DryRun": True}
+        with refused(code):
+            trusting.decrypt(**pairs["RSA_2048"], **shape)
+        with refused(code):
+            trusting.derive_shared_secret(**given, **shape)
+        with refused(code):
+            trusting.generate_data_key_pair(KeyId=blob["key"], KeyPairSpec="ECC_NIST_P256", **shape)
+
+
+def test_bad_documents_get_nothing_of_key_pairs(pki, enclave, trusting, blob, pairs):
+    peer = outside.spki(outside.GENERATORS["ECC_NIST_P384"]().public_key())
+    given = {"KeyId": pairs["agreement"], "KeyAgreementAlgorithm": "ECDH", "PublicKey": peer}
+    genuine = pki.attest(enclave.public)
+    for document in (genuine[:-1] + bytes([genuine[-1] ^ 1]), pki.attest(enclave.public, public_key=None), Pki().attest(enclave.public)):
+        with refused("ValidationException", REFUSED):
+            trusting.decrypt(Recipient=recipient(document), **pairs["SM2"])
+        with refused("ValidationException", REFUSED):
+            trusting.derive_shared_secret(Recipient=recipient(document), **given)
+        with refused("ValidationException", REFUSED):
+            trusting.generate_data_key_pair(KeyId=blob["key"], KeyPairSpec="SM2", Recipient=recipient(document))
 
 
 def test_dry_run(pki, enclave, trusting, blob):

@@ -27,6 +27,14 @@ pub struct SealedDataKeyPair {
     pub sealed_private_key: Vec<u8>,
 }
 
+impl DataKeyPair {
+    /// The private half in plaintext, and the rest.
+    pub fn into_parts(self) -> (Zeroizing<Vec<u8>>, SealedDataKeyPair) {
+        let Self { private_key, public_key, sealed_private_key } = self;
+        (private_key, SealedDataKeyPair { public_key, sealed_private_key })
+    }
+}
+
 impl Hsm {
     /// A new key pair, its private half in plaintext and encrypted under symmetric material (`kms:GenerateDataKeyPair`). For RSA this takes up
     /// to seconds.
@@ -50,8 +58,7 @@ impl Hsm {
         spec: DataKeyPairSpec,
     ) -> Result<SealedDataKeyPair, HsmError> {
         self.demand(permit, "kms:GenerateDataKeyPairWithoutPlaintext", material)?;
-        let DataKeyPair { public_key, sealed_private_key, .. } = self.data_key_pair(material, context, spec)?;
-        Ok(SealedDataKeyPair { public_key, sealed_private_key })
+        Ok(self.data_key_pair(material, context, spec)?.into_parts().1)
     }
 
     fn data_key_pair(

@@ -72,6 +72,12 @@ pub(crate) fn import_secret(hsm: &Hsm, key: &AccountKey) -> crate::ImportSecret 
     hsm.open_import_secret(key, key_id(), &hsm.create_import_secret(key, key_id()).unwrap()).unwrap()
 }
 
+/// Material of a known key pair, for [`key_id`].
+pub(crate) fn brought(hsm: &Hsm, key: &AccountKey, spec: KeySpec, pkcs8: &str) -> Material {
+    let made = hsm.new_material(key, &import_secret(hsm, key), spec, &hex::decode(pkcs8).unwrap()).unwrap();
+    hsm.load_imported_material(key, key_id(), spec, made.id, &made.sealed).unwrap()
+}
+
 struct NoContext;
 
 impl ConditionContext for NoContext {

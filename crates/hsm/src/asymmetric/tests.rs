@@ -5,7 +5,7 @@ use claviger_domain::key::{DataKeyPairSpec, KeySpec, KeyUsage};
 use super::*;
 use crate::hierarchy::AccountKey;
 use crate::self_test::vectors;
-use crate::testing::{account, account_key, hsm, import_secret, key_id, material_of, other_key_id, permit, refusal, specs};
+use crate::testing::{account, account_key, brought, hsm, key_id, material_of, other_key_id, permit, refusal, specs};
 use crate::{Destination, Envelope, Source};
 
 const MU: &str = "afa04cdb02d33ccc73d6fcb81d21892e3ee0512fa14288fbce72f4c5c6a28c9d2320ceeb65d12bae38814b382c5f624a208671c3d4e1c115ff9b86e92526a6db";
@@ -20,12 +20,6 @@ fn setting() -> (Hsm, AccountKey) {
 /// RSA keys of these tests are all the same one, because making one takes long.
 fn rsa_2048(hsm: &Hsm, key: &AccountKey) -> Material {
     brought(hsm, key, KeySpec::Rsa2048, vectors::RSA_2048)
-}
-
-/// Material of a known key pair.
-fn brought(hsm: &Hsm, key: &AccountKey, spec: KeySpec, pkcs8: &str) -> Material {
-    let made = hsm.new_material(key, &import_secret(hsm, key), spec, &hex::decode(pkcs8).unwrap()).unwrap();
-    hsm.load_imported_material(key, key_id(), spec, made.id, &made.sealed).unwrap()
 }
 
 fn material(hsm: &Hsm, key: &AccountKey, spec: KeySpec) -> Material {

@@ -8,11 +8,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use claviger_domain::key::{DataKeyPairSpec, EncryptionAlgorithm};
 use claviger_domain::{EncryptionContext, Permit, Refusal, Timestamp};
 
 use self::chain::Certificate;
 use self::document::Document;
 use self::recipient::RecipientKey;
+use crate::data_key_pair::SealedDataKeyPair;
 use crate::envelope::Envelope;
 use crate::error::HsmError;
 use crate::hierarchy::Hsm;
@@ -120,7 +122,7 @@ impl Attestation {
     }
 }
 
-/// The uses of keys whose plaintext is for an attested recipient. Each is its namesake in `usage.rs`, except that the plaintext ends here.
+/// The uses of keys whose plaintext is for an attested recipient. Each is its namesake in `usage.rs`, `asymmetric.rs` or `data_key_pair.rs`, except that the plaintext ends here.
 impl Hsm {
     /// Decrypts (`kms:Decrypt`) for the recipient.
     pub fn decrypt_for_recipient(
@@ -134,6 +136,29 @@ impl Hsm {
         recipient.recipient.envelop(&self.decrypt(permit, material, context, envelope)?)
     }
 
+    /// Decrypts with the private half of a key pair (`kms:Decrypt`) for the recipient.
+    pub fn decrypt_from_for_recipient(
+        &self,
+        permit: &Permit,
+        material: &Material,
+        algorithm: EncryptionAlgorithm,
+        ciphertext: &[u8],
+        recipient: &Attestation,
+    ) -> Result<Vec<u8>, HsmError> {
+        recipient.recipient.envelop(&self.decrypt_from(permit, material, algorithm, ciphertext)?)
+    }
+
+    /// The secret shared with the holder of another key pair (`kms:DeriveSharedSecret`), for the recipient.
+    pub fn derive_shared_secret_for_recipient(
+        &self,
+        permit: &Permit,
+        material: &Material,
+        peer_spki: &[u8],
+        recipient: &Attestation,
+    ) -> Result<Vec<u8>, HsmError> {
+        recipient.recipient.envelop(&self.derive_shared_secret(permit, material, peer_spki)?)
+    }
+
     /// A random data key (`kms:GenerateDataKey`): for the recipient, and encrypted under the material.
     pub fn generate_data_key_for_recipient(
         &self,
@@ -145,6 +170,19 @@ impl Hsm {
     ) -> Result<(Vec<u8>, Vec<u8>), HsmError> {
         let (plaintext, ciphertext) = self.generate_data_key(permit, material, context, length)?;
         Ok((recipient.recipient.envelop(&plaintext)?, ciphertext))
+    }
+
+    /// A new key pair (`kms:GenerateDataKeyPair`): its private half for the recipient, and encrypted under the material.
+    pub fn generate_data_key_pair_for_recipient(
+        &self,
+        permit: &Permit,
+        material: &Material,
+        context: &EncryptionContext,
+        spec: DataKeyPairSpec,
+        recipient: &Attestation,
+    ) -> Result<(Vec<u8>, SealedDataKeyPair), HsmError> {
+        let (private_key, sealed) = self.generate_data_key_pair(permit, material, context, spec)?.into_parts();
+        Ok((recipient.recipient.envelop(&private_key)?, sealed))
     }
 
     /// Random bytes (`kms:GenerateRandom`) for the recipient.

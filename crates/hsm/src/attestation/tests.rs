@@ -2,13 +2,19 @@
 
 use std::sync::LazyLock;
 
-use claviger_domain::{EncryptionContext, Kind, Refusal, Timestamp};
+use claviger_domain::key::{DataKeyPairSpec, EncryptionAlgorithm, KeySpec};
+use claviger_domain::{EncryptionContext, Kind, Permit, Refusal, Timestamp};
 use rcgen::{KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, date_time_ymd};
 
 use super::{Attestation, AttestationError, AttestationRoot, Platform};
 use crate::Envelope;
 use crate::error::HsmError;
-use crate::testing::{account, account_key, flips, hsm, key_id, material, permit, permit_without_key};
+use crate::hierarchy::Hsm;
+use crate::material::Material;
+use crate::self_test::vectors;
+use crate::testing::{
+    account, account_key, brought, flips, hsm, key_id, material, material_of, other_key_id, permit, permit_without_key,
+};
 
 #[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub, missing_docs, reason = "tests may panic")]
 #[path = "../../tests/support/attestation_documents.rs"]
@@ -368,6 +374,129 @@ fn plaintexts_for_a_recipient_need_the_same_permits() {
     let wrong = EncryptionContext::new([("a".to_owned(), "b".to_owned())].into());
     let refused = hsm.decrypt_for_recipient(&decrypt, &material, &wrong, &envelope, &attestation);
     assert_eq!(refused.err(), Some(HsmError::InvalidCiphertext));
+}
+
+/// A use of a key for a recipient: the answer to it.
+type Use<'a> = Box<dyn Fn(&Permit) -> Result<Vec<u8>, HsmError> + 'a>;
+
+/// Keys, and what each use of them for a recipient needs.
+struct Keys {
+    hsm: Hsm,
+    attestation: Attestation,
+    rsa: Material,
+    sm2: Material,
+    ec: Material,
+    peer: Material,
+    symmetric: Material,
+    none: EncryptionContext,
+}
+
+impl Keys {
+    fn new() -> Self {
+        let hsm = hsm();
+        let key = account_key(&hsm, account());
+        let ec = |id| material_of(&hsm, &key, id, KeySpec::EccNistP256);
+        let (ec, peer) = (ec(key_id()), ec(other_key_id()));
+        let rsa = brought(&hsm, &key, KeySpec::Rsa2048, vectors::RSA_2048);
+        let sm2 = brought(&hsm, &key, KeySpec::Sm2, vectors::SM2);
+        let symmetric = material(&hsm, &key, key_id());
+        let attestation = verify(&PKI.attest(&enclave())).unwrap();
+        Self { hsm, attestation, rsa, sm2, ec, peer, symmetric, none: EncryptionContext::default() }
+    }
+
+    /// Each use of a key for a recipient, by the action that it needs. Each succeeds with a permit for that action.
+    fn uses(&self) -> Vec<(&'static str, Use<'_>)> {
+        let Self { hsm, attestation, rsa, sm2, ec, peer, symmetric, none } = self;
+        let (oaep, sm2pke, p256) =
+            (EncryptionAlgorithm::RsaesOaepSha256, EncryptionAlgorithm::Sm2pke, DataKeyPairSpec::EccNistP256);
+        let encrypt = permit("kms:Encrypt", key_id());
+        let sealed = hsm.encrypt(&encrypt, symmetric, none, b"hello").unwrap();
+        let to_rsa = hsm.encrypt_to(&encrypt, rsa, oaep, b"hello").unwrap();
+        let to_sm2 = hsm.encrypt_to(&encrypt, sm2, sm2pke, b"hello").unwrap();
+        let peer = peer.pair().unwrap().spki().unwrap();
+        vec![
+            (
+                "kms:Decrypt",
+                Box::new(move |given| {
+                    hsm.decrypt_for_recipient(given, symmetric, none, &Envelope::parse(&sealed).unwrap(), attestation)
+                }),
+            ),
+            ("kms:Decrypt", Box::new(move |given| hsm.decrypt_from_for_recipient(given, rsa, oaep, &to_rsa, attestation))),
+            ("kms:Decrypt", Box::new(move |given| hsm.decrypt_from_for_recipient(given, sm2, sm2pke, &to_sm2, attestation))),
+            (
+                "kms:DeriveSharedSecret",
+                Box::new(move |given| hsm.derive_shared_secret_for_recipient(given, ec, &peer, attestation)),
+            ),
+            (
+                "kms:GenerateDataKey",
+                Box::new(move |given| {
+                    hsm.generate_data_key_for_recipient(given, symmetric, none, 32, attestation).map(|(answer, _)| answer)
+                }),
+            ),
+            (
+                "kms:GenerateDataKeyPair",
+                Box::new(move |given| {
+                    hsm.generate_data_key_pair_for_recipient(given, symmetric, none, p256, attestation).map(|(answer, _)| answer)
+                }),
+            ),
+        ]
+    }
+}
+
+#[test]
+fn a_recipient_gets_what_the_caller_would_have_got() {
+    let keys = Keys::new();
+    let Keys { hsm, attestation, ec, peer, symmetric, none, .. } = &keys;
+    let decrypt = permit("kms:Decrypt", key_id());
+    for (_, use_key) in keys.uses().iter().filter(|(action, _)| *action == "kms:Decrypt") {
+        assert_eq!(ENCLAVE.open(&use_key(&decrypt).unwrap()), b"hello");
+    }
+    let derive = |id| permit("kms:DeriveSharedSecret", id);
+    let [ec_public, peer_public] = [ec, peer].map(|material| material.pair().unwrap().spki().unwrap());
+    let answer = hsm.derive_shared_secret_for_recipient(&derive(key_id()), ec, &peer_public, attestation).unwrap();
+    let on_the_other_side = hsm.derive_shared_secret(&derive(other_key_id()), peer, &ec_public).unwrap();
+    assert_eq!(ENCLAVE.open(&answer), *on_the_other_side);
+    let refused = hsm.derive_shared_secret_for_recipient(&derive(key_id()), ec, b"x", attestation);
+    assert_eq!(refused.err(), Some(HsmError::InvalidPublicKey));
+
+    let generate = permit("kms:GenerateDataKeyPair", key_id());
+    for spec in [DataKeyPairSpec::EccNistP256, DataKeyPairSpec::Rsa2048] {
+        let (answer, made) = hsm.generate_data_key_pair_for_recipient(&generate, symmetric, none, spec, attestation).unwrap();
+        let envelope = Envelope::parse(&made.sealed_private_key).unwrap();
+        let private_key = ENCLAVE.open(&answer);
+        assert_eq!(private_key, *hsm.decrypt(&decrypt, symmetric, none, &envelope).unwrap(), "{spec}");
+        let pair = crate::key_pair::parse(spec.key_spec(), &private_key).unwrap();
+        assert_eq!(pair.spki().unwrap(), made.public_key, "{spec}");
+    }
+}
+
+#[test]
+fn a_permit_serves_its_own_action_on_its_own_key_only() {
+    let keys = Keys::new();
+    let uses = keys.uses();
+    let actions: Vec<&'static str> = uses.iter().map(|(action, _)| *action).chain(["kms:DescribeKey"]).collect();
+    for (served, use_key) in &uses {
+        for action in &actions {
+            for key in [key_id(), other_key_id()] {
+                let expected = if action == served && key == key_id() { None } else { Some(HsmError::PermitMismatch) };
+                assert_eq!(use_key(&permit(action, key)).err(), expected, "{served} with {action} for {key}");
+            }
+        }
+        assert_eq!(use_key(&permit_without_key(served)).err(), Some(HsmError::PermitMismatch), "{served}");
+    }
+}
+
+#[test]
+fn nothing_is_done_in_the_error_state() {
+    let keys = Keys::new();
+    let uses = keys.uses();
+    keys.hsm.state.fail("AES-256-GCM");
+    let failed = Some(HsmError::SelfTestFailed("AES-256-GCM".to_owned()));
+    for (action, use_key) in &uses {
+        assert_eq!(use_key(&permit(action, key_id())).err(), failed, "{action}");
+    }
+    let random = permit_without_key("kms:GenerateRandom");
+    assert_eq!(keys.hsm.generate_random_for_recipient(&random, 32, &keys.attestation).err(), failed);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn verify_mac(key: &KeyArn, mac: &[u8]) -> kms::VerifyMac {
 
 fn derive(key: &KeyArn, public_key: &[u8]) -> kms::DeriveSharedSecret {
     let algorithm = KeyAgreementAlgorithm::Ecdh;
-    kms::DeriveSharedSecret { key: by_arn(key), algorithm, public_key: public_key.to_vec(), dry_run: false }
+    kms::DeriveSharedSecret { key: by_arn(key), algorithm, public_key: public_key.to_vec(), recipient: None, dry_run: false }
 }
 
 fn decapsulate(key: &KeyArn, ciphertext: &[u8]) -> kms::Decapsulate {
@@ -124,8 +124,9 @@ async fn what_is_of_china_is_made_where_the_configuration_says_so_and_stays_in_u
     // What was made is still there for its owner.
     let check = kms::Verify { algorithm: SigningAlgorithm::Sm2dsa, ..verify(&sm2, MESSAGE, &signature) };
     node.service.perform(&node.again(&root), &check).await.unwrap();
+    assert!(sealed.private_key.plaintext().is_some());
     let opened = node.decrypt(&root, &sealed.sealed_private_key).await.unwrap();
-    assert_eq!(opened.plaintext.plaintext(), Some(sealed.private_key.as_slice()));
+    assert_eq!(opened.plaintext.plaintext(), sealed.private_key.plaintext());
 }
 
 #[tokio::test]

@@ -35,11 +35,11 @@ impl DataKeyPairRequest {
         check.grant_tokens(self.grant_tokens.as_ref());
         Recipient::check(self.recipient.as_ref(), &mut check);
         check.finish()?;
-        Recipient::refuse(self.recipient.as_ref())?;
         Ok(GenerateDataKeyPair {
             key: KeyReference::parse(&present(self.key_id)?)?,
             spec: name(self.key_pair_spec.as_ref())?,
             context: encryption_context(self.encryption_context)?,
+            recipient: Recipient::read(self.recipient)?,
             dry_run: self.dry_run.unwrap_or(false),
         })
     }

@@ -1,7 +1,7 @@
 //! DeriveSharedSecret on the wire.
 
-use super::recipient::Recipient;
-use crate::json::{Blob, SecretOut};
+use super::recipient::{Recipient, released};
+use crate::json::{Blob, BlobOut, SecretOut};
 use crate::mapping::Mapping;
 use crate::validation::{Validator, bytes, name, present};
 use claviger_domain::KeyReference;
@@ -31,7 +31,10 @@ pub(crate) struct Request {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Response {
     key_id: String,
-    shared_secret: SecretOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_secret: Option<SecretOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ciphertext_for_recipient: Option<BlobOut<Vec<u8>>>,
     key_agreement_algorithm: &'static str,
     key_origin: &'static str,
 }
@@ -54,19 +57,21 @@ impl Mapping for DeriveSharedSecret {
         check.grant_tokens(request.grant_tokens.as_ref());
         Recipient::check(request.recipient.as_ref(), &mut check);
         check.finish()?;
-        Recipient::refuse(request.recipient.as_ref())?;
         Ok(op::DeriveSharedSecret {
             key: KeyReference::parse(&present(request.key_id)?)?,
             algorithm: name(request.key_agreement_algorithm.as_ref())?,
             public_key: bytes(request.public_key)?,
+            recipient: Recipient::read(request.recipient)?,
             dry_run: request.dry_run.unwrap_or(false),
         })
     }
 
     fn encode(output: <op::DeriveSharedSecret as Operation>::Output) -> Response {
+        let (shared_secret, ciphertext_for_recipient) = released(output.secret);
         Response {
             key_id: output.key_arn,
-            shared_secret: SecretOut(output.secret),
+            shared_secret,
+            ciphertext_for_recipient,
             key_agreement_algorithm: output.algorithm.as_str(),
             key_origin: output.origin.as_str(),
         }

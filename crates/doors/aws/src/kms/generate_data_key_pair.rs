@@ -1,6 +1,7 @@
 //! GenerateDataKeyPair on the wire.
 
 use super::data_key_pair::DataKeyPairRequest;
+use super::recipient::released;
 use crate::json::{BlobOut, SecretOut};
 use crate::mapping::Mapping;
 use claviger_domain::Refusal;
@@ -16,7 +17,10 @@ pub(crate) struct GenerateDataKeyPair;
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Response {
     private_key_ciphertext_blob: BlobOut<Vec<u8>>,
-    private_key_plaintext: SecretOut,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key_plaintext: Option<SecretOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ciphertext_for_recipient: Option<BlobOut<Vec<u8>>>,
     public_key: BlobOut<Vec<u8>>,
     key_id: String,
     key_pair_spec: &'static str,
@@ -38,12 +42,15 @@ impl Mapping for GenerateDataKeyPair {
     }
 
     fn encode(output: <op::GenerateDataKeyPair as Operation>::Output) -> Response {
+        let (private_key_plaintext, ciphertext_for_recipient) = released(output.private_key);
         Response {
             private_key_ciphertext_blob: BlobOut(output.sealed_private_key),
-            private_key_plaintext: SecretOut(output.private_key),
+            private_key_plaintext,
+            ciphertext_for_recipient,
             public_key: BlobOut(output.public_key),
             key_id: output.key_arn,
             key_pair_spec: output.spec.as_str(),
+            // Not omitted in answers to a recipient: the model says so of GenerateDataKey and Decrypt only.
             key_material_id: output.material.to_string(),
         }
     }

@@ -31,16 +31,6 @@ impl Recipient {
         check.blob("recipient.attestationDocument", document.map(|blob| blob.0.as_slice()), DOCUMENT_BYTES_MAX);
     }
 
-    /// Refuses a recipient where answers to one are not offered yet.
-    pub(crate) fn refuse(recipient: Option<&Self>) -> Result<(), Refusal> {
-        match recipient {
-            None => Ok(()),
-            Some(_) => Err(Refusal::unsupported(
-                "Recipient (attestation documents) is not offered for this operation by this deployment.",
-            )),
-        }
-    }
-
     /// The recipient of the operation, once it has been checked.
     pub(crate) fn read(recipient: Option<Self>) -> Result<Option<op::Recipient>, Refusal> {
         let Some(recipient) = recipient else { return Ok(None) };
@@ -49,7 +39,7 @@ impl Recipient {
     }
 }
 
-/// The members `Plaintext` and `CiphertextForRecipient`, of which an answer has one.
+/// The members `Plaintext` (or what the operation calls it) and `CiphertextForRecipient`, of which an answer has one.
 pub(crate) fn released(output: op::Released) -> (Option<SecretOut>, Option<BlobOut<Vec<u8>>>) {
     match output {
         op::Released::Plaintext(plaintext) => (Some(SecretOut(plaintext)), None),

@@ -7,7 +7,6 @@ use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Permit, Refusal};
 use claviger_hsm::{Attestation, Envelope, Hsm};
-use zeroize::Zeroizing;
 
 use super::asymmetric_encryption::check_no_context;
 use super::ciphertext::envelope_of;
@@ -19,7 +18,6 @@ use crate::quotas::{RateClass, RateClasses};
 use crate::recipient::{Attested, Recipient, Released};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
-use crate::snapshot::KeySnapshot;
 use crate::work::Effort;
 
 /// The request.
@@ -62,9 +60,6 @@ impl Operation for Decrypt {
         let (named, algorithm) = (self.key.as_ref(), self.algorithm);
         let subject = service.resolve_ciphertext_key(caller, named, &self.ciphertext, algorithm, "kms:Decrypt").await?;
         let recipient = service.attest(self.recipient.as_ref(), caller)?;
-        if recipient.is_some() && algorithm != EncryptionAlgorithm::SymmetricDefault {
-            return Err(Refusal::unsupported("Recipient is offered for symmetric keys only by this deployment."));
-        }
         Ok(Attested { subject, recipient })
     }
 
@@ -112,10 +107,7 @@ impl Operation for Decrypt {
                 };
                 (plaintext, material.id())
             }
-            None => {
-                let (plaintext, material) = self.decrypt_from(service, snapshot, allowed.into_first()?).await?;
-                (Released::Plaintext(plaintext), material)
-            }
+            None => self.decrypt_from(service, target, allowed.into_first()?).await?,
         };
         stop_if_dry(self.dry_run)?;
         let output = Decrypted { plaintext, key_arn: snapshot.arn.clone(), algorithm: self.algorithm, material };
@@ -144,14 +136,25 @@ impl Decrypt {
     async fn decrypt_from(
         &self,
         service: &Service,
-        snapshot: &Arc<KeySnapshot>,
+        target: &Attested<KeyTarget>,
         permit: Permit,
-    ) -> Result<(Zeroizing<Vec<u8>>, MaterialId), Refusal> {
+    ) -> Result<(Released, MaterialId), Refusal> {
+        let (snapshot, recipient) = (Arc::clone(&target.subject.snapshot), target.recipient.clone());
         let (effort, algorithm) = (Effort::with_secret(snapshot.key.spec), self.algorithm);
-        let (snapshot, ciphertext) = (Arc::clone(snapshot), self.ciphertext.clone());
+        let ciphertext = self.ciphertext.clone();
         let work = move |hsm: &Hsm| {
             let material = snapshot.current_material(hsm)?;
-            Ok((hsm.decrypt_from(&permit, material, algorithm, &ciphertext)?, material.id()))
+            let plaintext = match recipient {
+                None => Released::Plaintext(hsm.decrypt_from(&permit, material, algorithm, &ciphertext)?),
+                Some(recipient) => Released::ForRecipient(hsm.decrypt_from_for_recipient(
+                    &permit,
+                    material,
+                    algorithm,
+                    &ciphertext,
+                    &recipient,
+                )?),
+            };
+            Ok((plaintext, material.id()))
         };
         service.work(effort, work).await
     }

@@ -6,13 +6,13 @@ use claviger_domain::key::{KeyAgreementAlgorithm, KeyUsage, Origin};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, KeyReference, Refusal};
 use claviger_hsm::HsmError;
-use zeroize::Zeroizing;
 
 use super::state::stop_if_dry;
 use crate::conditions::text;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
-use crate::operations::about_one_key;
+use crate::operations::about_one_key_for_a_recipient;
+use crate::recipient::{Attested, Recipient, Released};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 use crate::work::Effort;
@@ -25,6 +25,8 @@ pub struct DeriveSharedSecret {
     pub algorithm: KeyAgreementAlgorithm,
     /// The other side's public key: SubjectPublicKeyInfo in DER, on the same curve.
     pub public_key: Vec<u8>,
+    /// Who alone may read the secret, if not the caller.
+    pub recipient: Option<Recipient>,
     /// Whether to stop once everything has been checked, the public key included.
     pub dry_run: bool,
 }
@@ -32,7 +34,7 @@ pub struct DeriveSharedSecret {
 /// The answer.
 pub struct SharedSecret {
     /// The secret: the x-coordinate of the shared point (NIST SP 800-56A, section 5.7.1.2).
-    pub secret: Zeroizing<Vec<u8>>,
+    pub secret: Released,
     /// The key's ARN.
     pub key_arn: String,
     /// How it was derived.
@@ -45,9 +47,9 @@ impl Operation for DeriveSharedSecret {
     const EVENT: Event = Event::kms_read("DeriveSharedSecret");
     const USES_KEYS: bool = true;
     type Output = SharedSecret;
-    about_one_key!("kms:DeriveSharedSecret");
+    about_one_key_for_a_recipient!("kms:DeriveSharedSecret");
 
-    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a Attested<KeyTarget>, key: &str) -> Values<'a> {
         match key {
             "kms:keyagreementalgorithm" => text(self.algorithm.as_str()),
             _ => Values::Absent,
@@ -58,17 +60,24 @@ impl Operation for DeriveSharedSecret {
         &self,
         service: &Service,
         _caller: &Caller,
-        target: &KeyTarget,
+        target: &Attested<KeyTarget>,
         allowed: Allowed<Self>,
     ) -> Result<Effect<SharedSecret>, Refusal> {
-        let snapshot = Arc::clone(&target.snapshot);
+        let snapshot = Arc::clone(&target.subject.snapshot);
         snapshot.must_be_enabled()?;
         snapshot.must_be_for(KeyUsage::KeyAgreement, "DeriveSharedSecret")?;
-        let (spec, permit, public_key) = (snapshot.key.spec, allowed.into_first()?, self.public_key.clone());
+        let (spec, permit) = (snapshot.key.spec, allowed.into_first()?);
+        let (public_key, recipient) = (self.public_key.clone(), target.recipient.clone());
         let (secret, used) = service
             .work(Effort::with_secret(spec), move |hsm| {
                 let material = snapshot.current_material(hsm)?;
-                let secret = hsm.derive_shared_secret(&permit, material, &public_key).map_err(|error| match error {
+                let secret = match recipient {
+                    None => hsm.derive_shared_secret(&permit, material, &public_key).map(Released::Plaintext),
+                    Some(recipient) => hsm
+                        .derive_shared_secret_for_recipient(&permit, material, &public_key, &recipient)
+                        .map(Released::ForRecipient),
+                };
+                let secret = secret.map_err(|error| match error {
                     HsmError::InvalidPublicKey => Refusal::invalid(format!(
                         "PublicKey is not a DER-encoded X.509 public key (SubjectPublicKeyInfo) that is valid for key spec {spec}."
                     )),
@@ -78,7 +87,7 @@ impl Operation for DeriveSharedSecret {
             })
             .await?;
         stop_if_dry(self.dry_run)?;
-        let snapshot = &target.snapshot;
+        let snapshot = &target.subject.snapshot;
         let output =
             SharedSecret { secret, key_arn: snapshot.arn.clone(), algorithm: self.algorithm, origin: snapshot.key.origin };
         Ok(Effect::answer(output).with_material(used))

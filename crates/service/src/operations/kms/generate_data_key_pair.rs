@@ -5,13 +5,14 @@ use std::sync::Arc;
 use claviger_domain::key::{DataKeyPairSpec, EncryptionAlgorithm};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Refusal};
-use zeroize::Zeroizing;
+use claviger_hsm::Attestation;
 
 use super::encryption_conditions::encryption_condition;
 use super::state::stop_if_dry;
 use crate::conditions::text;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::recipient::{Attested, Recipient, Released};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 use crate::work::Effort;
@@ -24,6 +25,8 @@ pub struct GenerateDataKeyPair {
     pub spec: DataKeyPairSpec,
     /// What the sealed private key is bound to.
     pub context: EncryptionContext,
+    /// Who alone may read the private key, if not the caller. Means nothing where none is answered.
+    pub recipient: Option<Recipient>,
     /// Whether to stop once everything has been checked.
     pub dry_run: bool,
 }
@@ -31,7 +34,7 @@ pub struct GenerateDataKeyPair {
 /// The answer.
 pub struct DataKeyPair {
     /// The private key: PrivateKeyInfo (RFC 5958) in DER.
-    pub private_key: Zeroizing<Vec<u8>>,
+    pub private_key: Released,
     /// The private key, sealed: Decrypt opens it.
     pub sealed_private_key: Vec<u8>,
     /// The public key: SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER.
@@ -47,48 +50,62 @@ pub struct DataKeyPair {
 impl Operation for GenerateDataKeyPair {
     const EVENT: Event = Event::kms_read("GenerateDataKeyPair");
     const USES_KEYS: bool = true;
-    type Target = KeyTarget;
+    type Target = Attested<KeyTarget>;
     type Output = DataKeyPair;
 
-    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<KeyTarget, Refusal> {
+    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<Attested<KeyTarget>, Refusal> {
         service.must_offer_spec(self.spec.key_spec(), "Data key pairs")?;
-        service.resolve_key(caller, &self.key, "kms:GenerateDataKeyPair").await
+        let subject = service.resolve_key(caller, &self.key, "kms:GenerateDataKeyPair").await?;
+        Ok(Attested { subject, recipient: service.attest(self.recipient.as_ref(), caller)? })
     }
 
-    fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a KeyTarget) -> Vec<Ask<'a>> {
-        vec![Ask::key("kms:GenerateDataKeyPair", target)]
+    fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a Attested<KeyTarget>) -> Vec<Ask<'a>> {
+        vec![Ask::key("kms:GenerateDataKeyPair", &target.subject)]
     }
 
-    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
-        match key {
-            "kms:datakeypairspec" => text(self.spec.as_str()),
-            _ => encryption_condition(key, &self.context, EncryptionAlgorithm::SymmetricDefault),
-        }
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a Attested<KeyTarget>, key: &str) -> Values<'a> {
+        self.condition_of_request(key)
+    }
+
+    fn recipient<'a>(&self, target: &'a Attested<KeyTarget>) -> Option<&'a Attestation> {
+        target.recipient.as_deref()
     }
 
     async fn execute(
         &self,
         service: &Service,
         _caller: &Caller,
-        target: &KeyTarget,
+        target: &Attested<KeyTarget>,
         allowed: Allowed<Self>,
     ) -> Result<Effect<DataKeyPair>, Refusal> {
-        let snapshot = Arc::clone(&target.snapshot);
+        let snapshot = Arc::clone(&target.subject.snapshot);
         snapshot.must_be_enabled()?;
         snapshot.must_seal_data_keys("GenerateDataKeyPair")?;
         stop_if_dry(self.dry_run)?;
         let (permit, context, spec) = (allowed.into_first()?, self.context.clone(), self.spec);
-        let (made, material) = service
+        let recipient = target.recipient.clone();
+        let (private_key, made, material) = service
             .work(Effort::to_generate(spec.key_spec()), move |hsm| {
                 let material = snapshot.current_material(hsm)?;
-                Ok((hsm.generate_data_key_pair(&permit, material, &context, spec)?, material.id()))
+                let (private_key, made) = match recipient {
+                    None => {
+                        let (private_key, made) = hsm.generate_data_key_pair(&permit, material, &context, spec)?.into_parts();
+                        (Released::Plaintext(private_key), made)
+                    }
+                    Some(recipient) => {
+                        let (answer, made) =
+                            hsm.generate_data_key_pair_for_recipient(&permit, material, &context, spec, &recipient)?;
+                        (Released::ForRecipient(answer), made)
+                    }
+                };
+                Ok((private_key, made, material.id()))
             })
             .await?;
         let output = DataKeyPair {
-            private_key: made.private_key,
+            private_key,
             sealed_private_key: made.sealed_private_key,
             public_key: made.public_key,
-            key_arn: target.snapshot.arn.clone(),
+            key_arn: target.subject.snapshot.arn.clone(),
             spec,
             material,
         };
@@ -102,6 +119,16 @@ impl Operation for GenerateDataKeyPair {
             encryption_context: Some(&self.context),
             dry_run: self.dry_run,
             ..Parameters::default()
+        }
+    }
+}
+
+impl GenerateDataKeyPair {
+    /// The value of the condition key (its name in lower case) that depends on the request alone.
+    pub(super) fn condition_of_request(&self, key: &str) -> Values<'_> {
+        match key {
+            "kms:datakeypairspec" => text(self.spec.as_str()),
+            _ => encryption_condition(key, &self.context, EncryptionAlgorithm::SymmetricDefault),
         }
     }
 }

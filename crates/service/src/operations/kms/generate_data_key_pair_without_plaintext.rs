@@ -46,8 +46,8 @@ impl Operation for GenerateDataKeyPairWithoutPlaintext {
         vec![Ask::key("kms:GenerateDataKeyPairWithoutPlaintext", target)]
     }
 
-    fn condition<'a>(&'a self, ask: &Ask<'_>, target: &'a KeyTarget, key: &str) -> Values<'a> {
-        self.0.condition(ask, target, key)
+    fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
+        self.0.condition_of_request(key)
     }
 
     async fn execute(

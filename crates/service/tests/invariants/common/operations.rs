@@ -222,6 +222,7 @@ trials! {
         key: by_arn(&on.key),
         algorithm: KeyAgreementAlgorithm::Ecdh,
         public_key: on.made.clone(),
+        recipient: None,
         dry_run: false,
     };
     Key DescribeKey => |on| kms::DescribeKey { key: by_arn(&on.key) };
@@ -326,6 +327,7 @@ pub(crate) fn data_key_pair(key: &KeyArn) -> kms::GenerateDataKeyPair {
         key: by_arn(key),
         spec: DataKeyPairSpec::EccNistP256,
         context: EncryptionContext::default(),
+        recipient: None,
         dry_run: false,
     }
 }
