@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use claviger_domain::policy::{Denial, Granted, authorize, authorize_assumption};
+use claviger_domain::policy::{ConditionContext, Denial, Granted, authorize, authorize_assumption};
 use claviger_domain::{Caller, Kind, Permit, Refusal};
 use claviger_store::{Commit, RecordKey, Shard, StoreError};
 
@@ -112,19 +112,29 @@ impl Service {
                 permits.push(decided.map_err(|denial| denied(caller, ask, denial))?);
                 continue;
             }
-            let granted = ask.retires.map_or(Granted::Nothing, Granted::Retiring);
-            let decided = match authorize(&caller.identity, &ask.demand(granted), &conditions) {
-                // Grants are looked for only where policies say nothing: most requests never pay for them.
-                Err(denial) if denial.silent => {
-                    let grants = self.grants_held(caller, ask).await?;
-                    let granted = Granted::Held { grants: &grants, proposed: ask.proposes };
-                    if grants.is_empty() { Err(denial) } else { authorize(&caller.identity, &ask.demand(granted), &conditions) }
-                }
-                decided => decided,
-            };
+            let decided = self.decide(caller, ask, &conditions).await?;
             permits.push(decided.map_err(|denial| denied(caller, ask, denial))?);
         }
         Ok(permits)
+    }
+
+    /// What policies and grants say to one demand.
+    pub(crate) async fn decide(
+        &self,
+        caller: &Caller,
+        ask: &Ask<'_>,
+        conditions: &(dyn ConditionContext + Sync),
+    ) -> Result<Result<Permit, Denial>, Refusal> {
+        let granted = ask.retires.map_or(Granted::Nothing, Granted::Retiring);
+        match authorize(&caller.identity, &ask.demand(granted), conditions) {
+            // Grants are looked for only where policies say nothing: most requests never pay for them.
+            Err(denial) if denial.silent => {
+                let grants = self.grants_held(caller, ask).await?;
+                let granted = Granted::Held { grants: &grants, proposed: ask.proposes };
+                Ok(if grants.is_empty() { Err(denial) } else { authorize(&caller.identity, &ask.demand(granted), conditions) })
+            }
+            decided => Ok(decided),
+        }
     }
 
     async fn settle_success<O: Operation>(

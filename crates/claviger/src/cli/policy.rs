@@ -1,7 +1,9 @@
 //! `claviger policy`: the identity policies of users and roles, in the form of AWS IAM.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use claviger_domain::{RoleName, UserName};
@@ -64,6 +66,69 @@ pub(super) enum Command {
     },
     /// Take a policy away from a user or a role
     Delete(Named),
+    /// Ask what would be decided, by which statement, and why. Nothing is done
+    Simulate(Simulation),
+}
+
+/// Who would ask for what.
+#[derive(Debug, Args)]
+pub(super) struct Simulation {
+    /// The action, such as kms:Encrypt
+    action: String,
+    /// The user who would ask; by default the account's root
+    #[arg(long, value_name = "NAME", conflicts_with = "role")]
+    user: Option<UserName>,
+    /// The role of whose session the request would be
+    #[arg(long, value_name = "NAME")]
+    role: Option<RoleName>,
+    /// The name of that session
+    #[arg(long, value_name = "NAME", requires = "role")]
+    session: Option<String>,
+    /// The key: its id, its ARN or an alias
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// The request's encryption context
+    #[arg(long = "encryption-context", value_name = "NAME=VALUE")]
+    context: Vec<Pair>,
+    /// A condition key's value, such as aws:SourceIp=192.0.2.1; several times for several values
+    #[arg(long = "condition", value_name = "KEY=VALUE")]
+    conditions: Vec<Pair>,
+    #[command(flatten)]
+    at: InAccount,
+}
+
+/// `NAME=VALUE`.
+#[derive(Debug, Clone)]
+struct Pair(String, String);
+
+impl FromStr for Pair {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("this is not NAME=VALUE")?;
+        Ok(Self(name.to_owned(), value.to_owned()))
+    }
+}
+
+impl Simulation {
+    async fn run(self) -> Result<(), Problem> {
+        let context: BTreeMap<String, String> = self.context.into_iter().map(|Pair(name, value)| (name, value)).collect();
+        let mut conditions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for Pair(name, value) in self.conditions {
+            conditions.entry(name).or_default().push(value);
+        }
+        let input = json!({
+            "AccountId": self.at.account,
+            "UserName": self.user,
+            "RoleName": self.role,
+            "RoleSessionName": self.session,
+            "Action": self.action,
+            "KeyId": self.key,
+            "EncryptionContext": context,
+            "Conditions": conditions,
+        });
+        self.at.administration.perform("SimulatePolicy", input).await
+    }
 }
 
 pub(super) async fn run(command: Command) -> Result<(), Problem> {
@@ -95,6 +160,7 @@ pub(super) async fn run(command: Command) -> Result<(), Problem> {
         Command::Delete(policy) => {
             policy.at.administration.perform(policy.holder.either("DeleteUserPolicy", "DeleteRolePolicy"), named(&policy)).await
         }
+        Command::Simulate(simulation) => simulation.run().await,
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Denial {
     pub reason: String,
     /// Whether nobody said no: a grant on the key could still allow it.
     pub silent: bool,
+    /// Whether a statement denies; otherwise none allows.
+    pub explicit: bool,
 }
 
 /// Decides whether the identity may do what it demands.
@@ -311,6 +313,7 @@ impl Objection<'_> {
         let Demand { action, resource, .. } = demand;
         let silent = self.is_silence() && demand.key.is_some() && !matches!(demand.granted, Granted::Retiring(_));
         let own = demand.owner == identity.account;
+        let explicit = matches!(self, Self::KeyDenies(_) | Self::IdentityDenies { .. } | Self::SessionDenies(_));
         let reason = self.reason("key policy");
         let because = match self {
             Self::IdentityDenies { .. } => "with an explicit deny in an identity-based policy".to_owned(),
@@ -325,6 +328,7 @@ impl Objection<'_> {
             message: format!("User: {} is not authorized to perform: {action} on resource: {resource} {because}", identity.arn),
             reason,
             silent,
+            explicit,
         }
     }
 }
@@ -340,6 +344,7 @@ impl Denial {
             message: format!("User: {} is not authorized to perform: {action} on resource: {resource} {HIDDEN}", identity.arn),
             reason: "the key does not exist".to_owned(),
             silent: false,
+            explicit: false,
         }
     }
 
@@ -349,6 +354,7 @@ impl Denial {
             message: format!("User: {} is not authorized to perform: {action} on resource: {role}", identity.arn),
             reason: "the role does not exist".to_owned(),
             silent: false,
+            explicit: false,
         }
     }
 }

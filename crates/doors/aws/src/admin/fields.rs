@@ -1,5 +1,6 @@
 //! Members that the administration's requests and answers share.
 
+use claviger_domain::ids::SessionName;
 use claviger_domain::{AccessKeyId, AccountId, Refusal, RoleName, ServiceName, UserName};
 use serde::{Serialize, Serializer};
 use std::str::FromStr;
@@ -39,6 +40,11 @@ pub(crate) fn user_or_root(text: Option<&str>) -> Result<Option<UserName>, Refus
 /// `RoleName`.
 pub(crate) fn role(text: Option<&str>) -> Result<RoleName, Refusal> {
     required("RoleName", text)
+}
+
+/// `RoleSessionName`.
+pub(crate) fn session(text: &str) -> Result<SessionName, Refusal> {
+    read("RoleSessionName", text)
 }
 
 /// `Service`; none for a user that is none.

@@ -24,6 +24,7 @@ mod list_user_policies;
 mod list_users;
 mod put_role_policy;
 mod put_user_policy;
+mod simulate_policy;
 mod tag_role;
 mod tag_user;
 mod untag_role;
@@ -96,6 +97,7 @@ operations! {
     "ListUsers" => list_users::ListUsers,
     "PutRolePolicy" => put_role_policy::PutRolePolicy,
     "PutUserPolicy" => put_user_policy::PutUserPolicy,
+    "SimulatePolicy" => simulate_policy::SimulatePolicy,
     "TagRole" => tag_role::TagRole,
     "TagUser" => tag_user::TagUser,
     "UntagRole" => untag_role::UntagRole,
