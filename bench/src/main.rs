@@ -29,6 +29,7 @@ use crate::failure::{Context as _, Failure};
 use crate::operations::Operation;
 use crate::report::{Bar, Report};
 
+mod algorithms;
 mod bare;
 mod connection;
 mod disk;
@@ -37,6 +38,7 @@ mod load;
 mod machine;
 mod many_keys;
 mod operations;
+mod primitives;
 mod report;
 mod requests;
 mod server;
@@ -93,6 +95,9 @@ struct Plan {
     /// How many keys the large store gets; 0 leaves that part out
     #[arg(long, default_value_t = 100_000)]
     keys: usize,
+    /// Leave out the signatures, codes and grants beside their primitives
+    #[arg(long)]
+    without_algorithms: bool,
     /// A short run, to see that everything works: a third of the time, 10,000 keys
     #[arg(long)]
     quick: bool,
@@ -151,6 +156,9 @@ fn measure(plan: &Plan) -> Result<(), Failure> {
         machine::describe().iter().for_each(|line| println!("{line}"));
         println!("{}\n", disk::measure(scratch.path())?);
         operations::measure(plan, &binaries, scratch.path(), &mut report).await?;
+        if !plan.without_algorithms {
+            algorithms::measure(plan, &binaries, scratch.path(), &mut report).await?;
+        }
         if plan.key_count() > 0 {
             many_keys::measure(plan.key_count(), &binaries, scratch.path(), &mut report).await?;
         }

@@ -16,7 +16,7 @@ use crate::connection::Connection;
 use crate::failure::{Context as _, Failure};
 use crate::load::{Generator, Tally, Until};
 use crate::report::{Report, Table};
-use crate::requests::Client;
+use crate::requests::{Api, Client};
 use crate::server::{Binaries, Deployment, Server, Started};
 use crate::usage::ByThread;
 use crate::{Plan, WARM_UP};
@@ -98,13 +98,24 @@ pub(crate) fn encrypt(key: &str, bytes: usize, number: usize) -> Value {
 
 /// Calls an operation outside of what is measured.
 pub(crate) async fn call(client: &Client, connection: &mut Connection, operation: &str, body: &Value) -> Result<Value, Failure> {
-    serde_json::from_slice(&answer_to(client, connection, operation, body).await?)
+    call_api(Api::Kms, client, connection, operation, body).await
+}
+
+/// The same for any of the server's interfaces.
+pub(crate) async fn call_api(
+    api: Api,
+    client: &Client,
+    connection: &mut Connection,
+    operation: &str,
+    body: &Value,
+) -> Result<Value, Failure> {
+    serde_json::from_slice(&answer_to(api, client, connection, operation, body).await?)
         .context(format!("the answer to {operation} is not JSON"))
 }
 
 /// Makes a key outside of what is measured, and tells its id.
 pub(crate) async fn create_key(client: &Client, connection: &mut Connection) -> Result<String, Failure> {
-    key_of(&answer_to(client, connection, "CreateKey", &json!({})).await?)
+    key_of(&answer_to(Api::Kms, client, connection, "CreateKey", &json!({})).await?)
 }
 
 /// The id of the key that CreateKey's answer tells of.
@@ -114,8 +125,15 @@ pub(crate) fn key_of(answer: &[u8]) -> Result<String, Failure> {
     id.map(str::to_owned).ok_or_else(|| Failure::new("CreateKey's answer names no key"))
 }
 
-async fn answer_to(client: &Client, connection: &mut Connection, operation: &str, body: &Value) -> Result<Bytes, Failure> {
-    let answer = connection.call(&client.request(operation, body)?).await?;
+async fn answer_to(
+    api: Api,
+    client: &Client,
+    connection: &mut Connection,
+    operation: &str,
+    body: &Value,
+) -> Result<Bytes, Failure> {
+    let request = client.requests_to(api, operation, std::slice::from_ref(body))?.pop().unwrap_or_default();
+    let answer = connection.call(&request).await?;
     if answer.status != 200 {
         let body = String::from_utf8_lossy(answer.body);
         return Err(Failure::new(format!("{operation} was answered with {}: {body}", answer.status)));

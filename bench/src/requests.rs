@@ -22,7 +22,31 @@ pub(crate) struct Client {
     host: HeaderValue,
 }
 
+/// Which of the server's interfaces a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// AWS KMS.
+    Kms,
+    /// Claviger's own administration.
+    Administration,
+}
+
+impl Api {
+    /// The service in the signature's scope, and the prefix of `X-Amz-Target`.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Kms => ("kms", "TrentService"),
+            Self::Administration => ("claviger", "ClavigerAdmin"),
+        }
+    }
+}
+
 impl Client {
+    /// The same client as somebody else.
+    pub(crate) fn with_credentials(&self, access_key: String, secret: String) -> Self {
+        Self { access_key, secret, region: self.region.clone(), host: self.host.clone() }
+    }
+
     /// Takes the credentials from the file that `claviger dev` writes.
     pub(crate) fn from_environment(file: &Path, address: SocketAddr) -> Result<Self, Failure> {
         let text = fs::read_to_string(file).context(format!("cannot read {}", file.display()))?;
@@ -43,16 +67,22 @@ impl Client {
 
     /// The same for many bodies, with one derivation of the signing key.
     pub(crate) fn requests(&self, operation: &str, bodies: &[Value]) -> Result<Vec<Bytes>, Failure> {
+        self.requests_to(Api::Kms, operation, bodies)
+    }
+
+    /// The same for any of the server's interfaces.
+    pub(crate) fn requests_to(&self, api: Api, operation: &str, bodies: &[Value]) -> Result<Vec<Bytes>, Failure> {
+        let (service, prefix) = api.names();
         let now = now()?;
         let signer = Signer {
             access_key: &self.access_key,
             secret: &self.secret,
             session_token: None,
             region: &self.region,
-            service: "kms",
+            service,
         };
-        let key = SigningKey::derive(&self.secret, &now.basic_date(), &self.region, "kms");
-        let target = HeaderValue::from_str(&format!("TrentService.{operation}")).context("an operation that is no header")?;
+        let key = SigningKey::derive(&self.secret, &now.basic_date(), &self.region, service);
+        let target = HeaderValue::from_str(&format!("{prefix}.{operation}")).context("an operation that is no header")?;
         let headers: HeaderMap = [
             (HOST, self.host.clone()),
             (HeaderName::from_static("x-amz-target"), target),
