@@ -165,9 +165,32 @@ def test_sm2_is_for_china(kms):
         {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": "cks-1234567890abcdef0", "XksKeyId": "abc"},
     ],
 )
-def test_origins_that_are_not_offered_are_refused_and_not_replaced(kms, parameters):
-    with refused("UnsupportedOperationException"):
+def test_stores_that_are_not_there_are_refused_and_not_replaced(kms, parameters):
+    with refused("CustomKeyStoreNotFoundException"):
         kms.create_key(**parameters)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"Origin": "AWS_CLOUDHSM"},
+        {"Origin": "EXTERNAL_KEY_STORE", "XksKeyId": "abc"},
+        {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": "cks-1234567890abcdef0"},
+        {"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": "cks-1234567890abcdef0", "XksKeyId": "abc"},
+        {"CustomKeyStoreId": "cks-1234567890abcdef0"},
+        {"Origin": "EXTERNAL", "CustomKeyStoreId": "cks-1234567890abcdef0"},
+        {"XksKeyId": "abc"},
+    ],
+)
+def test_what_is_said_of_a_store_fits_together(kms, parameters):
+    with refused("ValidationException"):
+        kms.create_key(**parameters)
+
+
+@pytest.mark.parametrize("more", [{"MultiRegion": True}, {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}], ids=str)
+def test_stores_hold_symmetric_keys_of_one_region(kms, more):
+    with refused("UnsupportedOperationException"):
+        kms.create_key(Origin="AWS_CLOUDHSM", CustomKeyStoreId="cks-1234567890abcdef0", **more)
 
 
 @pytest.mark.parametrize(

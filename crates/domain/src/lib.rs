@@ -15,6 +15,7 @@ pub mod grant;
 pub mod identity;
 pub mod ids;
 pub mod key;
+pub mod key_store;
 mod names;
 pub mod permit;
 pub mod policy;

@@ -195,6 +195,7 @@ pub(crate) struct ServiceAct<'a> {
     pub(crate) name: &'static str,
     pub(crate) account: AccountId,
     pub(crate) region: &'a Region,
+    /// The ARN of the key that it is about; empty where it is about none.
     pub(crate) resource: &'a str,
     /// The ARNs of other keys of the account that were changed with it.
     pub(crate) related: &'a [String],
@@ -209,6 +210,7 @@ pub(crate) struct ServiceAct<'a> {
 pub(crate) fn service_event(node: &str, act: &ServiceAct<'_>) -> Result<Entry, Refusal> {
     let digests = digests_of(act.changes);
     let all = std::iter::once(act.resource).chain(act.related.iter().map(String::as_str));
+    let all = all.filter(|arn| !arn.is_empty());
     let resources: Vec<Resource<'_>> = all.map(|arn| Resource::key(arn, act.account)).collect();
     encode(&AuditEvent {
         id: Uuid::new_v4(),

@@ -23,7 +23,15 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "is_false")]
     pub bypass_policy_lockout_safety_check: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud_hsm_cluster_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub constraints: Option<&'a GrantConstraints>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_key_store_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_key_store_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_key_store_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +89,8 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_custom_key_store_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub number_of_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operations: Option<&'a BTreeSet<GrantOperation>>,
@@ -136,6 +146,18 @@ pub struct Parameters<'a> {
     pub wrapping_algorithm: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wrapping_key_spec: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xks_key_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xks_proxy_connectivity: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xks_proxy_uri_endpoint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xks_proxy_uri_path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xks_proxy_vpc_endpoint_service_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xks_proxy_vpc_endpoint_service_owner: Option<&'a str>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]

@@ -20,6 +20,7 @@ pub mod deployment;
 mod event_parameters;
 mod freshness;
 mod grants;
+pub mod key_stores;
 mod last_use;
 mod marker;
 mod node_log;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 use claviger_domain::key::{DataKeyPairSpec, EncryptionAlgorithm, SigningAlgorithm};
 use claviger_domain::{AccountId, Refusal};
 
+/// How many custom key stores an account may have in each Region.
+pub const CUSTOM_KEY_STORES: u64 = 10;
 /// How many tags a key may have.
 pub const TAGS_PER_KEY: usize = 50;
 /// How many access keys one principal may have.

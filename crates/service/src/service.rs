@@ -18,6 +18,7 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::freshness::Freshness;
 use crate::grants::KeyGrants;
+use crate::key_stores::{KeyStoreConnector, NoBackends};
 use crate::last_use::LastUses;
 use crate::quotas::Quotas;
 use crate::records::{Records, store_refusal};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub attestation_roots: Vec<AttestationRoot>,
     /// Whether keys and data key pairs of the spec SM2 may be made, which AWS offers in China only.
     pub china_algorithms: bool,
+    /// What reaches what stands behind custom key stores.
+    pub key_store_connector: Arc<dyn KeyStoreConnector>,
 }
 
 impl Settings {
@@ -58,6 +61,7 @@ impl Settings {
             quotas: Quotas::default(),
             attestation_roots: Vec::new(),
             china_algorithms: false,
+            key_store_connector: Arc::new(NoBackends),
         }
     }
 }
@@ -81,6 +85,7 @@ pub struct Service {
     pub(crate) attestation_roots: Vec<AttestationRoot>,
     china_algorithms: bool,
     pub(crate) workplaces: Workplaces,
+    pub(crate) key_store_connector: Arc<dyn KeyStoreConnector>,
     verifier_key: VerifierKey,
     /// How long requests waited until their audit entry was durable.
     pub(crate) audit_lag: Histogram,
@@ -136,6 +141,7 @@ impl Caches {
             | RecordKind::GrantRetirement
             | RecordKind::LastUse
             | RecordKind::Node
+            | RecordKind::CustomKeyStores
             | RecordKind::Setting => {}
         }
     }
@@ -193,6 +199,7 @@ impl Service {
             attestation_roots: settings.attestation_roots,
             china_algorithms: settings.china_algorithms,
             workplaces: Workplaces::new(),
+            key_store_connector: settings.key_store_connector,
             verifier_key,
             audit_lag: histogram!("claviger_audit_lag_seconds"),
             turns: (0..Shard::COUNT).map(|_| Arc::new(Mutex::new(()))).collect(),

@@ -32,13 +32,15 @@ pub enum RecordKind {
     LastUse,
     /// A server process and what it last said about itself.
     Node,
+    /// The custom key stores of an account in a Region.
+    CustomKeyStores,
     /// A setting of the deployment or of an account.
     Setting,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AccountKey,
         Self::Account,
         Self::User,
@@ -51,6 +53,7 @@ impl RecordKind {
         Self::GrantRetirement,
         Self::LastUse,
         Self::Node,
+        Self::CustomKeyStores,
         Self::Setting,
     ];
 
@@ -69,6 +72,7 @@ impl RecordKind {
             Self::GrantRetirement => "grant-retirement",
             Self::LastUse => "last-use",
             Self::Node => "node",
+            Self::CustomKeyStores => "custom-key-store",
             Self::Setting => "setting",
         }
     }

@@ -4,6 +4,7 @@
 mod deletion;
 mod expiry;
 mod gauges;
+mod key_stores;
 mod rotation;
 
 use std::collections::HashSet;
@@ -39,7 +40,7 @@ impl Service {
         loop {
             let (work, done) = tokio::select! {
                 _ = poll.tick() => ("confirming the lease", self.poll_epochs().await),
-                _ = due.tick() => ("rotating and deleting keys", self.run_due_work().await.map(drop)),
+                _ = due.tick() => ("rotating and deleting keys, and connecting key stores", self.run_due_work().await.map(drop)),
                 _ = flush.tick() => ("writing out last uses", self.flush_last_uses().await),
                 _ = count.tick() => ("counting keys", self.record_gauges().await),
             };
@@ -49,13 +50,13 @@ impl Service {
         }
     }
 
-    /// Rotates and deletes the keys whose time has come, and says how many there were. Public so that tests can step through time.
+    /// Rotates and deletes the keys whose time has come, connects the key stores that wait for it, and says how many there were. Public so that tests can step through time.
     ///
     /// # Errors
     /// When the store fails. A key that cannot be handled is logged and does not keep others from their turn.
     pub async fn run_due_work(&self) -> Result<usize, Refusal> {
         let now = self.clock.now();
-        let mut handled = 0;
+        let mut handled = self.connect_due_key_stores(now).await?;
         let mut failed = HashSet::new();
         loop {
             // Those that failed are still the longest due: look past them.

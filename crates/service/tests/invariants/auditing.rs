@@ -169,7 +169,7 @@ async fn every_operation_leaves_one_entry_that_tells_what_was_done() {
         assert_eq!(json["userIdentity"], identity);
         assert_eq!(json["claviger"]["decision"]["effect"], "allow");
         let basis = json["claviger"]["decision"]["basis"].as_str().unwrap();
-        let expected = if matches!(trial.about, About::Account | About::Grant) {
+        let expected = if matches!(trial.about, About::Account | About::Grant | About::KeyStore) {
             "account root"
         } else {
             r#""Enable IAM User Permissions""#
@@ -186,7 +186,7 @@ fn check_resources(json: &Value, subject: &Subject, about: About, name: &str) {
         .map_or(Vec::new(), |all| all.iter().map(|resource| resource["ARN"].as_str().unwrap()).collect());
     let key = subject.key.to_string();
     match about {
-        About::Account => assert!(named.is_empty(), "{name}: {named:?}"),
+        About::Account | About::KeyStore => assert!(named.is_empty(), "{name}: {named:?}"),
         About::Key | About::KeyAndAccount | About::Grant => assert_eq!(named[0], key, "{name}"),
         About::Alias => assert!(named.contains(&key.as_str()) && named[0].contains(":alias/"), "{name}: {named:?}"),
     }

@@ -11,6 +11,7 @@ mod common;
 mod freshness;
 mod grants;
 mod imports;
+mod key_stores;
 mod last_use;
 mod multi_region;
 mod paging;

@@ -11,8 +11,15 @@ use claviger_service::operations::kms::{self, Recipient, Released};
 use claviger_store::Store;
 use serde_json::{Value, json};
 
+<<<<<<< HEAD
 use crate::common::operations::{Subject, data_key, data_key_pair};
 use crate::common::{Deployment, NODE, Node, account, by_arn, create_key, decrypt, deployed, encrypt, kind_of, root_arn};
+=======
+use crate::common::operations::{Subject, data_key};
+use crate::common::{
+    Deployment, NODE, Node, account, by_arn, create_key, decrypt, deployed, encrypt, generate_random, kind_of, root_arn,
+};
+>>>>>>> 4de88e9 (Keep custom key stores)
 
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "the included file is shared by the tests of several crates")]
 #[path = "../../../hsm/tests/support/attestation_documents.rs"]
@@ -113,7 +120,7 @@ async fn the_plaintext_is_for_the_recipient_alone() {
     let answer = node.service.perform(&node.again(&root), &operation).await.unwrap();
     let decrypted = node.decrypt(&root, &answer.ciphertext).await.unwrap();
     assert_eq!(opened(answer.plaintext), decrypted.plaintext.plaintext().unwrap());
-    let operation = kms::GenerateRandom { length: 24, recipient: genuine() };
+    let operation = kms::GenerateRandom { recipient: genuine(), ..generate_random(24) };
     assert_eq!(opened(node.service.perform(&node.again(&root), &operation).await.unwrap()).len(), 24);
 }
 
@@ -170,8 +177,12 @@ async fn refusals(
 ) -> Vec<Refusal> {
     let decrypt = kms::Decrypt { recipient: recipient(), ..decrypt(&subject.made) };
     let generate = kms::GenerateDataKey { recipient: recipient(), ..data_key(&subject.key) };
+<<<<<<< HEAD
     let random = kms::GenerateRandom { length: 32, recipient: recipient() };
     let generate_pair = kms::GenerateDataKeyPair { recipient: recipient(), ..data_key_pair(&subject.key) };
+=======
+    let random = kms::GenerateRandom { recipient: recipient(), ..generate_random(32) };
+>>>>>>> 4de88e9 (Keep custom key stores)
     vec![
         node.service.perform(&node.again(caller), &pairs.decrypt(recipient())).await.err().unwrap(),
         node.service.perform(&node.again(caller), &pairs.derive(recipient())).await.err().unwrap(),
@@ -351,7 +362,7 @@ async fn the_log_tells_who_the_recipient_was() {
     assert_eq!(node.entries_of(&caller).await[0].json["additionalEventData"], json!({"recipient": evidence}));
 
     let tpm = Document { platform: "nitrotpm_pcrs", pcrs: vec![(4, vec![4; 48]), (5, vec![5; 48])], ..document() };
-    let operation = kms::GenerateRandom { length: 8, recipient: Some(Recipient { document: PKI.attest(&tpm) }) };
+    let operation = kms::GenerateRandom { recipient: Some(Recipient { document: PKI.attest(&tpm) }), ..generate_random(8) };
     let caller = node.again(&root);
     node.service.perform(&caller, &operation).await.unwrap();
     let expected = json!({"recipient": {

@@ -1,5 +1,6 @@
 //! CreateKey on the wire.
 
+use super::custom_key_store::in_key_store;
 use super::names::{CUSTOMER_MASTER_KEY_SPECS, KEY_SPECS, KEY_USAGES, ORIGINS, check_policy};
 use super::tag::{Tag, read_tags};
 use crate::mapping::Mapping;
@@ -55,14 +56,17 @@ impl Mapping for CreateKey {
         }
         let spec = request.key_spec.or(request.customer_master_key_spec);
         let spec = spec.as_deref().unwrap_or(KeySpec::SymmetricDefault.as_str());
-        if request.custom_key_store_id.is_some() || request.xks_key_id.is_some() {
-            return Err(Refusal::unsupported("Keys in custom key stores are not offered by this deployment."));
-        }
+        let only_symmetric = spec == KeySpec::SymmetricDefault.as_str() && request.multi_region != Some(true);
+        let origin = request.origin.as_deref();
+        let in_key_store = in_key_store(origin, request.custom_key_store_id, request.xks_key_id, only_symmetric)?;
+        // Where a store is to hold the material, the origin is the store's.
+        let origin = origin.filter(|_| in_key_store.is_none());
         let spec: KeySpec = spec.parse().map_err(|_| Refusal::invalid(format!("{spec} is not a key spec.")))?;
         Ok(op::CreateKey {
             spec,
             usage: usage_of(spec, request.key_usage.as_ref())?,
-            origin: offered_origin(request.origin.as_deref())?,
+            origin: offered_origin(origin)?,
+            in_key_store,
             description: request.description.unwrap_or_default(),
             policy: request.policy,
             bypass_lockout_check: request.bypass_policy_lockout_safety_check.unwrap_or(false),

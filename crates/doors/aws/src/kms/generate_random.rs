@@ -43,13 +43,11 @@ impl Mapping for GenerateRandom {
         check.length("customKeyStoreId", request.custom_key_store_id.as_ref(), 1, 64);
         Recipient::check(request.recipient.as_ref(), &mut check);
         check.finish()?;
-        if request.custom_key_store_id.is_some() {
-            return Err(Refusal::unsupported("Custom key stores are not offered by this deployment."));
-        }
         let length = request.number_of_bytes.and_then(|number| usize::try_from(number).ok());
         Ok(op::GenerateRandom {
             length: length.ok_or_else(|| Refusal::invalid("NumberOfBytes is required."))?,
             recipient: Recipient::read(request.recipient)?,
+            key_store: request.custom_key_store_id,
         })
     }
 

@@ -3,19 +3,25 @@
 mod algorithms;
 mod alias;
 mod cancel_key_deletion;
+mod connect_custom_key_store;
 mod create_alias;
+mod create_custom_key_store;
 mod create_grant;
 mod create_key;
+mod custom_key_store;
 mod data_key;
 mod data_key_pair;
 mod decapsulate;
 mod decrypt;
 mod delete_alias;
+mod delete_custom_key_store;
 mod delete_imported_key_material;
 mod derive_shared_secret;
+mod describe_custom_key_stores;
 mod describe_key;
 mod disable_key;
 mod disable_key_rotation;
+mod disconnect_custom_key_store;
 mod dry_run;
 mod enable_key;
 mod enable_key_rotation;
@@ -56,6 +62,7 @@ mod tag;
 mod tag_resource;
 mod untag_resource;
 mod update_alias;
+mod update_custom_key_store;
 mod update_key_description;
 mod update_primary_region;
 mod verify;
@@ -108,17 +115,22 @@ macro_rules! operations {
 
 operations! {
     "CancelKeyDeletion" => cancel_key_deletion::CancelKeyDeletion,
+    "ConnectCustomKeyStore" => connect_custom_key_store::ConnectCustomKeyStore,
     "CreateAlias" => create_alias::CreateAlias,
+    "CreateCustomKeyStore" => create_custom_key_store::CreateCustomKeyStore,
     "CreateGrant" => create_grant::CreateGrant,
     "CreateKey" => create_key::CreateKey,
     "Decapsulate" => decapsulate::Decapsulate,
     "Decrypt" => decrypt::Decrypt,
     "DeleteAlias" => delete_alias::DeleteAlias,
+    "DeleteCustomKeyStore" => delete_custom_key_store::DeleteCustomKeyStore,
     "DeleteImportedKeyMaterial" => delete_imported_key_material::DeleteImportedKeyMaterial,
     "DeriveSharedSecret" => derive_shared_secret::DeriveSharedSecret,
+    "DescribeCustomKeyStores" => describe_custom_key_stores::DescribeCustomKeyStores,
     "DescribeKey" => describe_key::DescribeKey,
     "DisableKey" => disable_key::DisableKey,
     "DisableKeyRotation" => disable_key_rotation::DisableKeyRotation,
+    "DisconnectCustomKeyStore" => disconnect_custom_key_store::DisconnectCustomKeyStore,
     "EnableKey" => enable_key::EnableKey,
     "EnableKeyRotation" => enable_key_rotation::EnableKeyRotation,
     "Encapsulate" => encapsulate::Encapsulate,
@@ -153,6 +165,7 @@ operations! {
     "TagResource" => tag_resource::TagResource,
     "UntagResource" => untag_resource::UntagResource,
     "UpdateAlias" => update_alias::UpdateAlias,
+    "UpdateCustomKeyStore" => update_custom_key_store::UpdateCustomKeyStore,
     "UpdateKeyDescription" => update_key_description::UpdateKeyDescription,
     "UpdatePrimaryRegion" => update_primary_region::UpdatePrimaryRegion,
     "Verify" => verify::Verify,
@@ -160,14 +173,7 @@ operations! {
 }
 
 /// The operations of AWS KMS that this deployment does not offer (docs/divergences/aws-kms.md).
-const NOT_OFFERED: &[&str] = &[
-    "ConnectCustomKeyStore",
-    "CreateCustomKeyStore",
-    "DeleteCustomKeyStore",
-    "DescribeCustomKeyStores",
-    "DisconnectCustomKeyStore",
-    "UpdateCustomKeyStore",
-];
+const NOT_OFFERED: &[&str] = &[];
 
 fn not_offered(name: &str) -> Option<&'static str> {
     NOT_OFFERED.iter().copied().find(|known| *known == name)

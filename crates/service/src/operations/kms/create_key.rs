@@ -8,6 +8,7 @@ use claviger_domain::policy::{Values, default_key_policy};
 use claviger_domain::{AccountId, Caller, KeyArn, KeyId, Refusal};
 use serde_json::json;
 
+use super::in_key_store::InKeyStore;
 use super::policy_check::PolicyCheck;
 use super::tags::{check_tags, request_tag};
 use crate::conditions::text;
@@ -21,8 +22,10 @@ pub struct CreateKey {
     pub spec: KeySpec,
     /// What it may be used for.
     pub usage: KeyUsage,
-    /// Where the material comes from.
+    /// Where the material comes from, unless it is to be in a custom key store.
     pub origin: Origin,
+    /// The custom key store that is to hold the material.
+    pub in_key_store: Option<InKeyStore>,
     /// Free text, at most 8,192 characters.
     pub description: String,
     /// The key policy; AWS's default one when absent.
@@ -60,7 +63,7 @@ impl Operation for CreateKey {
         match key {
             "kms:keyspec" | "kms:customermasterkeyspec" => text(self.spec.as_str()),
             "kms:keyusage" | "kms:customermasterkeyusage" => text(self.usage.as_str()),
-            "kms:keyorigin" => text(self.origin.as_str()),
+            "kms:keyorigin" => text(self.origin_name()),
             "kms:multiregion" => text(if self.multi_region { "true" } else { "false" }),
             "kms:multiregionkeytype" if self.multi_region => text(MultiRegionKeyType::Primary.as_str()),
             "kms:bypasspolicylockoutsafetycheck" => text(if self.bypass_lockout_check { "true" } else { "false" }),
@@ -77,6 +80,9 @@ impl Operation for CreateKey {
             return Err(Refusal::unsupported("The deployment's own account holds no keys. Create an account for them first."));
         }
         check_tags(&self.tags)?;
+        if let Some(in_key_store) = &self.in_key_store {
+            return Err(in_key_store.refusal(service, caller).await?);
+        }
         if self.origin == Origin::External && !self.spec.can_be_imported() {
             return Err(Refusal::unsupported(format!("Material for keys of spec {} cannot be imported.", self.spec)));
         }
@@ -127,9 +133,11 @@ impl Operation for CreateKey {
             key_spec: Some(self.spec.as_str()),
             key_usage: Some(self.usage.as_str()),
             multi_region: self.multi_region,
-            origin: Some(self.origin.as_str()),
+            custom_key_store_id: self.in_key_store.as_ref().map(|place| place.store.as_str()),
+            origin: Some(self.origin_name()),
             policy: self.policy.as_deref(),
             tags: (!self.tags.is_empty()).then_some(&self.tags),
+            xks_key_id: self.in_key_store.as_ref().and_then(|place| place.xks_key.as_deref()),
             ..Parameters::default()
         }
     }
@@ -147,5 +155,12 @@ impl Operation for CreateKey {
             "multiRegion": key.id.is_multi_region(),
             "origin": key.origin.as_str(),
         }}))
+    }
+}
+
+impl CreateKey {
+    /// The origin as AWS names it.
+    fn origin_name(&self) -> &'static str {
+        self.in_key_store.as_ref().map_or(self.origin.as_str(), |place| place.kind.as_str())
     }
 }

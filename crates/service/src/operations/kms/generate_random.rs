@@ -1,9 +1,11 @@
 //! GenerateRandom. Source: AWS KMS API Reference, "GenerateRandom".
 
+use claviger_domain::key_store::KeyStoreType;
 use claviger_domain::{Caller, Refusal};
 use claviger_hsm::Attestation;
 
 use crate::event_parameters::Parameters;
+use crate::key_stores::no_backend;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::recipient::{Attested, Recipient, Released};
 use crate::service::Service;
@@ -14,6 +16,8 @@ pub struct GenerateRandom {
     pub length: usize,
     /// Who alone may read them, if not the caller.
     pub recipient: Option<Recipient>,
+    /// The custom key store whose cluster is to make them, if not this deployment's hsm.
+    pub key_store: Option<String>,
 }
 
 impl Operation for GenerateRandom {
@@ -36,10 +40,13 @@ impl Operation for GenerateRandom {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &Attested<()>,
         allowed: Allowed<Self>,
     ) -> Result<Effect<Released>, Refusal> {
+        if let Some(store) = &self.key_store {
+            return Err(refuse_store(service, caller, store).await?);
+        }
         let (hsm, permit) = (service.hsm(), allowed.first()?);
         let released = match &target.recipient {
             None => Released::Plaintext(hsm.generate_random(permit, self.length)?),
@@ -49,6 +56,18 @@ impl Operation for GenerateRandom {
     }
 
     fn parameters(&self) -> Parameters<'_> {
-        Parameters { number_of_bytes: Some(self.length), ..Parameters::default() }
+        let custom_key_store_id = self.key_store.as_deref();
+        Parameters { custom_key_store_id, number_of_bytes: Some(self.length), ..Parameters::default() }
     }
+}
+
+/// Why the cluster behind a store cannot make random bytes. Never are those of the hsm answered instead.
+async fn refuse_store(service: &Service, caller: &Caller, store: &str) -> Result<Refusal, Refusal> {
+    let kept = service.key_stores(caller).await?;
+    let (id, store) = kept.stores.get(store)?;
+    if store.kind() == KeyStoreType::External {
+        return Ok(Refusal::unsupported("External key stores make no random bytes."));
+    }
+    store.must_be_connected(id)?;
+    Ok(no_backend())
 }

@@ -1,6 +1,7 @@
 //! A deployment in a temporary directory, the people in it, and what its audit log says.
 
 pub(crate) mod imports;
+pub(crate) mod key_stores;
 pub(crate) mod operations;
 pub(crate) mod stores;
 
@@ -383,6 +384,7 @@ pub(crate) fn create_key(policy: Option<String>) -> kms::CreateKey {
         spec: KeySpec::SymmetricDefault,
         usage: KeyUsage::EncryptDecrypt,
         origin: Origin::Internal,
+        in_key_store: None,
         description: String::new(),
         policy,
         bypass_lockout_check: false,
@@ -457,7 +459,7 @@ pub(crate) fn replicate_key(key: &KeyArn, region: &Region) -> kms::ReplicateKey 
 }
 
 pub(crate) fn generate_random(length: usize) -> kms::GenerateRandom {
-    kms::GenerateRandom { length, recipient: None }
+    kms::GenerateRandom { length, recipient: None, key_store: None }
 }
 
 /// What a request was refused for; panics when it was not.

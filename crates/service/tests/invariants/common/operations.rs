@@ -17,7 +17,8 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
-    Node, alias, by_arn, create_grant, create_key, decrypt, elsewhere, encrypt, generate_random, imports, replicate_key, root_arn,
+    Node, alias, by_arn, create_grant, create_key, decrypt, elsewhere, encrypt, generate_random, imports, key_stores,
+    replicate_key, root_arn,
 };
 
 /// What permission an operation needs, beside the one on a key.
@@ -33,6 +34,8 @@ pub(crate) enum About {
     Alias,
     /// The caller's account alone.
     Account,
+    /// A custom key store of the caller's account.
+    KeyStore,
 }
 
 /// What the multi-Region key of a trial must have.
@@ -93,6 +96,8 @@ pub(crate) struct Subject {
     pub(crate) grant: GrantId,
     /// The policy of the keys.
     policy: String,
+    /// The id of a custom key store, for trials that are about one.
+    pub(crate) key_store: String,
 }
 
 /// What is encrypted and signed.
@@ -114,6 +119,9 @@ impl Subject {
     /// New keys with this policy, of the kind that a trial needs.
     pub(crate) async fn on_trial(node: &Node, root: &Caller, policy: &str, trial: &Trial) -> Self {
         let mut subject = Self::of(node, root, policy, trial.kind).await;
+        if trial.about == About::KeyStore {
+            subject.key_store = key_stores::the_only_one(node, root, trial.name == "DisconnectCustomKeyStore").await;
+        }
         if trial.import != Import::No {
             subject.key = imports::create_external_key(node, root, Some(policy.to_owned())).await;
         }
@@ -136,8 +144,8 @@ impl Subject {
         node.create_alias(root, &key, &used).await;
         let grant = create_grant(&key, &root_arn(key.account), &[GrantOperation::DescribeKey]);
         let grant = node.create_grant(root, &grant).await.unwrap().id;
-        let (made, import, policy) = (Vec::new(), Default::default(), policy.to_owned());
-        let mut subject = Self { key, other_key, alias: used, free_alias: free, made, import, grant, policy };
+        let (made, import, policy, key_store) = (Vec::new(), Default::default(), policy.to_owned(), String::new());
+        let mut subject = Self { key, other_key, alias: used, free_alias: free, made, import, grant, policy, key_store };
         subject.made = subject.make(node, root, usage).await;
         subject
     }
@@ -206,7 +214,9 @@ macro_rules! trials {
 
 trials! {
     Key CancelKeyDeletion pending true => |on| kms::CancelKeyDeletion { key: by_arn(&on.key) };
+    KeyStore ConnectCustomKeyStore => |on| kms::ConnectCustomKeyStore { store: on.key_store.clone() };
     Alias CreateAlias => |on| kms::CreateAlias { alias: on.free_alias.clone(), key: by_arn(&on.key) };
+    Account CreateCustomKeyStore => |_on| key_stores::create(&format!("store {}", Uuid::new_v4()));
     Key CreateGrant => |on| create_grant(&on.key, &root_arn(on.key.account), &[GrantOperation::Encrypt]);
     Account CreateKey => |_on| create_key(None);
     Key Decapsulate on ENCAPSULATION => |on| kms::Decapsulate {
@@ -217,6 +227,7 @@ trials! {
     };
     Key Decrypt => |on| kms::Decrypt { key: Some(by_arn(&on.key)), ..decrypt(&on.made) };
     Alias DeleteAlias => |on| kms::DeleteAlias { alias: on.alias.clone() };
+    KeyStore DeleteCustomKeyStore => |on| kms::DeleteCustomKeyStore { store: on.key_store.clone() };
     Key DeleteImportedKeyMaterial import Done => |on| kms::DeleteImportedKeyMaterial { key: by_arn(&on.key), material: None };
     Key DeriveSharedSecret on AGREEMENT => |on| kms::DeriveSharedSecret {
         key: by_arn(&on.key),
@@ -225,9 +236,11 @@ trials! {
         recipient: None,
         dry_run: false,
     };
+    Account DescribeCustomKeyStores => |_on| key_stores::describe_all();
     Key DescribeKey => |on| kms::DescribeKey { key: by_arn(&on.key) };
     Key DisableKey => |on| kms::DisableKey { key: by_arn(&on.key) };
     Key DisableKeyRotation => |on| kms::DisableKeyRotation { key: by_arn(&on.key) };
+    KeyStore DisconnectCustomKeyStore => |on| kms::DisconnectCustomKeyStore { store: on.key_store.clone() };
     Key EnableKey => |on| kms::EnableKey { key: by_arn(&on.key) };
     Key EnableKeyRotation => |on| kms::EnableKeyRotation { key: by_arn(&on.key), period_days: 90 };
     Key Encapsulate on ENCAPSULATION => |on| encapsulate(&on.key);
@@ -277,6 +290,7 @@ trials! {
     };
     Key UntagResource => |on| kms::UntagResource { key: by_arn(&on.key), tag_keys: vec!["team".to_owned()] };
     Alias UpdateAlias => |on| kms::UpdateAlias { alias: on.alias.clone(), key: by_arn(&on.other_key) };
+    KeyStore UpdateCustomKeyStore => |on| key_stores::rename(&on.key_store, "renamed");
     Key UpdateKeyDescription => |on| kms::UpdateKeyDescription { key: by_arn(&on.key), description: "new".to_owned() };
     Key UpdatePrimaryRegion replicated Yes => |on| kms::UpdatePrimaryRegion {
         key: by_arn(&on.key),
