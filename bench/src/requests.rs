@@ -74,13 +74,8 @@ impl Client {
     pub(crate) fn requests_to(&self, api: Api, operation: &str, bodies: &[Value]) -> Result<Vec<Bytes>, Failure> {
         let (service, prefix) = api.names();
         let now = now()?;
-        let signer = Signer {
-            access_key: &self.access_key,
-            secret: &self.secret,
-            session_token: None,
-            region: &self.region,
-            service,
-        };
+        let signer =
+            Signer { access_key: &self.access_key, secret: &self.secret, session_token: None, region: &self.region, service };
         let key = SigningKey::derive(&self.secret, &now.basic_date(), &self.region, service);
         let target = HeaderValue::from_str(&format!("{prefix}.{operation}")).context("an operation that is no header")?;
         let headers: HeaderMap = [

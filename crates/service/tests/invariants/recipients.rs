@@ -11,15 +11,10 @@ use claviger_service::operations::kms::{self, Recipient, Released};
 use claviger_store::Store;
 use serde_json::{Value, json};
 
-<<<<<<< HEAD
 use crate::common::operations::{Subject, data_key, data_key_pair};
-use crate::common::{Deployment, NODE, Node, account, by_arn, create_key, decrypt, deployed, encrypt, kind_of, root_arn};
-=======
-use crate::common::operations::{Subject, data_key};
 use crate::common::{
     Deployment, NODE, Node, account, by_arn, create_key, decrypt, deployed, encrypt, generate_random, kind_of, root_arn,
 };
->>>>>>> 4de88e9 (Keep custom key stores)
 
 #[allow(unreachable_pub, dead_code, missing_docs, reason = "the included file is shared by the tests of several crates")]
 #[path = "../../../hsm/tests/support/attestation_documents.rs"]
@@ -177,12 +172,8 @@ async fn refusals(
 ) -> Vec<Refusal> {
     let decrypt = kms::Decrypt { recipient: recipient(), ..decrypt(&subject.made) };
     let generate = kms::GenerateDataKey { recipient: recipient(), ..data_key(&subject.key) };
-<<<<<<< HEAD
-    let random = kms::GenerateRandom { length: 32, recipient: recipient() };
-    let generate_pair = kms::GenerateDataKeyPair { recipient: recipient(), ..data_key_pair(&subject.key) };
-=======
     let random = kms::GenerateRandom { recipient: recipient(), ..generate_random(32) };
->>>>>>> 4de88e9 (Keep custom key stores)
+    let generate_pair = kms::GenerateDataKeyPair { recipient: recipient(), ..data_key_pair(&subject.key) };
     vec![
         node.service.perform(&node.again(caller), &pairs.decrypt(recipient())).await.err().unwrap(),
         node.service.perform(&node.again(caller), &pairs.derive(recipient())).await.err().unwrap(),

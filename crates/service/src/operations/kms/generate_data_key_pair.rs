@@ -12,6 +12,7 @@ use super::state::stop_if_dry;
 use crate::conditions::text;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::quotas::{RateClass, RateClasses};
 use crate::recipient::{Attested, Recipient, Released};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
@@ -61,6 +62,10 @@ impl Operation for GenerateDataKeyPair {
 
     fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a Attested<KeyTarget>) -> Vec<Ask<'a>> {
         vec![Ask::key("kms:GenerateDataKeyPair", &target.subject)]
+    }
+
+    fn rate_classes(&self) -> RateClasses {
+        [Some(RateClass::of_key_pair(self.spec)), None]
     }
 
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a Attested<KeyTarget>, key: &str) -> Values<'a> {

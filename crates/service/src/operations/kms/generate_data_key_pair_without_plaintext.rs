@@ -10,6 +10,7 @@ use super::GenerateDataKeyPair;
 use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
+use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 use crate::work::Effort;
@@ -44,6 +45,10 @@ impl Operation for GenerateDataKeyPairWithoutPlaintext {
 
     fn demands<'a>(&'a self, _caller: &'a Caller, target: &'a KeyTarget) -> Vec<Ask<'a>> {
         vec![Ask::key("kms:GenerateDataKeyPairWithoutPlaintext", target)]
+    }
+
+    fn rate_classes(&self) -> RateClasses {
+        [Some(RateClass::of_key_pair(self.0.spec)), None]
     }
 
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {

@@ -12,6 +12,7 @@ use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::operations::about_one_key;
+use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 use crate::work::Effort;
@@ -45,6 +46,10 @@ impl Operation for Sign {
     const USES_KEYS: bool = true;
     type Output = Signed;
     about_one_key!("kms:Sign");
+
+    fn rate_classes(&self) -> RateClasses {
+        [Some(RateClass::of_signing(self.algorithm)), None]
+    }
 
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a KeyTarget, key: &str) -> Values<'a> {
         signing_condition(key, self.algorithm, self.message_type)
