@@ -5,7 +5,7 @@
 //!
 //! Start reading at [`cli::run`], which is all that `main` calls. [`server`] is the HTTP server, [`config`] the file it is
 //! configured with, [`deployment`] what is on disk, [`observability`] its second listener, [`client`] what the administrative commands talk to it with, and
-//! [`file_encryption`] the format of `claviger encrypt`.
+//! [`file_encryption`] the format of `claviger encrypt`, [`key_material`] what `claviger import-key` wraps.
 
 pub mod attestation;
 pub mod cli;
@@ -14,6 +14,7 @@ pub mod config;
 pub mod deployment;
 pub mod doors;
 pub mod file_encryption;
+pub mod key_material;
 pub mod observability;
 pub mod problem;
 pub mod server;

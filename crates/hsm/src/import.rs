@@ -225,7 +225,7 @@ impl ImportToken {
 }
 
 /// AES key wrap with padding (RFC 5649) under a key of 256 bits.
-fn unwrap_with_padding(kek: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+pub(crate) fn unwrap_with_padding(kek: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
     let kek = AesKek::new(&AES_256, kek).map_err(|_| HsmError::InvalidCiphertext)?;
     let mut plaintext = Zeroizing::new(vec![0; wrapped.len()]);
     let length = kek.unwrap_with_padding(wrapped, &mut plaintext).map_err(|_| HsmError::InvalidCiphertext)?.len();

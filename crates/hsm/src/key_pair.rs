@@ -1,8 +1,8 @@
 //! Key pairs: what asymmetric keys are made of. One trait; each kind of pair implements what it can do, and everything else is refused.
 //!
-//! A private key lives in the parsed form of the library that computes with it, because that library insists on owning it, and because parsing an
-//! RSA key costs nearly as much as a signature. The exception is Ed25519, whose 32-byte seed stays in locked memory.
-//! Everywhere else it is PKCS#8 (RFC 5958), in DER, in the one encoding that [`KeyPair::pkcs8`] gives.
+//! Most private keys live in the parsed form of AWS-LC, because it insists on owning that, and because parsing an RSA key costs nearly as much as a
+//! signature. The seed of Ed25519 and the scalar of SM2 stay in locked memory and are expanded for each use. Everywhere else a private key is
+//! PKCS#8 (RFC 5958), in DER, in the one encoding that [`KeyPair::pkcs8`] gives.
 
 mod ec;
 mod ed25519;

@@ -138,5 +138,8 @@ macro_rules! never {
 never!(Clone: crate::memory::Secret, Hsm, SealSecret);
 never!(std::fmt::Debug: crate::memory::Secret, Hsm, SealSecret, AccountKey, Material);
 never!(std::fmt::Debug: crate::AccessSecret, crate::SigningKey, crate::LogSigner);
+never!(std::fmt::Debug: crate::ImportSecret, crate::ImportToken);
+never!(Clone: crate::ImportSecret, crate::ImportToken);
 never!(serde::Serialize: crate::memory::Secret, Hsm, SealSecret, AccountKey, Material);
 never!(serde::Serialize: crate::AccessSecret, crate::SigningKey, crate::LogSigner);
+never!(serde::Serialize: crate::ImportSecret, crate::ImportToken);

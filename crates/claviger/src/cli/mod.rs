@@ -16,6 +16,7 @@ mod doctor;
 mod encrypt;
 mod files;
 mod files_of_deployment;
+mod import_key;
 mod init;
 mod output;
 mod policy;
@@ -68,6 +69,8 @@ enum Command {
     Encrypt(encrypt::Arguments),
     /// Decrypt a file that `claviger encrypt` made
     Decrypt(decrypt::Arguments),
+    /// Bring your own key: import material from a file into a key, new or not
+    ImportKey(import_key::Arguments),
     /// The store itself
     #[command(subcommand)]
     Store(store::Command),
@@ -106,6 +109,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::Audit(command) => return audit::run(command).await,
             Command::Encrypt(arguments) => encrypt::run(arguments).await,
             Command::Decrypt(arguments) => decrypt::run(arguments).await,
+            Command::ImportKey(arguments) => import_key::run(arguments).await,
             Command::Store(command) => return store::run(command).await,
         }
         .map(|()| ExitCode::SUCCESS)

@@ -103,6 +103,15 @@ impl Ec {
         let pair = EcdsaKeyPair::from_pkcs8(curve.signing, pkcs8).map_err(|_| {
             HsmError::InvalidKeyMaterial("it is not a valid EC private key in PKCS#8 on the curve that the key spec says")
         })?;
+        // AWS-LC remembers in which form the public point came, or that it did not, and writes it so again. Here there is one form for each pair.
+        let encoded = pair.to_pkcs8v1().map_err(|_| HsmError::Primitive("EC key encoding"))?;
+        if encoded.as_ref().ends_with(pair.public_key().as_ref()) {
+            return Self::new(curve, pair);
+        }
+        let refused = HsmError::Primitive("EC key parsing");
+        let scalar: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes().map_err(|_| refused.clone())?;
+        let public = pair.public_key().as_ref();
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(curve.signing, scalar.as_ref(), public).map_err(|_| refused)?;
         Self::new(curve, pair)
     }
 
