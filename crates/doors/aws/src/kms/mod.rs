@@ -96,7 +96,7 @@ macro_rules! operations {
         pub(crate) fn event_named(name: &str) -> Event {
             match name {
                 $($name => <$mapping as Mapping>::Operation::EVENT,)*
-                _ => Event::kms_read(not_offered(name).unwrap_or("Unknown")),
+                _ => Event::kms_read("Unknown"),
             }
         }
 
@@ -172,19 +172,8 @@ operations! {
     "VerifyMac" => verify_mac::VerifyMac,
 }
 
-/// The operations of AWS KMS that this deployment does not offer (docs/divergences/aws-kms.md).
-const NOT_OFFERED: &[&str] = &[];
-
-fn not_offered(name: &str) -> Option<&'static str> {
-    NOT_OFFERED.iter().copied().find(|known| *known == name)
-}
-
 async fn refuse(door: &Door, name: &str, caller: &Caller) -> http::Response<Bytes> {
-    let refusal = match not_offered(name) {
-        Some(name) => Refusal::unsupported(format!("{name} is not offered by this deployment.")),
-        None => unknown_operation(),
-    };
-    let refusal = door.record(&caller.request, Some(caller), None, event_named(name), refusal).await;
+    let refusal = door.record(&caller.request, Some(caller), None, event_named(name), unknown_operation()).await;
     door.meters.refused_before_operation(&refusal);
     json_error(&refusal, caller.request.id)
 }
@@ -194,9 +183,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operation_of_the_model_is_offered_or_named() {
+    fn every_operation_of_the_model_is_offered() {
         // AWS KMS has 56 operations (botocore 1.44).
-        let mut all: Vec<_> = OFFERED.iter().chain(NOT_OFFERED).collect();
+        let mut all: Vec<_> = OFFERED.iter().collect();
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 56);
