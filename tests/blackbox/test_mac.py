@@ -6,7 +6,7 @@ from harness import alias_name, constraint, refused
 
 SPECS = {"HMAC_224": "HMAC_SHA_224", "HMAC_256": "HMAC_SHA_256", "HMAC_384": "HMAC_SHA_384", "HMAC_512": "HMAC_SHA_512"}
 BYTES = {"HMAC_224": 28, "HMAC_256": 32, "HMAC_384": 48, "HMAC_512": 64}
-MESSAGE = b"what is authenticated"
+MESSAGE = b"zwoelf Boxkaempfer jagen"
 
 
 @pytest.fixture(scope="module")

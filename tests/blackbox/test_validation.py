@@ -236,7 +236,10 @@ def test_all_faults_are_told_together(server, place, operation):
         pytest.skip("only one member with a rule")
     reply = wire.call(server, operation, json.dumps(body).encode(), root)
     assert (reply.status, reply.error) == (400, "ValidationException"), reply.body
-    assert reply.message.startswith(f"{len(members)} validation errors detected: "), (members, reply.message)
+    # A member that breaks two rules, as an empty text with a pattern does, is told twice.
+    faults = reply.message.count(" failed to satisfy constraint: ")
+    assert faults >= len(members)
+    assert reply.message.startswith(f"{faults} validation errors detected: "), (members, reply.message)
     for member in members:
         assert f"at '{member}' failed" in reply.message, (member, reply.message)
 

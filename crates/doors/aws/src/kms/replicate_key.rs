@@ -1,7 +1,7 @@
 //! ReplicateKey on the wire.
 
 use super::key_metadata::KeyMetadata;
-use super::names::read_region;
+use super::names::{check_policy, read_region};
 use super::tag::{Tag, read_tags};
 use crate::mapping::Mapping;
 use crate::validation::{Validator, present};
@@ -43,7 +43,7 @@ impl Mapping for ReplicateKey {
         let mut check = Validator::new();
         check.key_id("keyId", request.key_id.as_ref());
         let replica_region = read_region(&mut check, "replicaRegion", request.replica_region.as_ref());
-        check.length("policy", request.policy.as_ref(), 1, 131_072);
+        check_policy(&mut check, request.policy.as_ref());
         check.length("description", request.description.as_ref(), 0, 8192);
         let tags = read_tags(&mut check, request.tags.as_ref());
         check.finish()?;
