@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use claviger_domain::Timestamp;
-use claviger_door_aws::sigv4::{Signer, SigningKey};
+use claviger_sigv4::{Signer, SigningKey};
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::Value;
@@ -123,7 +123,7 @@ fn variable(text: &str, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use claviger_door_aws::sigv4::parse_claim;
+    use claviger_sigv4::parse_claim;
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! Reads an HTTP/1.1-like text as a request and asks who signed it.
 
 use claviger_domain::{Refusal, Timestamp};
-use claviger_door_aws::sigv4::{Claim, parse_claim};
+use claviger_sigv4::{Claim, parse_claim};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request};
 

@@ -3,7 +3,7 @@
 
 The requests are drawn from a fixed seed, so that the same botocore gives the same file:
 
-    python3 tests/blackbox/sigv4_oracle.py > crates/doors/aws/tests/vectors/sigv4_botocore.json
+    python3 tests/blackbox/sigv4_oracle.py > crates/sigv4/tests/vectors/botocore.json
 
 Where botocore is known to differ from AWS's specification, the generator keeps away: tabs within header values (botocore
 turns them into spaces), and escapes in query strings that are not in canonical form (botocore signs them as they are).

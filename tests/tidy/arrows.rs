@@ -70,7 +70,9 @@ fn doors_reach_the_core_through_its_service_only() {
     let found = found();
     let doors: Vec<_> = found.iter().filter(|(package, _)| package.starts_with("claviger-door-")).collect();
     assert!(!doors.is_empty(), "there is a door");
-    let only = BTreeSet::from(["claviger-domain".to_owned(), "claviger-service".to_owned()]);
+    // What doors share besides is a parser of signatures that reaches nothing itself: the table says so.
+    let only = ["claviger-domain", "claviger-service", "claviger-sigv4"].map(str::to_owned).into();
+    assert_eq!(found["claviger-sigv4"], BTreeSet::from(["claviger-domain".to_owned()]));
     let findings: Vec<_> = doors
         .iter()
         .filter(|(_, needs)| !needs.is_subset(&only))

@@ -8,6 +8,7 @@ use claviger_domain::caller::Request;
 use claviger_domain::{Caller, Kind, Refusal, Region};
 use claviger_service::operation::Event;
 use claviger_service::{Assertions, Service, SignatureClaim};
+use claviger_sigv4::{Claim, parse_claim};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, Method};
@@ -15,7 +16,6 @@ use uuid::Uuid;
 
 use crate::errors::{json_error, xml_error};
 use crate::metering::Meters;
-use crate::sigv4::{Claim, parse_claim};
 use crate::{admin, kms, sts};
 
 /// The AWS door of one service.
@@ -208,7 +208,7 @@ fn event_of(protocol: &Protocol<'_>, parts: &Parts, body: &[u8]) -> Event {
     }
 }
 
-/// What a service says of its request. All of these headers are signed: `sigv4` sees to it for whatever begins with `x-amz-`.
+/// What a service says of its request. All of these headers are signed: `claviger_sigv4` sees to it for whatever begins with `x-amz-`.
 fn assertions(headers: &HeaderMap) -> Result<Assertions<'_>, Refusal> {
     let text = |name: &str| match headers.get(name) {
         None => Ok(None),

@@ -1,6 +1,6 @@
 //! The AWS door: AWS KMS (JSON 1.1), AWS STS (query protocol), and Claviger's own administration in the same JSON form.
 //!
-//! A door only translates: it reads who signed a request (`sigv4`), turns its body into an operation of the service crate (`kms`, `sts`,
+//! A door only translates: it reads who signed a request (`claviger_sigv4`), turns its body into an operation of the service crate (`kms`, `sts`,
 //! `admin`: one file for each operation), and turns what comes back into bytes. It knows neither hsm nor store, and decides nothing.
 //!
 //! Start reading at [`Door::handle`], then at any file in `kms`. What a refusal is called on the wire is said in `errors.rs` alone.
@@ -14,7 +14,6 @@ mod json;
 mod kms;
 mod mapping;
 mod metering;
-pub mod sigv4;
 mod sts;
 mod validation;
 

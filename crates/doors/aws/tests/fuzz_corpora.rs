@@ -7,18 +7,11 @@
 mod replay;
 #[path = "../../../../fuzz/src/request_body.rs"]
 mod request_body;
-#[path = "../../../../fuzz/src/sigv4.rs"]
-mod sigv4;
 
 use std::path::PathBuf;
 
 fn corpora() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus")
-}
-
-#[test]
-fn sigv4_corpus() {
-    replay::replay(&corpora(), "sigv4", sigv4::run);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 use claviger_domain::Timestamp;
-use claviger_door_aws::sigv4::{Signer, SigningKey, parse_claim};
+use claviger_sigv4::{Signer, SigningKey, parse_claim};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use proptest::prelude::*;

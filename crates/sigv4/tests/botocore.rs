@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests may panic")]
 
 use claviger_domain::Timestamp;
-use claviger_door_aws::sigv4::{Claim, SigningKey, parse_claim};
+use claviger_sigv4::{Claim, SigningKey, parse_claim};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request};
 use serde::Deserialize;
@@ -49,7 +49,7 @@ impl Vector {
 }
 
 fn vectors() -> Vec<Vector> {
-    let vectors: Vectors = serde_json::from_str(include_str!("vectors/sigv4_botocore.json")).unwrap();
+    let vectors: Vectors = serde_json::from_str(include_str!("vectors/botocore.json")).unwrap();
     assert!(vectors.requests.len() >= 200, "the file has lost its vectors");
     vectors.requests
 }

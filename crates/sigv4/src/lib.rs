@@ -1,20 +1,13 @@
 //! Who signed a request: AWS Signature Version 4 in its header form.
 //!
-//! The door only reads the claim: [`parse_claim`] says which access key is said to have signed which text ([`Claim`]). Whether that is true
-//! is for the hsm crate to say, which alone knows the secret. [`SigningKey`] and [`Signer`] are the client's side, for our own command
-//! line and for tests; both sides share the canonical form.
+//! Doors share it, because a signature is no protocol of its own: the AWS door reads requests of AWS's clients with it, the door `hyok` those of
+//! AWS KMS itself, and our own command line and the tests sign with it.
 //!
-//! A request is checked in AWS's order, and the first failure is the answer:
-//! 1. no signature at all (`MissingAuthenticationToken`), a presigned request, or both forms at once;
-//! 2. the algorithm, the form of the Authorization header, and that no part of it and no date is missing (`IncompleteSignature`);
-//! 3. `host` and every `x-amz-*` header of the request are signed (`InvalidSignature`);
-//! 4. the date is one (`IncompleteSignature`), and not more than five minutes off (`InvalidSignature`);
-//! 5. the credential has five elements (`IncompleteSignature`), and is of that day (`InvalidSignature`);
-//! 6. the body is the one that X-Amz-Content-Sha256 promises, if it is sent, and the signed headers are all there;
-//! 7. the Region and the service of the scope ([`Claim::require_scope`]);
-//! 8. after this module: the access key exists (`UnrecognizedClient`), and the signature is right (`InvalidSignature`).
+//! A door only reads the claim: [`parse_claim`] says which access key is said to have signed which text ([`Claim`]). Whether that is true
+//! is for the hsm crate to say, which alone knows the secret. [`SigningKey`] and [`Signer`] are the client's side; both sides share the
+//! canonical form. What this crate is not: it knows no service, no store and no secret of others, and decides nothing.
 //!
-//! Where AWS would tell of several faults of the scope (5 and 7) in one text, ours tells of the first.
+//! Start reading at [`parse_claim`], then `canonical.rs`.
 //!
 //! Source: AWS IAM User Guide, "AWS Signature Version 4 for API requests" and its troubleshooting page.
 
@@ -98,8 +91,20 @@ impl fmt::Debug for Claim<'_> {
 ///
 /// `body` is the whole body as it arrived; `now` is when it arrived.
 ///
+/// A request is checked in AWS's order, and the first failure is the answer:
+/// 1. no signature at all (`MissingAuthenticationToken`), a presigned request, or both forms at once;
+/// 2. the algorithm, the form of the Authorization header, and that no part of it and no date is missing (`IncompleteSignature`);
+/// 3. `host` and every `x-amz-*` header of the request are signed (`InvalidSignature`);
+/// 4. the date is one (`IncompleteSignature`), and not more than five minutes off (`InvalidSignature`);
+/// 5. the credential has five elements (`IncompleteSignature`), and is of that day (`InvalidSignature`);
+/// 6. the body is the one that X-Amz-Content-Sha256 promises, if it is sent, and the signed headers are all there;
+/// 7. the Region and the service of the scope ([`Claim::require_scope`]);
+/// 8. after this crate: the access key exists (`UnrecognizedClient`), and the signature is right (`InvalidSignature`).
+///
+/// Where AWS would tell of several faults of the scope (5 and 7) in one text, ours tells of the first.
+///
 /// # Errors
-/// The first [`Failure`] in the order that the module's text gives.
+/// The first [`Failure`] in that order.
 pub fn parse_claim<'r>(parts: &'r Parts, body: &[u8], now: Timestamp) -> Result<Claim<'r>, Failure> {
     let headers = &parts.headers;
     let presigned = parts.uri.query().is_some_and(is_presigned);
