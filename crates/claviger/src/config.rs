@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_domain::Region;
@@ -14,11 +15,14 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::problem::Problem;
+use crate::seals::ConfiguredSeals;
 
 mod passphrase;
 mod quotas;
+mod seals;
 
 pub use passphrase::PassphraseSource;
+pub use seals::{NamedSeal, Seal, Seals};
 
 /// Everything that a node needs to know before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -40,7 +44,7 @@ pub struct Config {
     /// Serve plain HTTP beyond loopback, because something in front ends TLS on the same trusted host or network.
     #[serde(default)]
     pub insecure_plain_http: bool,
-    /// What wraps the root key at rest. Any of them opens the store.
+    /// What wraps the root key at rest. Any of them opens the store; they are tried in the order of the file.
     pub seal: Seals,
     /// Whose word is believed about what an enclave runs.
     #[serde(default)]
@@ -79,33 +83,6 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The private key, PEM.
     pub key: PathBuf,
-}
-
-/// The seals: what wraps the root key at rest.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "RawSeals")]
-pub struct Seals(Vec<Seal>);
-
-/// One seal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seal {
-    /// A passphrase, stretched with argon2id.
-    Passphrase(PassphraseSource),
-    /// A key in a plain file, for development only: whoever reads the disk reads the keys.
-    DevelopmentFile(PathBuf),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSeals {
-    passphrase: Option<PassphraseSource>,
-    development_file: Option<DevelopmentFile>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DevelopmentFile {
-    path: PathBuf,
 }
 
 /// Where the root certificates are that attestation documents (`Recipient` in requests) may go back to. Without any, every attestation is
@@ -233,6 +210,7 @@ impl Config {
             regions,
             quotas: self.quotas.clone(),
             china_algorithms: self.china_algorithms,
+            seal_keeper: Arc::new(ConfiguredSeals(self.seal.clone())),
             ..Settings::for_node(self.node.as_str())
         }
     }
@@ -245,12 +223,7 @@ impl Config {
             anchor(&mut tls.key);
         }
         self.attestation.roots.iter_mut().for_each(anchor);
-        for seal in &mut self.seal.0 {
-            match seal {
-                Seal::DevelopmentFile(path) | Seal::Passphrase(PassphraseSource::File(path)) => anchor(path),
-                Seal::Passphrase(_) => {}
-            }
-        }
+        self.seal.paths().for_each(anchor);
     }
 
     fn check(&self, file: &Path) -> Result<(), Problem> {
@@ -352,24 +325,6 @@ impl<'de> Deserialize<'de> for Regions {
         }
 
         deserializer.deserialize_any(AnyOrList)
-    }
-}
-
-impl Seals {
-    /// The seals, at least one.
-    pub fn iter(&self) -> impl Iterator<Item = &Seal> {
-        self.0.iter()
-    }
-}
-
-impl TryFrom<RawSeals> for Seals {
-    type Error = &'static str;
-
-    fn try_from(raw: RawSeals) -> Result<Self, Self::Error> {
-        let passphrase = raw.passphrase.map(Seal::Passphrase);
-        let file = raw.development_file.map(|file| Seal::DevelopmentFile(file.path));
-        let seals: Vec<Seal> = passphrase.into_iter().chain(file).collect();
-        if seals.is_empty() { Err("a seal is needed: [seal.passphrase], or [seal.development_file]") } else { Ok(Self(seals)) }
     }
 }
 

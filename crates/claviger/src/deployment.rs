@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use claviger_domain::{AccountId, Refusal, Timestamp};
-use claviger_hsm::{Hsm, SealSecret, generate_file_seal_secret};
+use claviger_hsm::{Hsm, HsmError, SealSecret, SealedRoot, generate_file_seal_secret};
 use claviger_service::{Initialized, Service, Settings, SystemClock};
 use claviger_store::{OpenMode, SqliteStore, Store, StoreError};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
-use crate::config::{Config, Seal};
+use crate::config::{Config, NamedSeal, Seal, Seals};
 use crate::file_encryption::NewFile;
 use crate::problem::Problem;
+use crate::seals::{self, Opened, Unopened};
 
 /// The files of a deployment in its data directory.
 #[derive(Debug, Clone)]
@@ -29,6 +29,10 @@ pub struct Deployment {
     pub store: Arc<SqliteStore>,
     /// The cryptographic boundary.
     pub hsm: Arc<Hsm>,
+    /// The name of the seal that opened it.
+    pub opened_by: String,
+    /// The seals that were tried before and did not open. To be told, loudly.
+    pub unopened: Vec<Unopened>,
 }
 
 impl DataDirectory {
@@ -76,7 +80,7 @@ impl DataDirectory {
     pub async fn make_deployment(
         &self,
         node: &str,
-        seals: Vec<(&'static str, SealSecret)>,
+        seals: Vec<(String, SealSecret)>,
         first_account: Option<(AccountId, &str)>,
         keep: impl FnOnce(&Initialized) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
@@ -88,7 +92,7 @@ impl DataDirectory {
         let unborn = DataDirectory::new(&nursery.0);
         let deployment = Uuid::new_v4();
         let (hsm, root) =
-            off_the_runtime(move || Hsm::initialize(deployment, &seals).map_err(|error| Problem::new(error.to_string()))).await?;
+            off_the_runtime(move || initialize(deployment, &seals).map_err(|error| Problem::new(error.to_string()))).await?;
         let store = Arc::new(open_store(&unborn.store(), OpenMode::CreateNew).await?);
         let now = Timestamp(jiff::Timestamp::now().as_millisecond());
         let made = claviger_service::initialize(
@@ -112,19 +116,19 @@ impl DataDirectory {
     /// Opens the deployment that is here, for serving it. Attestation documents of recipients may go back to the roots.
     ///
     /// # Errors
-    /// There is none, another process serves it, its seal does not open, or it was changed from outside.
-    pub async fn open(&self, settings: Settings, seal: &Seal) -> Result<Deployment, Problem> {
+    /// There is none, another process serves it, none of the seals opens, or it was changed from outside.
+    pub async fn open(&self, settings: Settings, seals: &Seals) -> Result<Deployment, Problem> {
         let store = open_store(&self.store(), OpenMode::Existing).await?;
-        Self::open_with(store, settings, seal).await
+        Self::open_with(store, settings, seals).await
     }
 
     /// Opens the deployment that is here for looking at it, beside a server that may be running.
     ///
     /// # Errors
     /// As for [`DataDirectory::open`], except that it may be served.
-    pub async fn open_read_only(&self, node: &str, seal: &Seal) -> Result<Deployment, Problem> {
+    pub async fn open_read_only(&self, node: &str, seals: &Seals) -> Result<Deployment, Problem> {
         let store = self.read_store().await?;
-        Self::open_with(store, Settings::for_node(node), seal).await
+        Self::open_with(store, Settings::for_node(node), seals).await
     }
 
     /// The store alone, for reading.
@@ -136,23 +140,17 @@ impl DataDirectory {
         off_the_runtime(move || SqliteStore::open_read_only(&path).map_err(|error| store_problem(&error))).await
     }
 
-    async fn open_with(store: SqliteStore, settings: Settings, seal: &Seal) -> Result<Deployment, Problem> {
+    async fn open_with(store: SqliteStore, settings: Settings, seals: &Seals) -> Result<Deployment, Problem> {
         let store = Arc::new(store);
         let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
         let deployment = claviger_service::deployment::deployment_id(port.as_ref()).await.map_err(|r| refusal_problem(&r))?;
         let root = claviger_service::deployment::sealed_root(port.as_ref()).await.map_err(|r| refusal_problem(&r))?;
-        let (name, seal) = (seal_name(seal), seal.clone());
-        let hsm = off_the_runtime(move || {
-            let secret = read_seal_secret(&seal, false)?;
-            Hsm::open(deployment, &root, Some(name), &secret).map_err(|error| {
-                Problem::new(error.to_string()).remedy("check [seal] in the configuration; `claviger doctor` looks at it too")
-            })
-        })
-        .await?;
+        let seals = seals.clone();
+        let Opened { hsm, by, unopened } = off_the_runtime(move || seals::open_with_any(deployment, &root, &seals)).await?;
         let hsm = Arc::new(hsm);
         let service =
             Service::open(port, Arc::clone(&hsm), Arc::new(SystemClock), settings).await.map_err(|r| refusal_problem(&r))?;
-        Ok(Deployment { service, store, hsm })
+        Ok(Deployment { service, store, hsm, opened_by: by, unopened })
     }
 }
 
@@ -160,17 +158,14 @@ impl DataDirectory {
 ///
 /// # Errors
 /// A secret cannot be had.
-pub fn new_seal_secrets(config: &Config) -> Result<Vec<(&'static str, SealSecret)>, Problem> {
-    config
-        .seal
-        .iter()
-        .map(|seal| {
-            if let Seal::DevelopmentFile(path) = seal {
-                make_development_seal(path)?;
-            }
-            Ok((seal_name(seal), read_seal_secret(seal, true)?))
-        })
-        .collect()
+pub fn new_seal_secrets(config: &Config) -> Result<Vec<(String, SealSecret)>, Problem> {
+    let secret = |NamedSeal { name, seal }: &NamedSeal| {
+        if let Seal::DevelopmentFile(path) = seal {
+            make_development_seal(path)?;
+        }
+        Ok((name.clone(), seals::read_secret(seal, true)?))
+    };
+    config.seal.named().iter().map(secret).collect()
 }
 
 /// Makes the key file of a development seal, for the owner only, if it is not there.
@@ -227,24 +222,9 @@ pub fn store_problem(error: &StoreError) -> Problem {
     Problem::new(error.to_string())
 }
 
-fn seal_name(seal: &Seal) -> &'static str {
-    match seal {
-        Seal::Passphrase(_) => "passphrase",
-        Seal::DevelopmentFile(_) => "development-file",
-    }
-}
-
-fn read_seal_secret(seal: &Seal, confirm: bool) -> Result<SealSecret, Problem> {
-    match seal {
-        Seal::Passphrase(source) => source.read(confirm).map(SealSecret::Passphrase),
-        Seal::DevelopmentFile(path) => {
-            let failed = |error| {
-                Problem::new(format!("cannot read the seal's key file {}: {error}", path.display()))
-                    .remedy("without this file the store cannot be opened: restore it, or use another seal")
-            };
-            Ok(SealSecret::File(Zeroizing::new(fs::read(path).map_err(failed)?)))
-        }
-    }
+fn initialize(deployment: Uuid, seals: &[(String, SealSecret)]) -> Result<(Hsm, SealedRoot), HsmError> {
+    let seals: Vec<(&str, &SealSecret)> = seals.iter().map(|(name, secret)| (name.as_str(), secret)).collect();
+    Hsm::initialize(deployment, &seals)
 }
 
 async fn open_store(path: &Path, mode: OpenMode) -> Result<SqliteStore, Problem> {

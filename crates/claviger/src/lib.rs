@@ -4,7 +4,7 @@
 //! opens store and HSM, puts the doors behind an HTTP server, and talks to such a server from the command line.
 //!
 //! Start reading at [`cli::run`], which is all that `main` calls. [`server`] is the HTTP server, [`config`] the file it is
-//! configured with, [`deployment`] what is on disk, [`observability`] its second listener, [`client`] what the administrative commands talk to it with, and
+//! configured with, [`deployment`] what is on disk, [`seals`] what opens it, [`observability`] its second listener, [`client`] what the administrative commands talk to it with, and
 //! [`file_encryption`] the format of `claviger encrypt`, [`key_material`] what `claviger import-key` wraps.
 
 pub mod attestation;
@@ -17,4 +17,5 @@ pub mod file_encryption;
 pub mod key_material;
 pub mod observability;
 pub mod problem;
+pub mod seals;
 pub mod server;

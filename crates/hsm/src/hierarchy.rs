@@ -1,7 +1,9 @@
 //! The key hierarchy: seals open the root key, the root key opens account keys, an account key opens everything that is the account's.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use claviger_domain::AccountId;
 use uuid::Uuid;
 
@@ -90,14 +92,14 @@ impl Hsm {
     const FIRST_ROOT_VERSION: u32 = 1;
 
     /// Makes a new deployment's root key and wraps it with each of these seals. There must be at least one.
-    pub fn initialize(deployment: Uuid, seals: &[(&str, SealSecret)]) -> Result<(Self, SealedRoot), HsmError> {
+    pub fn initialize(deployment: Uuid, seals: &[(&str, impl Borrow<SealSecret>)]) -> Result<(Self, SealedRoot), HsmError> {
         Self::initialize_with_cost(deployment, seals, PassphraseCost::DEFAULT)
     }
 
     /// [`Self::initialize`] with another cost for passphrases: more on strong machines, less in tests.
     pub fn initialize_with_cost(
         deployment: Uuid,
-        seals: &[(&str, SealSecret)],
+        seals: &[(&str, impl Borrow<SealSecret>)],
         cost: PassphraseCost,
     ) -> Result<(Self, SealedRoot), HsmError> {
         self_test()?;
@@ -108,7 +110,7 @@ impl Hsm {
         let hsm = Self { deployment, state: Arc::default(), roots };
         let mut root = SealedRoot { seals: Vec::new() };
         for (name, secret) in seals {
-            root = hsm.add_seal_with_cost(&root, name, secret, cost)?;
+            root = hsm.add_seal_with_cost(&root, name, secret.borrow(), cost)?;
         }
         Ok((hsm, root))
     }
@@ -143,6 +145,40 @@ impl Hsm {
         let mut root = root.clone();
         root.seals.push(Seal::new(self.deployment, name, secret, cost, keys)?);
         Ok(root)
+    }
+
+    /// The sealed root without one of its seals, which then opens this deployment no more. Store it before telling anybody.
+    ///
+    /// Whoever has the seal's secret and an older copy of the store still has the root key: rotate it where that matters.
+    ///
+    /// # Errors
+    /// [`HsmError::SealRefused`] when there is no such seal, or no other one.
+    pub fn remove_seal(&self, root: &SealedRoot, name: &str) -> Result<SealedRoot, HsmError> {
+        self.state.check()?;
+        let mut left = root.clone();
+        left.seals.retain(|seal| seal.name != name);
+        if left.seals.len() == root.seals.len() {
+            return Err(root.no_seal_named(name));
+        }
+        if left.seals.is_empty() {
+            return Err(seal::refused(name, "it is the last seal: without it every key would be lost. Add another one first"));
+        }
+        Ok(left)
+    }
+
+    /// Proves that a secret opens this seal, and that what it opens is the root key that this module holds, in all of its versions.
+    ///
+    /// # Errors
+    /// [`HsmError::SealRefused`] when the secret is not that of the seal; [`HsmError::Tampered`] when the seal's record was changed, or wraps
+    /// another root key.
+    pub fn verify_seal(&self, root: &SealedRoot, name: &str, secret: &SealSecret) -> Result<(), HsmError> {
+        self.state.check()?;
+        let opened = root.choose(Some(name), secret)?.open(self.deployment, secret)?;
+        let same = opened.len() == self.roots.len()
+            && opened.iter().zip(&self.roots).all(|((version, key), root)| {
+                *version == root.version && verify_slices_are_equal(key.expose(), root.key.expose()).is_ok()
+            });
+        if same { Ok(()) } else { Err(HsmError::Tampered(format!("root key that the seal {name} wraps (it is another one)"))) }
     }
 
     /// The deployment that this module belongs to. Everything sealed is bound to it.
@@ -253,9 +289,41 @@ mod tests {
         assert!(reason.contains("name one of"), "never a guess: {reason}");
         let (seal, reason) = why(hsm.add_seal(&root, "disk", &file(3)));
         assert!(seal == "disk" && reason.contains("a name of its own"), "{reason}");
-        assert!(why(Hsm::initialize(DEPLOYMENT, &[])).1.contains("at least one seal"));
+        assert!(why(Hsm::initialize(DEPLOYMENT, &[] as &[(&str, SealSecret)])).1.contains("at least one seal"));
         // Another deployment's store with this deployment's secret.
         assert!(Hsm::open(uuid::Uuid::nil(), &root, None, &file(1)).is_err());
+    }
+
+    #[test]
+    fn the_last_seal_cannot_be_removed() {
+        let (hsm, root) = deployment();
+        let (seal, reason) = why(hsm.remove_seal(&root, "cellar"));
+        assert!(seal == "cellar" && reason.contains("disk (file), people (passphrase)"), "{reason}");
+        let left = hsm.remove_seal(&root, "disk").unwrap();
+        assert_eq!(left.seals().collect::<Vec<_>>(), [("people", "passphrase")]);
+        assert!(same_root(&hsm, &Hsm::open(DEPLOYMENT, &left, None, &passphrase("correct horse")).unwrap()));
+        assert_eq!(why(Hsm::open(DEPLOYMENT, &left, Some("disk"), &file(1))).0, "disk");
+        let (seal, reason) = why(hsm.remove_seal(&left, "people"));
+        assert!(seal == "people" && reason.contains("last seal"), "{reason}");
+    }
+
+    #[test]
+    fn a_seal_is_verified_against_the_root_key_that_is_in_use() {
+        let (hsm, root) = deployment();
+        hsm.verify_seal(&root, "disk", &file(1)).unwrap();
+        hsm.verify_seal(&root, "people", &passphrase("correct horse")).unwrap();
+        assert_eq!(why(hsm.verify_seal(&root, "people", &passphrase("wrong"))).0, "people");
+        assert_eq!(why(hsm.verify_seal(&root, "disk", &passphrase("correct horse"))).0, "disk");
+        // A seal of the same name and secret around another root key.
+        let other = deployment().1;
+        let error = refusal(hsm.verify_seal(&other, "disk", &file(1)));
+        assert!(matches!(&error, HsmError::Tampered(what) if what.contains("disk")), "{error}");
+        // The seals of two deployments, swapped for one another.
+        let mut mixed = serde_json::to_value(&root).unwrap();
+        mixed["seals"][0] = serde_json::to_value(&other).unwrap()["seals"][0].clone();
+        let mixed: SealedRoot = serde_json::from_value(mixed).unwrap();
+        assert!(matches!(refusal(hsm.verify_seal(&mixed, "disk", &file(1))), HsmError::Tampered(_)));
+        hsm.verify_seal(&mixed, "people", &passphrase("correct horse")).unwrap();
     }
 
     #[test]

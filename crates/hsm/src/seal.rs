@@ -65,11 +65,7 @@ impl SealedRoot {
     pub(crate) fn choose(&self, name: Option<&str>, secret: &SealSecret) -> Result<&Seal, HsmError> {
         let fits = |seal: &&Seal| seal.kind.name() == secret.kind_name();
         if let Some(name) = name {
-            let seal = self
-                .seals
-                .iter()
-                .find(|seal| seal.name == name)
-                .ok_or_else(|| refused(name, format!("there is no seal with this name; there are: {}", self.names())))?;
+            let seal = self.seals.iter().find(|seal| seal.name == name).ok_or_else(|| self.no_seal_named(name))?;
             let (kind, given) = (seal.kind.name(), secret.kind_name());
             return if fits(&seal) {
                 Ok(seal)
@@ -85,6 +81,10 @@ impl SealedRoot {
                 Err(refused("any", format!("several seals are of kind {}; name one of: {}", secret.kind_name(), self.names())))
             }
         }
+    }
+
+    pub(crate) fn no_seal_named(&self, name: &str) -> HsmError {
+        refused(name, format!("there is no seal with this name; there are: {}", self.names()))
     }
 
     fn names(&self) -> String {
@@ -135,7 +135,8 @@ pub fn generate_file_seal_secret() -> Result<Zeroizing<Vec<u8>>, HsmError> {
 }
 
 impl SealSecret {
-    fn kind_name(&self) -> &'static str {
+    /// The kind of seal that it opens: `file` or `passphrase`.
+    pub fn kind_name(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
             Self::Passphrase(_) => "passphrase",

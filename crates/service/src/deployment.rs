@@ -13,10 +13,11 @@ use zeroize::Zeroizing;
 use crate::accounts::create_account_key;
 use crate::node_log;
 use crate::records::{Records, store_refusal};
+use crate::seals::{read_root, write_root};
 
-/// The store's facts about the deployment. They are clear: the id is public, the root key is wrapped by its seals.
+/// The store's facts about the deployment. They are clear: the id is public. The root key, wrapped by its seals, was one before it became a record.
 const DEPLOYMENT: &str = "deployment";
-const ROOT: &str = "root";
+pub(crate) const ROOT: &str = "root";
 
 /// A credential at the only moment at which its secret can be seen.
 #[derive(Clone)]
@@ -52,15 +53,12 @@ pub async fn initialize(
     first_account: Option<(AccountId, &str)>,
     now: Timestamp,
 ) -> Result<Initialized, Refusal> {
-    if store.fact(ROOT).await.map_err(store_refusal)?.is_some() {
+    if read_root(store.as_ref()).await?.is_some() {
         return Err(Refusal::already_exists("This store already holds a deployment. Nothing was changed."));
     }
-    let root = serde_json::to_string(root).map_err(|_| Refusal::internal("The sealed root key could not be serialized."))?;
-    store.set_fact(ROOT, &root).await.map_err(store_refusal)?;
-
     let records = Records::new(Arc::clone(&store), Arc::clone(&hsm));
     let (own_key, key_change) = create_account_key(&hsm, AccountId::DEPLOYMENT)?;
-    let before_the_log = vec![key_change];
+    let before_the_log = vec![write_root(root, None)?, key_change];
     store.commit(Commit { changes: before_the_log.clone(), entries: Vec::new() }).await.map_err(store_refusal)?;
     let verifier_key = node_log::attach(&records, deployment, node, now).await?.to_string();
 
@@ -98,10 +96,9 @@ pub async fn deployment_id(store: &dyn Store) -> Result<Uuid, Refusal> {
 /// # Errors
 /// When the store holds none, or it cannot be read.
 pub async fn sealed_root(store: &dyn Store) -> Result<SealedRoot, Refusal> {
-    let text = store.fact(ROOT).await.map_err(store_refusal)?;
-    let text = text.ok_or_else(|| Refusal::not_found("This store holds no deployment. Make one with 'claviger init'."))?;
-    serde_json::from_str(&text)
-        .map_err(|error| Refusal::internal(format!("The sealed root key in the store cannot be read: {error}.")))
+    let stored = read_root(store).await?;
+    let stored = stored.ok_or_else(|| Refusal::not_found("This store holds no deployment. Make one with 'claviger init'."))?;
+    Ok(stored.root)
 }
 
 /// A new account with its key and its root's access key: the credential, and the changes that store it all.

@@ -119,6 +119,10 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation_period_in_days: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub seal_kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seals: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signing_algorithm: Option<&'static str>,

@@ -33,6 +33,7 @@ mod records;
 mod replication;
 mod resolve;
 mod room_for_keys;
+pub mod seals;
 mod sequencer;
 pub mod service;
 mod sessions;

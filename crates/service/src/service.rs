@@ -23,6 +23,7 @@ use crate::last_use::LastUses;
 use crate::quotas::Quotas;
 use crate::records::{Records, store_refusal};
 use crate::room_for_keys::RoomForKeys;
+use crate::seals::{NoSecrets, SealKeeper};
 use crate::sessions::Sessions;
 use crate::snapshot::{Credential, KeySnapshot, Policies, RoleSnapshot};
 use crate::throttle::Throttle;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub china_algorithms: bool,
     /// What reaches what stands behind custom key stores.
     pub key_store_connector: Arc<dyn KeyStoreConnector>,
+    /// What has the secrets of the seals that the configuration names.
+    pub seal_keeper: Arc<dyn SealKeeper>,
 }
 
 impl Settings {
@@ -62,6 +65,7 @@ impl Settings {
             attestation_roots: Vec::new(),
             china_algorithms: false,
             key_store_connector: Arc::new(NoBackends),
+            seal_keeper: Arc::new(NoSecrets),
         }
     }
 }
@@ -86,6 +90,7 @@ pub struct Service {
     china_algorithms: bool,
     pub(crate) workplaces: Workplaces,
     pub(crate) key_store_connector: Arc<dyn KeyStoreConnector>,
+    pub(crate) seal_keeper: Arc<dyn SealKeeper>,
     verifier_key: VerifierKey,
     /// How long requests waited until their audit entry was durable.
     pub(crate) audit_lag: Histogram,
@@ -142,7 +147,8 @@ impl Caches {
             | RecordKind::LastUse
             | RecordKind::Node
             | RecordKind::CustomKeyStores
-            | RecordKind::Setting => {}
+            | RecordKind::Setting
+            | RecordKind::SealedRoot => {}
         }
     }
 }
@@ -200,6 +206,7 @@ impl Service {
             china_algorithms: settings.china_algorithms,
             workplaces: Workplaces::new(),
             key_store_connector: settings.key_store_connector,
+            seal_keeper: settings.seal_keeper,
             verifier_key,
             audit_lag: histogram!("claviger_audit_lag_seconds"),
             turns: (0..Shard::COUNT).map(|_| Arc::new(Mutex::new(()))).collect(),

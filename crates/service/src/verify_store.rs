@@ -11,6 +11,7 @@ use claviger_store::{Record, RecordKey, RecordKind};
 use serde::Deserialize;
 
 use crate::records::{describe, store_refusal};
+use crate::seals::parse_root;
 use crate::service::Service;
 
 /// What was found.
@@ -117,6 +118,7 @@ impl Service {
                 .map_err(|_| Refusal::internal("its version is not a number"))
                 .and_then(|version| Ok(self.records.hsm.open_account_key(record.key.account, version, &record.sealed)?))
                 .map(drop),
+            RecordKind::SealedRoot => parse_root(record).map(drop),
             _ => self.records.open_untyped(record).await,
         };
         if let Err(refusal) = opened {

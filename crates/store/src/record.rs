@@ -36,11 +36,13 @@ pub enum RecordKind {
     CustomKeyStores,
     /// A setting of the deployment or of an account.
     Setting,
+    /// The root key as its seals have wrapped it: plain data, read before anything can be opened.
+    SealedRoot,
 }
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::AccountKey,
         Self::Account,
         Self::User,
@@ -55,6 +57,7 @@ impl RecordKind {
         Self::Node,
         Self::CustomKeyStores,
         Self::Setting,
+        Self::SealedRoot,
     ];
 
     /// The name that is stored. Never change one: it is part of what records are sealed with.
@@ -74,6 +77,7 @@ impl RecordKind {
             Self::Node => "node",
             Self::CustomKeyStores => "custom-key-store",
             Self::Setting => "setting",
+            Self::SealedRoot => "sealed-root",
         }
     }
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::output;
 use super::serve::{Serving, keep_verifier_key};
-use crate::config::{Limits, Log, LogLevel, Seal};
+use crate::config::{Limits, Log, LogLevel, Seals};
 use crate::deployment::{DataDirectory, make_development_seal, write_file};
 use crate::observability::{Metrics, start_logging};
 use crate::problem::Problem;
@@ -61,7 +61,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         make(&data, &seal, &environment, address).await?;
     }
     let metrics = Metrics::install()?;
-    let deployment = data.open(Settings::for_node(NODE), &Seal::DevelopmentFile(seal)).await?;
+    let deployment = data.open(Settings::for_node(NODE), &Seals::development_file(seal)).await?;
     keep_verifier_key(&data, NODE, &deployment)?;
     let credentials = Credentials::read(&environment)?;
     write_file(&environment, credentials.environment(address).as_bytes(), true)?;
@@ -85,7 +85,7 @@ async fn make(data: &DataDirectory, seal: &Path, environment: &Path, address: So
     let secret = std::fs::read(seal).map(Zeroizing::new).map_err(|error| {
         Problem::new(format!("cannot read {}: {error}", seal.display())).remedy("remove the directory to start anew")
     })?;
-    let seals = vec![("development-file", claviger_hsm::SealSecret::File(secret))];
+    let seals = vec![("development-file".to_owned(), claviger_hsm::SealSecret::File(secret))];
     data.make_deployment(NODE, seals, Some((account, "development")), |made| {
         let credentials = Credentials::of(made)?;
         write_file(environment, credentials.environment(address).as_bytes(), true)

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use clap::Args;
 use claviger_audit::Bundle;
+use claviger_hsm::Hsm;
 use claviger_store::Store as _;
 use serde_json::Value;
 
 use super::output;
-use crate::config::{Config, PassphraseSource, Seal};
+use crate::config::{Config, NamedSeal, PassphraseSource, Seal};
 use crate::deployment::DataDirectory;
 use crate::problem::Problem;
+use crate::seals::{needs_people, read_secret};
 use crate::server::ReloadingTls;
 use crate::server::tls::read_certificates;
 
@@ -57,6 +59,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
     findings.extend(seals(&config));
     findings.extend(tls(&config));
     findings.extend(store(&config).await);
+    findings.extend(tried_seals(&config).await);
     findings.extend(server(&config));
 
     let mut wrong = false;
@@ -172,6 +175,38 @@ fn seals(config: &Config) -> Vec<Finding> {
                 "restore it: without it the store stays closed",
             ),
         });
+    }
+    findings
+}
+
+/// Whether each configured seal opens the deployment that is in the store.
+async fn tried_seals(config: &Config) -> Vec<Finding> {
+    let Ok(store) = DataDirectory::new(&config.data).read_store().await else { return Vec::new() };
+    let (Ok(deployment), Ok(root)) = (
+        claviger_service::deployment::deployment_id(&store).await,
+        claviger_service::deployment::sealed_root(&store).await,
+    ) else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    for NamedSeal { name, seal } in config.seal.named() {
+        if needs_people(seal) {
+            findings.push(fine(format!("the seal {name} was not tried: 'claviger seal verify --ask {name}' does")));
+            continue;
+        }
+        let opened = read_secret(seal, false)
+            .and_then(|secret| Hsm::open(deployment, &root, Some(name), &secret).map_err(|error| Problem::new(error.to_string())));
+        findings.push(match opened {
+            Ok(_) => fine(format!("the seal {name} opens the deployment")),
+            // What cannot be read here was told of above, with what to do.
+            Err(problem) => wrong(
+                format!("the seal {name} DOES NOT OPEN the deployment: {}", problem.happened()),
+                "repair it before the other seals are lost too; who loses all of them loses every key",
+            ),
+        });
+    }
+    for (name, kind) in root.seals().filter(|(name, _)| config.seal.named().iter().all(|seal| seal.name != *name)) {
+        findings.push(fine(format!("the seal {name} ({kind}) is kept elsewhere: try it with 'claviger seal verify {name}'")));
     }
     findings
 }

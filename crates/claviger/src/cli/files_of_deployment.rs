@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{Config, Seal};
-use crate::deployment::DataDirectory;
+use super::output;
+use crate::config::{Config, Seals};
+use crate::deployment::{DataDirectory, Deployment};
 use crate::problem::Problem;
+use crate::seals::Unopened;
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -33,38 +35,47 @@ pub(super) struct Place {
 pub(super) struct Found {
     pub(super) data: DataDirectory,
     pub(super) node: String,
-    configured_seal: Option<Seal>,
+    configured_seals: Option<Seals>,
 }
 
 impl Place {
     /// Finds out what the arguments mean.
     pub(super) fn find(&self) -> Result<Found, Problem> {
         // An argument on the command line wins over CLAVIGER_CONFIG in the environment.
-        let (data, configured_node, configured_seal) = match (&self.source.data, &self.source.config) {
+        let (data, configured_node, configured_seals) = match (&self.source.data, &self.source.config) {
             (Some(data), _) => (data.clone(), None, None),
             (None, Some(file)) => {
                 let config = Config::load(file)?;
-                let seal = config.seal.iter().next().cloned();
-                (config.data, Some(config.node.as_str().to_owned()), seal)
+                let seals = config.seal.clone();
+                (config.data, Some(config.node.as_str().to_owned()), Some(seals))
             }
             (None, None) => return Err(Problem::usage("neither --config nor --data was given")),
         };
         let node = self.node.clone().or(configured_node).unwrap_or_else(|| "dev".to_owned());
-        Ok(Found { data: DataDirectory::new(data), node, configured_seal })
+        Ok(Found { data: DataDirectory::new(data), node, configured_seals })
     }
 }
 
 impl Found {
-    /// The seal that opens the deployment: the configured one, or the development seal that lies beside the store.
-    pub(super) fn seal(&self) -> Result<Seal, Problem> {
-        if let Some(seal) = &self.configured_seal {
-            return Ok(seal.clone());
+    /// Opens the deployment for reading, with the first seal that opens. Seals that do not are told of.
+    pub(super) async fn open_read_only(&self) -> Result<Deployment, Problem> {
+        let deployment = self.data.open_read_only(&self.node, &self.seals()?).await?;
+        for Unopened { name, problem } in &deployment.unopened {
+            output::note(format_args!("warning: the seal {name} does not open: {problem}"));
+        }
+        Ok(deployment)
+    }
+
+    /// The seals that may open the deployment: the configured ones, or the development seal that lies beside the store.
+    fn seals(&self) -> Result<Seals, Problem> {
+        if let Some(seals) = &self.configured_seals {
+            return Ok(seals.clone());
         }
         let beside = self.data.path().join("seal.key");
         if beside.exists() {
-            return Ok(Seal::DevelopmentFile(beside));
+            return Ok(Seals::development_file(beside));
         }
         Err(Problem::usage(format!("{} has no development seal", self.data.path().display()))
-            .remedy("name the server's configuration with --config, so that its seal is known"))
+            .remedy("name the server's configuration with --config, so that its seals are known"))
     }
 }

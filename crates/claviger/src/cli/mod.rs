@@ -21,6 +21,7 @@ mod init;
 mod output;
 mod policy;
 mod role;
+mod seal;
 mod serve;
 mod status;
 mod store;
@@ -71,6 +72,9 @@ enum Command {
     Decrypt(decrypt::Arguments),
     /// Bring your own key: import material from a file into a key, new or not
     ImportKey(import_key::Arguments),
+    /// Seals: what wraps the root key at rest, and opens the deployment
+    #[command(subcommand)]
+    Seal(seal::Command),
     /// The store itself
     #[command(subcommand)]
     Store(store::Command),
@@ -110,6 +114,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::Encrypt(arguments) => encrypt::run(arguments).await,
             Command::Decrypt(arguments) => decrypt::run(arguments).await,
             Command::ImportKey(arguments) => import_key::run(arguments).await,
+            Command::Seal(command) => return seal::run(command).await,
             Command::Store(command) => return store::run(command).await,
         }
         .map(|()| ExitCode::SUCCESS)

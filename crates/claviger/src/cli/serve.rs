@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use claviger_service::Settings;
+use claviger_service::operations::admin::SealOutcome;
+use claviger_service::{Service, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
@@ -16,6 +17,7 @@ use crate::deployment::{DataDirectory, Deployment, close_store, write_file};
 use crate::doors;
 use crate::observability::{self, Check, Metrics, Readiness, ReadinessProbe, start_logging};
 use crate::problem::Problem;
+use crate::seals::Unopened;
 use crate::server::{ReloadingTls, Server, Stop, bind};
 
 /// How often the certificate's files are looked at.
@@ -44,16 +46,18 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     if config.insecure_plain_http {
         tracing::warn!("insecure_plain_http: plaintexts and data keys travel in the clear between this server and the proxy");
     }
-    let seal = first_seal(&config)?;
-    if let Seal::DevelopmentFile(path) = seal {
-        tracing::warn!(file = %path.display(), "DEVELOPMENT SEAL: whoever can read this file can read every key");
+    for seal in config.seal.iter() {
+        if let Seal::DevelopmentFile(path) = seal {
+            tracing::warn!(file = %path.display(), "DEVELOPMENT SEAL: whoever can read this file can read every key");
+        }
     }
     let roots = attestation::read_roots(&config.attestation)?;
     // Before anything that keeps a meter: one that is made without a recorder counts nothing.
     let metrics = Metrics::install()?;
     let data = DataDirectory::new(&config.data);
     let settings = Settings { attestation_roots: roots, ..config.settings() };
-    let deployment = data.open(settings, seal).await?;
+    let deployment = data.open(settings, &config.seal).await?;
+    tell_of_seals(&deployment);
     keep_verifier_key(&data, config.node.as_str(), &deployment)?;
     let serving = Serving {
         deployment,
@@ -83,7 +87,7 @@ impl Serving {
     /// Serves until SIGTERM or SIGINT, lets requests under way finish, and closes the store.
     pub(super) async fn until_stopped(self) -> Result<(), Problem> {
         let Self {
-            deployment: Deployment { service, store, hsm: _ },
+            deployment: Deployment { service, store, .. },
             listeners,
             tls,
             limits,
@@ -96,6 +100,7 @@ impl Serving {
         let mut helpers = JoinSet::new();
         helpers.spawn(metrics.clone().keep_up(stop.clone()));
         helpers.spawn(Arc::clone(&service).run_background());
+        helpers.spawn(try_all_seals(Arc::clone(&service)));
         if let Some(tls) = &tls {
             helpers.spawn(Arc::clone(tls).reload_on_change(TLS_LOOK, stop.clone()));
         }
@@ -164,9 +169,30 @@ impl Signals {
     }
 }
 
-/// The seal to open the store with: the first that is configured.
-fn first_seal(config: &Config) -> Result<&Seal, Problem> {
-    config.seal.iter().next().ok_or_else(|| Problem::usage("the configuration names no seal"))
+/// Says which seal opened the deployment, and loudly which did not.
+fn tell_of_seals(deployment: &Deployment) {
+    for Unopened { name, problem } in &deployment.unopened {
+        tracing::error!(seal = name, %problem, "A CONFIGURED SEAL DOES NOT OPEN: repair it before the others are lost too");
+    }
+    tracing::info!(seal = deployment.opened_by, "the deployment was opened by a seal");
+}
+
+/// Tries the other seals too: a seal is worth nothing when it is found to be broken on the day on which it is needed.
+async fn try_all_seals(service: Arc<Service>) {
+    match service.verify_seals(&[], &[]).await {
+        Ok(seals) => {
+            for seal in seals {
+                match &seal.outcome {
+                    SealOutcome::Fails(why) => {
+                        tracing::error!(seal = seal.name, why, "A SEAL DOES NOT OPEN: repair it before the others are lost too");
+                    }
+                    SealOutcome::NotTried(why) => tracing::debug!(seal = seal.name, why, "a seal was not tried"),
+                    SealOutcome::Opens => tracing::debug!(seal = seal.name, "a seal opens"),
+                }
+            }
+        }
+        Err(refusal) => tracing::error!(%refusal, "the seals could not be tried"),
+    }
 }
 
 /// Keeps a copy of the verifier key beside the store, for `claviger audit` to find.
@@ -179,7 +205,7 @@ pub(super) fn keep_verifier_key(data: &DataDirectory, node: &str, deployment: &D
     write_file(&path, text.as_bytes(), true)
 }
 
-fn readiness_probe(service: &Arc<claviger_service::Service>, stop: &Stop) -> ReadinessProbe {
+fn readiness_probe(service: &Arc<Service>, stop: &Stop) -> ReadinessProbe {
     let (service, stop) = (Arc::clone(service), stop.clone());
     Arc::new(move || {
         let (service, stopping) = (Arc::clone(&service), stop.is_requested());

@@ -24,8 +24,7 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
     let Command::Verify { place } = command;
     let place = place.find()?;
-    let seal = place.seal()?;
-    let deployment = place.data.open_read_only(&place.node, &seal).await?;
+    let deployment = place.open_read_only().await?;
     let damaged = deployment.store.check_file().await.map_err(|error| store_problem(&error))?;
     for line in &damaged {
         output::line(format_args!("the file itself: {line}"))?;

@@ -28,11 +28,11 @@ pub enum PassphraseSource {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawSource {
-    file: Option<PathBuf>,
-    environment: Option<String>,
-    systemd_credential: Option<String>,
-    prompt: Option<bool>,
+pub(super) struct RawSource {
+    pub(super) file: Option<PathBuf>,
+    pub(super) environment: Option<String>,
+    pub(super) systemd_credential: Option<String>,
+    pub(super) prompt: Option<bool>,
 }
 
 impl TryFrom<RawSource> for PassphraseSource {

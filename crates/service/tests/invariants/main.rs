@@ -18,6 +18,7 @@ mod paging;
 mod quotas;
 mod recipients;
 mod roles;
+mod seals;
 mod services;
 mod tampering;
 mod time;

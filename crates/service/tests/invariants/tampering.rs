@@ -143,6 +143,7 @@ async fn what_nobody_touched_is_clean() {
         "key",
         "last-use",
         "node",
+        "sealed-root",
         "user",
     ];
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), expected, "the scene has a record of each kind that there is");

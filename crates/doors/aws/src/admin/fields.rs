@@ -2,10 +2,12 @@
 
 use claviger_domain::ids::SessionName;
 use claviger_domain::{AccessKeyId, AccountId, Refusal, RoleName, ServiceName, UserName};
-use serde::{Serialize, Serializer};
+use claviger_service::seals::SealSecret;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
+use crate::json::Blob;
 use crate::validation::{Validator, page_size, present};
 
 /// A secret in an answer: wiped when dropped.
@@ -66,6 +68,35 @@ pub(crate) fn policy_name(text: Option<String>) -> Result<String, Refusal> {
     });
     check.finish()?;
     present(text)
+}
+
+/// `Name` of a seal.
+pub(crate) fn seal_name(text: Option<String>) -> Result<String, Refusal> {
+    let mut check = Validator::new();
+    check.required_length("name", text.as_ref(), 1, 64);
+    check.pattern("name", text.as_ref(), "[a-z0-9-]+", |name| {
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    });
+    check.finish()?;
+    present(text)
+}
+
+/// The secret of a seal, of which exactly one kind has to be given. What cannot be taken over is wiped.
+pub(crate) fn seal_secret(passphrase: Option<SecretIn>, key_file: Option<Blob>) -> Result<SealSecret, Refusal> {
+    match (passphrase, key_file) {
+        (Some(SecretIn(passphrase)), None) => Ok(SealSecret::Passphrase(passphrase)),
+        (None, Some(Blob(bytes))) => Ok(SealSecret::File(bytes)),
+        _ => Err(Refusal::invalid("The secret of a seal is exactly one of Passphrase and KeyFile.")),
+    }
+}
+
+/// A secret text in a request: wiped when dropped.
+pub(crate) struct SecretIn(pub(crate) Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for SecretIn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Zeroizing::new(text)))
+    }
 }
 
 /// `Limit` and `Marker`.

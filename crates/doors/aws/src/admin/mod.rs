@@ -1,6 +1,7 @@
 //! Claviger's own administration in the AWS JSON form (`X-Amz-Target: ClavigerAdmin.CreateUser`, signed for the service `claviger`), so that
 //! the command line needs no second protocol. Source: docs/decisions/002-administration-in-the-aws-json-form.md.
 
+mod add_seal;
 mod create_access_key;
 mod create_account;
 mod create_role;
@@ -20,10 +21,12 @@ mod list_access_keys;
 mod list_accounts;
 mod list_role_policies;
 mod list_roles;
+mod list_seals;
 mod list_user_policies;
 mod list_users;
 mod put_role_policy;
 mod put_user_policy;
+mod remove_seal;
 mod simulate_policy;
 mod tag_role;
 mod tag_user;
@@ -31,6 +34,7 @@ mod untag_role;
 mod untag_user;
 mod update_access_key;
 mod update_assume_role_policy;
+mod verify_seals;
 
 use bytes::Bytes;
 use claviger_domain::{Caller, Refusal};
@@ -75,6 +79,7 @@ macro_rules! operations {
 }
 
 operations! {
+    "AddSeal" => add_seal::AddSeal,
     "CreateAccessKey" => create_access_key::CreateAccessKey,
     "CreateAccount" => create_account::CreateAccount,
     "CreateRole" => create_role::CreateRole,
@@ -93,10 +98,12 @@ operations! {
     "ListAccounts" => list_accounts::ListAccounts,
     "ListRolePolicies" => list_role_policies::ListRolePolicies,
     "ListRoles" => list_roles::ListRoles,
+    "ListSeals" => list_seals::ListSeals,
     "ListUserPolicies" => list_user_policies::ListUserPolicies,
     "ListUsers" => list_users::ListUsers,
     "PutRolePolicy" => put_role_policy::PutRolePolicy,
     "PutUserPolicy" => put_user_policy::PutUserPolicy,
+    "RemoveSeal" => remove_seal::RemoveSeal,
     "SimulatePolicy" => simulate_policy::SimulatePolicy,
     "TagRole" => tag_role::TagRole,
     "TagUser" => tag_user::TagUser,
@@ -104,6 +111,7 @@ operations! {
     "UntagUser" => untag_user::UntagUser,
     "UpdateAccessKey" => update_access_key::UpdateAccessKey,
     "UpdateAssumeRolePolicy" => update_assume_role_policy::UpdateAssumeRolePolicy,
+    "VerifySeals" => verify_seals::VerifySeals,
 }
 
 const UNKNOWN: Event = Event::admin("Unknown", true);

@@ -1,8 +1,9 @@
-//! Claviger's own administration: accounts, users, roles, access keys and identity policies.
+//! Claviger's own administration: accounts, users, roles, access keys, identity policies and seals.
 //!
 //! The administrator (root of the account `000000000000`) administers every account; an account's root administers its own users, and so do
 //! users whose identity policies allow the action.
 
+mod add_seal;
 mod create_access_key;
 mod create_account;
 mod create_role;
@@ -21,10 +22,12 @@ mod list_access_keys;
 mod list_accounts;
 mod list_role_policies;
 mod list_roles;
+mod list_seals;
 mod list_user_policies;
 mod list_users;
 mod put_role_policy;
 mod put_user_policy;
+mod remove_seal;
 mod roles;
 mod simulate_policy;
 mod tag_role;
@@ -33,7 +36,9 @@ mod untag_role;
 mod untag_user;
 mod update_access_key;
 mod update_assume_role_policy;
+mod verify_seals;
 
+pub use add_seal::AddSeal;
 pub use create_access_key::{CreateAccessKey, CreatedAccessKey};
 pub use create_account::CreateAccount;
 pub use create_role::CreateRole;
@@ -52,10 +57,12 @@ pub use list_access_keys::{ListAccessKeys, ListedAccessKey};
 pub use list_accounts::ListAccounts;
 pub use list_role_policies::ListRolePolicies;
 pub use list_roles::ListRoles;
+pub use list_seals::{ListSeals, ListedSeal};
 pub use list_user_policies::ListUserPolicies;
 pub use list_users::ListUsers;
 pub use put_role_policy::PutRolePolicy;
 pub use put_user_policy::PutUserPolicy;
+pub use remove_seal::RemoveSeal;
 pub use simulate_policy::{SimulatePolicy, Simulated, SimulatedPrincipal, Verdict};
 pub use tag_role::TagRole;
 pub use tag_user::TagUser;
@@ -63,6 +70,7 @@ pub use untag_role::UntagRole;
 pub use untag_user::UntagUser;
 pub use update_access_key::UpdateAccessKey;
 pub use update_assume_role_policy::UpdateAssumeRolePolicy;
+pub use verify_seals::{SealOutcome, VerifiedSeal, VerifySeals};
 
 use claviger_domain::identity::{AccessKey, Role, User};
 use claviger_domain::{AccessKeyId, AccountId, Caller, Refusal, RoleName, UserName};
