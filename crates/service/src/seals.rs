@@ -90,8 +90,7 @@ fn unreadable(why: &str) -> Refusal {
 
 /// The change that stores a sealed root key in place of the one that was read.
 pub(crate) fn write_root(root: &SealedRoot, read: Option<u64>) -> Result<Change, Refusal> {
-    let sealed =
-        serde_json::to_vec(root).map_err(|_| Refusal::internal("The sealed root key could not be serialized."))?.into();
+    let sealed = serde_json::to_vec(root).map_err(|_| Refusal::internal("The sealed root key could not be serialized."))?.into();
     let record = Record {
         key: root_key(),
         version: read.map_or(1, |version| version + 1),

@@ -182,10 +182,9 @@ fn seals(config: &Config) -> Vec<Finding> {
 /// Whether each configured seal opens the deployment that is in the store.
 async fn tried_seals(config: &Config) -> Vec<Finding> {
     let Ok(store) = DataDirectory::new(&config.data).read_store().await else { return Vec::new() };
-    let (Ok(deployment), Ok(root)) = (
-        claviger_service::deployment::deployment_id(&store).await,
-        claviger_service::deployment::sealed_root(&store).await,
-    ) else {
+    let (Ok(deployment), Ok(root)) =
+        (claviger_service::deployment::deployment_id(&store).await, claviger_service::deployment::sealed_root(&store).await)
+    else {
         return Vec::new();
     };
     let mut findings = Vec::new();
@@ -194,8 +193,9 @@ async fn tried_seals(config: &Config) -> Vec<Finding> {
             findings.push(fine(format!("the seal {name} was not tried: 'claviger seal verify --ask {name}' does")));
             continue;
         }
-        let opened = read_secret(seal, false)
-            .and_then(|secret| Hsm::open(deployment, &root, Some(name), &secret).map_err(|error| Problem::new(error.to_string())));
+        let opened = read_secret(seal, false).and_then(|secret| {
+            Hsm::open(deployment, &root, Some(name), &secret).map_err(|error| Problem::new(error.to_string()))
+        });
         findings.push(match opened {
             Ok(_) => fine(format!("the seal {name} opens the deployment")),
             // What cannot be read here was told of above, with what to do.

@@ -91,7 +91,8 @@ impl FromStr for FileOfSeal {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (seal, file) = text.split_once('=').filter(|(seal, file)| !seal.is_empty() && !file.is_empty()).ok_or("write SEAL=FILE")?;
+        let (seal, file) =
+            text.split_once('=').filter(|(seal, file)| !seal.is_empty() && !file.is_empty()).ok_or("write SEAL=FILE")?;
         Ok(Self { seal: seal.to_owned(), file: file.into() })
     }
 }

@@ -86,15 +86,8 @@ pub(super) struct Serving {
 impl Serving {
     /// Serves until SIGTERM or SIGINT, lets requests under way finish, and closes the store.
     pub(super) async fn until_stopped(self) -> Result<(), Problem> {
-        let Self {
-            deployment: Deployment { service, store, .. },
-            listeners,
-            tls,
-            limits,
-            observability,
-            metrics,
-            log_requests,
-        } = self;
+        let Self { deployment: Deployment { service, store, .. }, listeners, tls, limits, observability, metrics, log_requests } =
+            self;
         let stop = Stop::new();
         let mut signals = Signals::new()?;
         let mut helpers = JoinSet::new();

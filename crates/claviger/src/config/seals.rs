@@ -99,7 +99,9 @@ impl<'de> Deserialize<'de> for Seals {
                     for (name, seal) in read {
                         let name = checked_name(name.unwrap_or_else(|| default.clone()))?;
                         if seals.iter().any(|known| known.name == name) {
-                            return Err(de::Error::custom(format!("two seals are named {name}: give one of them another `name`")));
+                            return Err(de::Error::custom(format!(
+                                "two seals are named {name}: give one of them another `name`"
+                            )));
                         }
                         seals.push(NamedSeal { name, seal });
                     }

@@ -145,9 +145,7 @@ async fn seals_are_tried_with_the_secrets_of_the_configuration_or_with_those_tha
         let secrets = secrets.into_iter().map(|(seal, secret)| BroughtSecret { seal: seal.to_owned(), secret }).collect();
         let operation = admin::VerifySeals { names: names.iter().map(|name| (*name).to_owned()).collect(), secrets };
         let verified = node.service.perform(&node.again(&administrator), &operation).await?;
-        Ok::<_, Refusal>(
-            verified.into_iter().map(|seal| (seal.name, seal.outcome.name(), seal.outcome)).collect::<Vec<_>>(),
-        )
+        Ok::<_, Refusal>(verified.into_iter().map(|seal| (seal.name, seal.outcome.name(), seal.outcome)).collect::<Vec<_>>())
     };
     let words = |verified: &[(String, &'static str, SealOutcome)]| {
         verified.iter().map(|(name, outcome, _)| format!("{name} {outcome}")).collect::<Vec<_>>().join(", ")
@@ -176,9 +174,7 @@ async fn seals_are_the_administrators_alone() {
         kind_of(node.service.perform(&node.again(&root), &admin::ListSeals).await),
         kind_of(node.service.perform(&node.again(&root), &add("mine", key_file(1))).await),
         kind_of(node.service.perform(&node.again(&root), &remove("people")).await),
-        kind_of(
-            node.service.perform(&node.again(&root), &admin::VerifySeals { names: Vec::new(), secrets: Vec::new() }).await,
-        ),
+        kind_of(node.service.perform(&node.again(&root), &admin::VerifySeals { names: Vec::new(), secrets: Vec::new() }).await),
     ];
     assert_eq!(refused, [Kind::AccessDenied; 4]);
     assert!(!opens(&node, "mine", &key_file(1)).await && opens(&node, "people", &passphrase("correct horse")).await);

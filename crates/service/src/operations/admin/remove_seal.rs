@@ -24,10 +24,8 @@ impl Operation for RemoveSeal {
         if stored.root.seals().all(|(name, _)| name != self.name) {
             return Err(Refusal::not_found(format!("There is no seal named {}.", self.name)));
         }
-        let left = service
-            .hsm()
-            .remove_seal(&stored.root, &self.name)
-            .map_err(|error| Refusal::unsupported(error.to_string()))?;
+        let left =
+            service.hsm().remove_seal(&stored.root, &self.name).map_err(|error| Refusal::unsupported(error.to_string()))?;
         Ok(Effect::change((), vec![write_root(&left, stored.version)?]))
     }
 
