@@ -110,8 +110,7 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
 async fn list(administration: &Administration) -> Result<(), Problem> {
     let answer = administration.ask("ListSeals", json!({})).await?;
     output::answer(&answer, administration.json)?;
-    let in_use = answer["Seals"].as_array().map_or(0, |seals| seals.iter().filter(|seal| seal["InUse"] == true).count());
-    if in_use == 1 {
+    if seals(&answer).filter(|seal| seal.get("InUse") == Some(&json!(true))).count() == 1 {
         output::note("There is one seal only. Whoever loses it loses every key: add another one, and keep it elsewhere.");
     }
     Ok(())
@@ -122,9 +121,7 @@ async fn add(name: String, secret: &NewSecret, administration: &Administration) 
     if let Seal::DevelopmentFile(path) = &seal {
         make_development_seal(path)?;
     }
-    let mut input = as_input(&read_secret(&seal, true)?);
-    input["Name"] = json!(name);
-    administration.ask("AddSeal", input).await?;
+    administration.ask("AddSeal", as_input(&name, &read_secret(&seal, true)?)).await?;
     output::note(format_args!("The seal {name} opens the deployment from now on. Keep its secret where the others are not."));
     output::note("If the server shall use it at its start, name it under [seal] in the configuration.");
     Ok(())
@@ -140,7 +137,7 @@ async fn remove(name: String, administration: &Administration) -> Result<(), Pro
 async fn verify(names: Vec<String>, brought: &Brought, administration: &Administration) -> Result<ExitCode, Problem> {
     let answer = administration.ask("VerifySeals", json!({ "Names": names, "Secrets": brought.read()? })).await?;
     output::answer(&answer, administration.json)?;
-    let proven = answer["Seals"].as_array().is_some_and(|seals| seals.iter().all(|seal| seal["Outcome"] == "opens"));
+    let proven = seals(&answer).all(|seal| seal.get("Outcome") == Some(&json!("opens")));
     Ok(if proven { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -166,17 +163,21 @@ impl Brought {
             if matches!(seal, Seal::Passphrase(PassphraseSource::Prompt)) {
                 output::note(format_args!("Seal {name}:"));
             }
-            let mut input = as_input(&read_secret(&seal, false)?);
-            input["Name"] = json!(name);
-            Ok(input)
+            Ok(as_input(name, &read_secret(&seal, false)?))
         };
         asked.chain(passphrases).chain(keys).map(read).collect()
     }
 }
 
-fn as_input(secret: &SealSecret) -> Value {
+/// A seal and its secret, as requests name them.
+fn as_input(name: &str, secret: &SealSecret) -> Value {
     match secret {
-        SealSecret::Passphrase(text) => json!({ "Passphrase": text.as_str() }),
-        SealSecret::File(bytes) => json!({ "KeyFile": STANDARD.encode(bytes) }),
+        SealSecret::Passphrase(text) => json!({ "Name": name, "Passphrase": text.as_str() }),
+        SealSecret::File(bytes) => json!({ "Name": name, "KeyFile": STANDARD.encode(bytes) }),
     }
+}
+
+/// The seals of an answer.
+fn seals(answer: &Value) -> impl Iterator<Item = &Value> {
+    answer.get("Seals").and_then(Value::as_array).into_iter().flatten()
 }
