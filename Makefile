@@ -15,12 +15,12 @@ run: tools ## Build Claviger and serve a deployment for development; ARGS="--lis
 	@$(CARGO) run --release --locked --package claviger -- dev $(ARGS)
 
 .PHONY: test
-test: tools ## Run all tests: unit, contract and property tests, then the black-box tests
+test: tools softhsm ## Run all tests: unit, contract and property tests, then the black-box tests
 	$(CARGO) test --workspace --locked
 	@$(MAKE) --no-print-directory test-blackbox
 
 .PHONY: test-blackbox
-test-blackbox: tools $(VENV)/.installed $(JAVASCRIPT)/node_modules/.installed ## Drive the real binary with boto3 and the AWS CLI; ARGS="-k encrypt" adds pytest's options
+test-blackbox: tools softhsm $(VENV)/.installed $(JAVASCRIPT)/node_modules/.installed ## Drive the real binary with boto3 and the AWS CLI; ARGS="-k encrypt" adds pytest's options
 	$(CARGO) build --locked --package claviger
 	CLAVIGER_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/claviger" $(VENV)/bin/python -m pytest tests/blackbox $(ARGS)
 
@@ -68,4 +68,12 @@ tools:
 	@command -v "$${CC:-cc}" >/dev/null || command -v clang >/dev/null || command -v gcc >/dev/null || { \
 	    echo "A C compiler is needed for AWS-LC and SQLite, and there is none." >&2; \
 	    echo "Install one: 'apt install build-essential', 'dnf install gcc', or 'xcode-select --install'." >&2; \
+	    exit 1; }
+
+# PKCS#11 is tested with a software token, and looked at with a program that is not ours.
+.PHONY: softhsm
+softhsm:
+	@command -v softhsm2-util >/dev/null && command -v pkcs11-tool >/dev/null || { \
+	    echo "The tests of PKCS#11 tokens need SoftHSM2 and OpenSC's pkcs11-tool." >&2; \
+	    echo "Install them ('apt install softhsm2 opensc', 'dnf install softhsm opensc')." >&2; \
 	    exit 1; }

@@ -16,6 +16,7 @@ mod doctor;
 mod encrypt;
 mod files;
 mod files_of_deployment;
+mod hsm_host;
 mod import_key;
 mod init;
 mod output;
@@ -78,6 +79,9 @@ enum Command {
     /// The store itself
     #[command(subcommand)]
     Store(store::Command),
+    /// Hold a token's library for a server. Started by the server, never by people
+    #[command(hide = true)]
+    HsmHost(hsm_host::Arguments),
 }
 
 /// Does what the command line says. The only thing that `main` calls.
@@ -94,6 +98,10 @@ pub fn run() -> ExitCode {
 }
 
 fn dispatch(command: Command) -> Result<ExitCode, Problem> {
+    // Blocking from one end to the other: a vendor's library and an async runtime have no business in one process.
+    if let Command::HsmHost(arguments) = &command {
+        return hsm_host::run(arguments).map(|()| ExitCode::SUCCESS);
+    }
     let server = matches!(command, Command::Serve(_) | Command::Dev(_));
     let mut builder =
         if server { tokio::runtime::Builder::new_multi_thread() } else { tokio::runtime::Builder::new_current_thread() };
@@ -116,6 +124,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::ImportKey(arguments) => import_key::run(arguments).await,
             Command::Seal(command) => return seal::run(command).await,
             Command::Store(command) => return store::run(command).await,
+            Command::HsmHost(arguments) => hsm_host::run(&arguments),
         }
         .map(|()| ExitCode::SUCCESS)
     });
