@@ -13,6 +13,7 @@ pub use self::spec::{
 };
 use crate::arn::KeyArn;
 use crate::ids::{AccountId, AliasName, KeyId, MaterialId, Region};
+use crate::key_store::KeyStoreId;
 use crate::names::names;
 use crate::timestamp::Timestamp;
 
@@ -26,6 +27,10 @@ names! {
         Internal = "AWS_KMS",
         /// Imported by its owner.
         External = "EXTERNAL",
+        /// Made in the hardware of a custom key store, where it stays.
+        CloudHsm = "AWS_CLOUDHSM",
+        /// A key of somebody else's, behind the proxy of an external key store.
+        ExternalKeyStore = "EXTERNAL_KEY_STORE",
     }
 }
 
@@ -83,6 +88,8 @@ pub enum KeyState {
     Creating,
     /// Its primary Region is being changed.
     Updating,
+    /// The custom key store that it lives in is not connected. Never stored: it follows from the store's state.
+    Unavailable,
 }
 
 impl KeyState {
@@ -104,6 +111,7 @@ impl KeyState {
             Self::PendingImport => "PendingImport",
             Self::Creating => "Creating",
             Self::Updating => "Updating",
+            Self::Unavailable => "Unavailable",
         }
     }
 }
@@ -119,7 +127,8 @@ pub struct MaterialVersion {
     pub rotation: Option<RotationType>,
     /// The version of the account key that it is sealed under.
     pub account_key_version: u32,
-    /// The material, sealed under the account key. Empty when imported material is not there: deleted, expired, or not imported yet.
+    /// The material, sealed under the account key. Empty when imported material is not there (deleted, expired, or not imported yet), and where the
+    /// only material is in a custom key store.
     #[serde(with = "base64_bytes")]
     pub sealed: Vec<u8>,
     /// The public half of an asymmetric key, as SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in DER; empty for other keys.
@@ -160,6 +169,22 @@ impl MultiRegion {
     }
 }
 
+/// Where a key lives whose material is not in this deployment's hsm: in a custom key store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Home {
+    /// The custom key store, of the key's account and Region.
+    pub store: KeyStoreId,
+    /// What the backend of the store finds the key by there, and knows again that it is the same. Means nothing to anybody else.
+    #[serde(with = "base64_bytes")]
+    pub reference: Vec<u8>,
+    /// The cluster that the store stood for when the key was made; none in an external key store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// The id of the key in the external key manager; none in a cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xks_key: Option<String>,
+}
+
 /// The managed object. What a store keeps of it is this, sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
@@ -198,6 +223,9 @@ pub struct Key {
     /// keys of another origin.
     #[serde(with = "base64_bytes", default, skip_serializing_if = "Vec::is_empty")]
     pub import_secret: Vec<u8>,
+    /// Where it lives; none for a key whose material is sealed here alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<Home>,
     /// All versions of its material, oldest first. The last one that waits for nothing encrypts ([`Key::current_index`]).
     pub materials: Vec<MaterialVersion>,
 }
@@ -247,7 +275,8 @@ impl Key {
             | KeyState::PendingReplicaDeletion { .. }
             | KeyState::PendingImport
             | KeyState::Creating
-            | KeyState::Updating => None,
+            | KeyState::Updating
+            | KeyState::Unavailable => None,
         };
         at_its_state.into_iter().chain(self.next_expiry()).min()
     }

@@ -211,8 +211,6 @@ pub struct KeyStore {
     pub state: ConnectionState,
     /// What stands behind it.
     pub backing: Backing,
-    /// How many keys it holds: counted in the commits that make and destroy them.
-    pub keys: u64,
 }
 
 impl KeyStore {
@@ -253,15 +251,15 @@ impl KeyStore {
         Ok(())
     }
 
-    /// It may be deleted.
+    /// It may be deleted. It holds so many keys.
     ///
     /// # Errors
-    /// It is not disconnected, or holds keys.
-    pub fn must_be_deletable(&self, id: &KeyStoreId) -> Result<(), Refusal> {
+    /// It is not disconnected, or holds any.
+    pub fn must_be_deletable(&self, id: &KeyStoreId, keys: u64) -> Result<(), Refusal> {
         if self.state != ConnectionState::Disconnected {
             return Err(self.is_in_the_wrong_state(id, "It must be DISCONNECTED before it is deleted."));
         }
-        if self.keys > 0 {
+        if keys > 0 {
             let detail =
                 format!("The custom key store {id} contains KMS keys. Delete them first; scheduled deletions have to be over.");
             return Err(Refusal::new(Kind::KeyStoreHasKeys, detail));
@@ -434,7 +432,7 @@ mod tests {
 
     fn cluster(name: &str, cluster: &str) -> KeyStore {
         let backing = Backing::CloudHsm(Cluster { id: cluster.to_owned(), trust_anchor: "PEM".to_owned(), password: secret() });
-        KeyStore { name: name.to_owned(), created: NOW, state: ConnectionState::Disconnected, backing, keys: 0 }
+        KeyStore { name: name.to_owned(), created: NOW, state: ConnectionState::Disconnected, backing }
     }
 
     fn proxy(name: &str, endpoint: &str, path: &str, vpc: Option<&str>) -> KeyStore {
@@ -491,13 +489,13 @@ mod tests {
             let mut changed = store.clone();
             assert_eq!(!refused(changed.disconnect(&id(1))), disconnect, "{name}");
             assert_eq!(changed.state, ConnectionState::Disconnected, "{name}");
-            assert_eq!(!refused(store.must_be_deletable(&id(1))), delete, "{name}");
+            assert_eq!(!refused(store.must_be_deletable(&id(1), 0)), delete, "{name}");
             assert_eq!(!refused(store.must_be_connected(&id(1))), use_it, "{name}");
             assert_eq!(!refused(store.must_allow(&id(1), Change::Light)), light, "{name}");
             assert_eq!(!refused(store.must_allow(&id(1), Change::Heavy)), heavy, "{name}");
         }
-        let full = KeyStore { keys: 1, ..cluster("one", "cluster-1") };
-        assert_eq!(full.must_be_deletable(&id(1)).unwrap_err().kind, Kind::KeyStoreHasKeys);
+        let full = cluster("one", "cluster-1");
+        assert_eq!(full.must_be_deletable(&id(1), 1).unwrap_err().kind, Kind::KeyStoreHasKeys);
     }
 
     #[test]

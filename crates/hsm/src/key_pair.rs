@@ -8,6 +8,7 @@ mod ec;
 mod ed25519;
 mod ml_dsa;
 mod ml_kem;
+mod public;
 mod rsa;
 mod sm2;
 
@@ -113,6 +114,19 @@ pub(crate) fn parse(spec: KeySpec, pkcs8: &[u8]) -> Result<Box<dyn KeyPair>, Hsm
         return Ok(Box::new(sm2::Sm2::parse(pkcs8)?));
     }
     Err(no_pair(spec))
+}
+
+/// The public half alone, from SubjectPublicKeyInfo in DER, of the kinds of pairs that hardware holds: RSA, and EC on NIST's curves. What needs the
+/// private half is refused.
+pub(crate) fn parse_public(spec: KeySpec, spki: &[u8]) -> Result<Box<dyn KeyPair>, HsmError> {
+    if sequence_content(spki).is_none() {
+        return Err(HsmError::InvalidPublicKey);
+    }
+    if let Some(size) = rsa::Size::of(spec) {
+        return Ok(Box::new(public::RsaPublic::parse(size, spki)?));
+    }
+    let curve = ec::Curve::of(spec).ok_or(HsmError::InvalidPublicKey)?;
+    Ok(Box::new(public::EcPublic::parse(curve, spki)?))
 }
 
 /// The pairwise consistency check: what the private half does, the public half confirms. Source: FIPS 140-3 (ISO/IEC 19790 section 7.10.3),

@@ -87,6 +87,12 @@ impl Material {
         }
     }
 
+    /// The public half of a key pair whose private half is elsewhere.
+    pub(crate) fn public_half(key: KeyId, spec: KeySpec, id: MaterialId, spki: &[u8]) -> Result<Self, HsmError> {
+        let form = Form::Pair(key_pair::parse_public(spec, spki)?);
+        Ok(Self(Arc::new(MaterialInner { key, id, spec, form })))
+    }
+
     fn unfit(&self, what: &str) -> HsmError {
         HsmError::WrongKey(format!("material of key spec {} was used for {what}", self.0.spec))
     }

@@ -101,15 +101,31 @@ impl Hsm {
         to: &Permit,
         destination: &Destination<'_>,
     ) -> Result<Vec<u8>, HsmError> {
-        self.demand(from, "kms:ReEncryptFrom", source.material())?;
         self.demand(to, "kms:ReEncryptTo", destination.material())?;
-        let plaintext = match source {
-            Source::Symmetric { material, context, envelope } => envelope::open(material, context, envelope)?,
-            Source::Asymmetric { material, algorithm, ciphertext } => material.pair()?.decrypt(*algorithm, ciphertext)?,
-        };
+        self.re_encrypt_to(to, destination, &*self.re_encrypt_from(from, source)?)
+    }
+
+    /// The first half of [`Self::re_encrypt`], where the other key's material is in a custom key store: then the plaintext has to come out.
+    ///
+    /// # Errors
+    /// [`HsmError::InvalidCiphertext`].
+    pub fn re_encrypt_from(&self, from: &Permit, source: &Source<'_>) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+        self.demand(from, "kms:ReEncryptFrom", source.material())?;
+        match source {
+            Source::Symmetric { material, context, envelope } => envelope::open(material, context, envelope),
+            Source::Asymmetric { material, algorithm, ciphertext } => material.pair()?.decrypt(*algorithm, ciphertext),
+        }
+    }
+
+    /// The second half of [`Self::re_encrypt`].
+    ///
+    /// # Errors
+    /// [`HsmError::PlaintextTooLong`] where the destination is a key pair.
+    pub fn re_encrypt_to(&self, to: &Permit, destination: &Destination<'_>, plaintext: &[u8]) -> Result<Vec<u8>, HsmError> {
+        self.demand(to, "kms:ReEncryptTo", destination.material())?;
         match destination {
-            Destination::Symmetric { material, context } => envelope::seal(material, context, &plaintext),
-            Destination::Asymmetric { material, algorithm } => material.pair()?.encrypt(*algorithm, &plaintext),
+            Destination::Symmetric { material, context } => envelope::seal(material, context, plaintext),
+            Destination::Asymmetric { material, algorithm } => material.pair()?.encrypt(*algorithm, plaintext),
         }
     }
 
@@ -160,7 +176,7 @@ impl Hsm {
     }
 }
 
-fn random(length: usize) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+pub(crate) fn random(length: usize) -> Result<Zeroizing<Vec<u8>>, HsmError> {
     let mut bytes = Zeroizing::new(vec![0; length]);
     fill(&mut bytes)?;
     Ok(bytes)

@@ -17,6 +17,7 @@ mod cache;
 pub mod clock;
 mod conditions;
 pub mod deployment;
+mod elsewhere;
 mod event_parameters;
 mod freshness;
 mod grants;

@@ -79,7 +79,8 @@ impl Service {
                 let permanent = primary.materials.iter().filter(|material| material.pending().is_none());
                 replica.materials = permanent.map(MaterialVersion::to_be_imported).collect();
             }
-            Origin::External => {}
+            // Keys in custom key stores have no kin.
+            Origin::External | Origin::CloudHsm | Origin::ExternalKeyStore => {}
         }
         Ok(())
     }

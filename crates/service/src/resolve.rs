@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use claviger_domain::identity::{AccessKey, Owner, Role, User};
 use claviger_domain::key::{Alias, Key};
+use claviger_domain::key_store::KeyStores;
 use claviger_domain::policy::Denial;
 use claviger_domain::{
     AccountId, AliasArn, AliasName, Caller, Identity, KeyArn, KeyId, KeyReference, Kind, Refusal, Region, RoleName,
@@ -12,6 +13,7 @@ use claviger_domain::{
 use claviger_store::{List, RecordKey, RecordKind, Shard};
 
 use crate::cache::Cache;
+use crate::key_stores::OpenKeyStores;
 use crate::records::{Stored, Versioned, alias_record_id, key_record_id, store_refusal};
 use crate::service::Service;
 use crate::snapshot::{Credential, KeySnapshot, RoleSnapshot};
@@ -188,6 +190,21 @@ impl Service {
         let trust = self.policies.trust_policy(&role.trust_policy)?;
         let policies = role.policies.values().map(|text| self.policies.identity_policy(text)).collect::<Result<_, _>>()?;
         Ok(Some(self.keep(&self.caches.roles, &slot, Arc::new(RoleSnapshot { role, trust, policies }))))
+    }
+
+    /// The custom key stores of an account in a Region with their secrets, from the cache or the store.
+    pub(crate) async fn open_key_stores(&self, account: AccountId, region: &Region) -> Result<Arc<OpenKeyStores>, Refusal> {
+        let slot = match self.look(&self.caches.key_stores, account, RecordKind::CustomKeyStores, region.to_string()) {
+            Look::Cached(stores) => return Ok(stores),
+            Look::Missing(slot) => slot,
+        };
+        let mut stores = OpenKeyStores::new();
+        if let Some(found) = self.records.get::<KeyStores>(account, region.as_str()).await? {
+            for (id, store) in &found.value.stores {
+                stores.insert(id.clone(), Arc::new(self.open_key_store(account, region, id, store).await?));
+            }
+        }
+        Ok(self.keep(&self.caches.key_stores, &slot, Arc::new(stores)))
     }
 
     /// An access key, ready to check signatures.

@@ -18,7 +18,7 @@ use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::freshness::Freshness;
 use crate::grants::KeyGrants;
-use crate::key_stores::{KeyStoreConnector, NoBackends};
+use crate::key_stores::{KeyStoreBackends, OpenKeyStores};
 use crate::last_use::LastUses;
 use crate::quotas::Quotas;
 use crate::records::{Records, store_refusal};
@@ -47,7 +47,7 @@ pub struct Settings {
     /// Whether keys and data key pairs of the spec SM2 may be made, which AWS offers in China only.
     pub china_algorithms: bool,
     /// What reaches what stands behind custom key stores.
-    pub key_store_connector: Arc<dyn KeyStoreConnector>,
+    pub key_stores: KeyStoreBackends,
     /// What has the secrets of the seals that the configuration names.
     pub seal_keeper: Arc<dyn SealKeeper>,
 }
@@ -64,7 +64,7 @@ impl Settings {
             quotas: Quotas::default(),
             attestation_roots: Vec::new(),
             china_algorithms: false,
-            key_store_connector: Arc::new(NoBackends),
+            key_stores: KeyStoreBackends::default(),
             seal_keeper: Arc::new(NoSecrets),
         }
     }
@@ -89,7 +89,7 @@ pub struct Service {
     pub(crate) attestation_roots: Vec<AttestationRoot>,
     china_algorithms: bool,
     pub(crate) workplaces: Workplaces,
-    pub(crate) key_store_connector: Arc<dyn KeyStoreConnector>,
+    pub(crate) key_store_backends: KeyStoreBackends,
     pub(crate) seal_keeper: Arc<dyn SealKeeper>,
     verifier_key: VerifierKey,
     /// How long requests waited until their audit entry was durable.
@@ -110,6 +110,8 @@ pub(crate) struct Caches {
     pub(crate) identities: Cache<Identity>,
     pub(crate) roles: Cache<RoleSnapshot>,
     pub(crate) credentials: Cache<Credential>,
+    /// By Region.
+    pub(crate) key_stores: Cache<OpenKeyStores>,
     /// Which account an access key belongs to. It never changes.
     pub(crate) access_key_accounts: RwLock<HashMap<Box<str>, AccountId>>,
 }
@@ -124,6 +126,7 @@ impl Caches {
             identities: Cache::new(keys / 8),
             roles: Cache::new(keys / 8),
             credentials: Cache::new(keys / 8),
+            key_stores: Cache::new(keys / 64),
             access_key_accounts: RwLock::new(HashMap::new()),
         }
     }
@@ -140,13 +143,14 @@ impl Caches {
             RecordKind::User => self.identities.evict(shard, id),
             RecordKind::Role => self.roles.evict(shard, id),
             RecordKind::AccessKey => self.credentials.evict(shard, id),
+            RecordKind::CustomKeyStores => self.key_stores.evict(shard, id),
             RecordKind::AccountKey
             | RecordKind::Account
             | RecordKind::GrantName
             | RecordKind::GrantRetirement
             | RecordKind::LastUse
             | RecordKind::Node
-            | RecordKind::CustomKeyStores
+            | RecordKind::KeyStoreKey
             | RecordKind::Setting
             | RecordKind::SealedRoot => {}
         }
@@ -205,7 +209,7 @@ impl Service {
             attestation_roots: settings.attestation_roots,
             china_algorithms: settings.china_algorithms,
             workplaces: Workplaces::new(),
-            key_store_connector: settings.key_store_connector,
+            key_store_backends: settings.key_stores,
             seal_keeper: settings.seal_keeper,
             verifier_key,
             audit_lag: histogram!("claviger_audit_lag_seconds"),

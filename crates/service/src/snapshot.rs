@@ -56,6 +56,9 @@ impl KeySnapshot {
     fn open(&self, version: &MaterialVersion, hsm: &Hsm) -> Result<Material, Refusal> {
         let account_key = self.account_key.version(version.account_key_version).ok_or_else(|| self.no_material())?;
         let (id, spec) = (self.key.id, self.key.spec);
+        if version.sealed.is_empty() && self.key.home.is_some() {
+            return Ok(hsm.load_public_half(id, spec, version.id, &version.public_key)?);
+        }
         Ok(match &version.imported {
             Some(_) => hsm.load_imported_material(account_key, id, spec, version.id, &version.sealed)?,
             None => hsm.load_material(account_key, id, spec, version.id, &version.sealed)?,

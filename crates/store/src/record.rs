@@ -34,6 +34,8 @@ pub enum RecordKind {
     Node,
     /// The custom key stores of an account in a Region.
     CustomKeyStores,
+    /// Which key stands for a key in a custom key store: what counts the keys there, and gives each to one key only.
+    KeyStoreKey,
     /// A setting of the deployment or of an account.
     Setting,
     /// The root key as its seals have wrapped it: plain data, read before anything can be opened.
@@ -56,6 +58,7 @@ impl RecordKind {
         Self::LastUse,
         Self::Node,
         Self::CustomKeyStores,
+        Self::KeyStoreKey,
         Self::Setting,
         Self::SealedRoot,
     ];
@@ -76,6 +79,7 @@ impl RecordKind {
             Self::LastUse => "last-use",
             Self::Node => "node",
             Self::CustomKeyStores => "custom-key-store",
+            Self::KeyStoreKey => "key-store-key",
             Self::Setting => "setting",
             Self::SealedRoot => "sealed-root",
         }

@@ -124,6 +124,12 @@ impl Attestation {
 
 /// The uses of keys whose plaintext is for an attested recipient. Each is its namesake in `usage.rs`, `asymmetric.rs` or `data_key_pair.rs`, except that the plaintext ends here.
 impl Hsm {
+    /// What the recipient alone can read of a plaintext that comes from a custom key store.
+    pub fn envelop(&self, recipient: &Attestation, plaintext: &[u8]) -> Result<Vec<u8>, HsmError> {
+        self.state.check()?;
+        recipient.recipient.envelop(plaintext)
+    }
+
     /// Decrypts (`kms:Decrypt`) for the recipient.
     pub fn decrypt_for_recipient(
         &self,

@@ -69,6 +69,14 @@ impl Curve {
         }
     }
 
+    /// The digest that a key on this curve signs.
+    pub(super) fn digest(&self, algorithm: SigningAlgorithm, input: Input<'_>) -> Result<digest::Digest, HsmError> {
+        if algorithm != self.algorithm {
+            return Err(unfit(algorithm.as_str()));
+        }
+        input.digest(self.digest)
+    }
+
     /// A public key on this curve, as a point or in SubjectPublicKeyInfo form.
     pub(super) fn public_key(&self, bytes: &[u8]) -> Option<PublicKey> {
         ParsedPublicKey::new(self.verification, bytes).ok().map(PublicKey)
@@ -120,13 +128,6 @@ impl Ec {
         Ok(Self { curve, pair, public, agreement: OnceLock::new() })
     }
 
-    fn digest(&self, algorithm: SigningAlgorithm, input: Input<'_>) -> Result<digest::Digest, HsmError> {
-        if algorithm != self.curve.algorithm {
-            return Err(unfit(algorithm.as_str()));
-        }
-        input.digest(self.curve.digest)
-    }
-
     fn agreement_key(&self, algorithm: &'static agreement::Algorithm) -> Result<&agreement::PrivateKey, HsmError> {
         if let Some(key) = self.agreement.get() {
             return Ok(key);
@@ -150,13 +151,13 @@ impl KeyPair for Ec {
     }
 
     fn sign(&self, algorithm: SigningAlgorithm, input: Input<'_>) -> Result<Vec<u8>, HsmError> {
-        let digest = self.digest(algorithm, input)?;
+        let digest = self.curve.digest(algorithm, input)?;
         let signature = self.pair.sign_digest(&digest).map_err(|_| HsmError::Primitive("an ECDSA signature"))?;
         Ok(signature.as_ref().to_vec())
     }
 
     fn verify(&self, algorithm: SigningAlgorithm, input: Input<'_>, signature: &[u8]) -> Result<(), HsmError> {
-        self.public.verify(&self.digest(algorithm, input)?, signature)
+        self.public.verify(&self.curve.digest(algorithm, input)?, signature)
     }
 
     fn agree(&self, peer: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {

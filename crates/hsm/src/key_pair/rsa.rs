@@ -32,6 +32,10 @@ impl Size {
             _ => None,
         }
     }
+
+    pub(super) fn bits(self) -> usize {
+        self.0.len() * 8
+    }
 }
 
 /// An RSA key pair, parsed by AWS-LC. The public exponent of those made here is 65537.
@@ -56,7 +60,7 @@ impl Rsa {
         let pair = RsaKeyPair::from_pkcs8(pkcs8)
             .map_err(|_| HsmError::InvalidKeyMaterial("it is not a valid RSA private key in PKCS#8"))?;
         let bits = PublicEncryptingKey::from_der(&spki(&pair)?).map(|key| key.key_size_bits());
-        if bits.ok() != Some(size.0.len() * 8) {
+        if bits.ok() != Some(size.bits()) {
             return Err(HsmError::InvalidKeyMaterial("the modulus of the RSA key has another length than the key spec says"));
         }
         Ok(Self { pair, oaep: OnceLock::new() })
@@ -101,15 +105,7 @@ impl KeyPair for Rsa {
     }
 
     fn encrypt(&self, algorithm: EncryptionAlgorithm, plaintext: &[u8]) -> Result<Vec<u8>, HsmError> {
-        let scheme = oaep(algorithm)?;
-        let key = &self.oaep()?.public;
-        let max = key.max_plaintext_size(scheme);
-        if plaintext.len() > max {
-            return Err(HsmError::PlaintextTooLong { max });
-        }
-        let mut ciphertext = vec![0; key.ciphertext_size()];
-        key.encrypt(scheme, plaintext, &mut ciphertext, None).map_err(|_| HsmError::Primitive("RSA encryption"))?;
-        Ok(ciphertext)
+        encrypt(&self.oaep()?.public, algorithm, plaintext)
     }
 
     fn decrypt(&self, algorithm: EncryptionAlgorithm, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
@@ -133,6 +129,22 @@ pub(super) fn verify(algorithm: SigningAlgorithm, input: Input<'_>, public_key: 
     UnparsedPublicKey::new(scheme.parameters, public_key)
         .verify_digest(&input.digest(scheme.digest)?, signature)
         .map_err(|_| HsmError::InvalidSignature)
+}
+
+/// Encrypts for the holder of the private key.
+pub(super) fn encrypt(
+    key: &OaepPublicEncryptingKey,
+    algorithm: EncryptionAlgorithm,
+    plaintext: &[u8],
+) -> Result<Vec<u8>, HsmError> {
+    let scheme = oaep(algorithm)?;
+    let max = key.max_plaintext_size(scheme);
+    if plaintext.len() > max {
+        return Err(HsmError::PlaintextTooLong { max });
+    }
+    let mut ciphertext = vec![0; key.ciphertext_size()];
+    key.encrypt(scheme, plaintext, &mut ciphertext, None).map_err(|_| HsmError::Primitive("RSA encryption"))?;
+    Ok(ciphertext)
 }
 
 struct Scheme {

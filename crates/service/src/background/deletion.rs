@@ -7,7 +7,8 @@ use claviger_store::{Change, Commit, RecordKey, RecordKind};
 use serde_json::json;
 
 use crate::audit_trail::{ServiceAct, service_event};
-use crate::records::{alias_record_id, key_record_id, store_refusal};
+use crate::key_stores::KeyStoreKey;
+use crate::records::{Stored as _, alias_record_id, key_record_id, store_refusal};
 use crate::service::Service;
 
 impl Service {
@@ -21,6 +22,12 @@ impl Service {
             }
         }
         changes.extend(self.delete_last_use(key.account, &key_record_id(&key.region, key.id)).await?);
+        if let Some(home) = &key.home {
+            let id = KeyStoreKey::of(key, home).id();
+            if let Some(found) = self.records.get::<KeyStoreKey>(key.account, &id).await? {
+                changes.push(self.records.delete(&found.value, found.version));
+            }
+        }
         let kin = self.part_from_relatives(key, version, now).await?;
         changes.extend(kin.changes);
         let arn = key.arn().to_string();
@@ -38,7 +45,22 @@ impl Service {
         let entry = service_event(&self.node, &act)?;
         self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)?;
         self.forget_use_of_key(key.account, &key.region, key.id);
+        self.destroy_elsewhere(key).await;
         Ok(())
+    }
+
+    /// Destroys what the key has in its custom key store, as far as that can be reached; what cannot is the operator's to remove, as in AWS (AWS KMS
+    /// Developer Guide, "Delete KMS keys from a CloudHSM key store", orphaned key material).
+    async fn destroy_elsewhere(&self, key: &Key) {
+        let Some(home) = &key.home else { return };
+        let destroyed = match self.key_store_of(key, home).await {
+            Ok(store) => self.key_store_backends.of(&store.store).destroy(&store, &home.reference).await,
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = destroyed {
+            let store = home.store.as_str();
+            tracing::warn!(key = %key.arn(), store, %refusal, "a deleted key's material in a custom key store was not destroyed; remove it there");
+        }
     }
 
     /// Deletes so many of a key's grants that the rest fits into the commit that deletes the key: the changes for those. An audit entry

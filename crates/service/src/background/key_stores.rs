@@ -33,7 +33,8 @@ impl Service {
             if !matches!(store.state, ConnectionState::Connecting { .. }) {
                 continue;
             }
-            store.state = match self.key_store_connector.connect(id, store).await {
+            let opened = self.open_key_store(stores.account, &stores.region, id, store).await?;
+            store.state = match self.key_store_backends.of(store).connect(&opened).await {
                 Ok(()) => ConnectionState::Connected,
                 Err(error) => ConnectionState::Failed { error },
             };

@@ -2,35 +2,32 @@
 
 use std::sync::Arc;
 
-use claviger_domain::key_store::{ConnectionError, ConnectionState, KeyStore, KeyStoreId};
-use claviger_domain::{Caller, Kind};
+use claviger_domain::key::{Key, KeySpec, KeyState, KeyUsage, MacAlgorithm, Origin};
+use claviger_domain::key_store::{ConnectionError, ConnectionState, KeyStoreType};
+use claviger_domain::{Caller, EncryptionContext, KeyArn, Kind, Refusal};
 use claviger_service::Settings;
-use claviger_service::key_stores::{Connecting, KeyStoreConnector};
 use claviger_service::operations::kms::{self, ProxyUpdate};
 use claviger_store::Store;
 use serde_json::json;
 
-use crate::common::key_stores::{all, create, rename, the_only_one};
-use crate::common::{Deployment, NODE, Node, deployed, kind_of};
-
-/// What reaches everything.
-#[derive(Debug)]
-struct Reaching;
-
-impl KeyStoreConnector for Reaching {
-    fn connect<'a>(&'a self, _id: &'a KeyStoreId, _store: &'a KeyStore) -> Connecting<'a> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-}
+use crate::common::key_store_backend::Behind;
+use crate::common::key_stores::{all, create, create_cluster, rename, the_only_one};
+use crate::common::{Deployment, NODE, Node, by_arn, create_key, decrypt, deployed, encrypt, generate_random, kind_of};
 
 /// A node that reaches what stands behind its stores.
 async fn reaching() -> (Deployment, Node) {
+    let (deployment, node, _) = reaching_behind().await;
+    (deployment, node)
+}
+
+async fn reaching_behind() -> (Deployment, Node, Arc<Behind>) {
     let deployment = Deployment::new().await;
     let store = deployment.store();
     let port: Arc<dyn Store> = Arc::clone(&store) as _;
-    let settings = Settings { key_store_connector: Arc::new(Reaching), ..Settings::for_node(NODE) };
+    let behind = Arc::new(Behind::default());
+    let settings = Settings { key_stores: behind.both(), ..Settings::for_node(NODE) };
     let node = deployment.serve_through(store, port, settings).await.unwrap();
-    (deployment, node)
+    (deployment, node, behind)
 }
 
 async fn state(node: &Node, caller: &Caller) -> ConnectionState {
@@ -149,4 +146,217 @@ async fn the_deployments_own_account_has_none() {
     let administrator = deployment.administrator();
     let refused = node.service.perform(&node.again(&administrator), &create("one")).await;
     assert_eq!(kind_of(refused), Kind::Unsupported);
+}
+
+// Keys that live there --------------------------------------------------------------------------------------------------------------
+
+/// The id of a connected store.
+async fn connected(node: &Node, caller: &Caller, operation: &kms::CreateCustomKeyStore) -> String {
+    let store = node.service.perform(&node.again(caller), operation).await.unwrap().to_string();
+    connect(node, caller, &store).await;
+    node.service.run_due_work().await.unwrap();
+    store
+}
+
+fn key_in(store: &str, kind: KeyStoreType, existing: Option<&str>) -> kms::CreateKey {
+    let existing = existing.map(str::to_owned);
+    kms::CreateKey { in_key_store: Some(kms::InKeyStore { store: store.to_owned(), kind, existing }), ..create_key(None) }
+}
+
+async fn make(node: &Node, caller: &Caller, operation: &kms::CreateKey) -> Result<Key, Refusal> {
+    node.service.perform(&node.again(caller), operation).await
+}
+
+async fn disconnect(node: &Node, caller: &Caller, store: &str) {
+    let operation = kms::DisconnectCustomKeyStore { store: store.to_owned() };
+    node.service.perform(&node.again(caller), &operation).await.unwrap();
+}
+
+fn in_context(ciphertext: &[u8], pair: &str) -> kms::Decrypt {
+    let context = EncryptionContext::new([("for".to_owned(), pair.to_owned())].into_iter().collect());
+    kms::Decrypt { context, ..decrypt(ciphertext) }
+}
+
+async fn encrypt_for(node: &Node, caller: &Caller, key: &KeyArn, pair: &str) -> Result<Vec<u8>, Refusal> {
+    let context = in_context(&[], pair).context;
+    let operation = kms::Encrypt { context, ..encrypt(by_arn(key), b"a secret of ours") };
+    node.service.perform(&node.again(caller), &operation).await.map(|encrypted| encrypted.ciphertext)
+}
+
+#[tokio::test]
+async fn a_key_in_a_cluster_is_used_there() {
+    let (deployment, node, behind) = reaching_behind().await;
+    let root = deployment.root();
+    let store = connected(&node, &root, &create_cluster("cluster")).await;
+    let key = make(&node, &root, &key_in(&store, KeyStoreType::CloudHsm, None)).await.unwrap();
+    assert_eq!((key.origin, key.state), (Origin::CloudHsm, KeyState::Enabled));
+    let home = key.home.clone().unwrap();
+    assert_eq!((home.store.as_str(), home.cluster.as_deref(), &home.xks_key), (&*store, Some("cluster-abcdefg2345"), &None));
+
+    let arn = key.arn();
+    let ciphertext = encrypt_for(&node, &root, &arn, "us").await.unwrap();
+    assert_eq!(behind.plaintexts(), [b"a secret of ours".to_vec()], "the cluster encrypts it itself");
+    let opened = node.service.perform(&node.again(&root), &in_context(&ciphertext, "us")).await.unwrap();
+    assert_eq!(opened.plaintext.plaintext(), Some(b"a secret of ours".as_slice()));
+    assert_eq!((opened.key_arn, opened.material), (arn.to_string(), key.materials[0].id));
+    let elsewhere = node.service.perform(&node.again(&root), &in_context(&ciphertext, "others")).await;
+    assert_eq!(kind_of(elsewhere), Kind::InvalidCiphertext, "another context");
+    for index in 0..ciphertext.len() {
+        let mut forged = ciphertext.clone();
+        forged[index] ^= 1;
+        let forged = node.service.perform(&node.again(&root), &in_context(&forged, "us")).await;
+        // One that names another key is told as such a one.
+        assert!(matches!(kind_of(forged), Kind::InvalidCiphertext | Kind::AccessDenied), "byte {index}");
+    }
+    let random = kms::GenerateRandom { key_store: Some(store), ..generate_random(5) };
+    let random = node.service.perform(&node.again(&root), &random).await.unwrap();
+    assert_eq!(random.plaintext(), Some([7; 5].as_slice()));
+}
+
+#[tokio::test]
+async fn a_key_behind_a_proxy_is_encrypted_twice() {
+    let (deployment, node, behind) = reaching_behind().await;
+    let root = deployment.root();
+    let store = connected(&node, &root, &create("proxy")).await;
+    let key = make(&node, &root, &key_in(&store, KeyStoreType::External, Some("theirs"))).await.unwrap();
+    assert_eq!(key.origin, Origin::ExternalKeyStore);
+    assert_eq!(key.home.as_ref().unwrap().xks_key.as_deref(), Some("theirs"));
+    let ciphertext = encrypt_for(&node, &root, &key.arn(), "us").await.unwrap();
+    let [inner] = <[Vec<u8>; 1]>::try_from(behind.plaintexts()).unwrap();
+    assert!(!inner.windows(8).any(|window| window == b"a secret"), "the proxy does not see what is encrypted");
+    let opened = node.service.perform(&node.again(&root), &in_context(&ciphertext, "us")).await.unwrap();
+    assert_eq!(opened.plaintext.plaintext(), Some(b"a secret of ours".as_slice()));
+
+    let again = make(&node, &root, &key_in(&store, KeyStoreType::External, Some("theirs"))).await;
+    assert_eq!(kind_of(again), Kind::XksKeyAlreadyInUse);
+    make(&node, &root, &key_in(&store, KeyStoreType::External, Some("another"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn data_keys_and_re_encryption_go_between_here_and_there() {
+    let (deployment, node, _) = reaching_behind().await;
+    let root = deployment.root();
+    let cluster = connected(&node, &root, &create_cluster("cluster")).await;
+    let proxy = connected(&node, &root, &create("proxy")).await;
+    let keys = [
+        node.create_key(&root).await,
+        make(&node, &root, &key_in(&cluster, KeyStoreType::CloudHsm, None)).await.unwrap().arn(),
+        make(&node, &root, &key_in(&proxy, KeyStoreType::External, Some("theirs"))).await.unwrap().arn(),
+    ];
+    let none = EncryptionContext::default;
+    for from in &keys {
+        let operation = kms::GenerateDataKey {
+            key: by_arn(from),
+            length: 32,
+            spec: None,
+            context: none(),
+            recipient: None,
+            dry_run: false,
+        };
+        let made = node.service.perform(&node.again(&root), &operation).await.unwrap();
+        assert_eq!(made.plaintext.plaintext().unwrap().len(), 32);
+        let opened = node.service.perform(&node.again(&root), &decrypt(&made.ciphertext)).await.unwrap();
+        assert_eq!(opened.plaintext.plaintext(), made.plaintext.plaintext());
+        let sealed = kms::GenerateDataKeyWithoutPlaintext(operation);
+        let sealed = node.service.perform(&node.again(&root), &sealed).await.unwrap();
+        let opened = node.service.perform(&node.again(&root), &decrypt(&sealed.ciphertext)).await.unwrap();
+        assert_eq!(opened.plaintext.plaintext().unwrap().len(), 32);
+        for to in &keys {
+            let operation = kms::ReEncrypt {
+                source: None,
+                ciphertext: made.ciphertext.clone(),
+                source_context: none(),
+                source_algorithm: claviger_domain::key::EncryptionAlgorithm::SymmetricDefault,
+                destination: by_arn(to),
+                destination_context: none(),
+                destination_algorithm: claviger_domain::key::EncryptionAlgorithm::SymmetricDefault,
+                dry_run: false,
+                ignore_ciphertext: false,
+            };
+            let moved = node.service.perform(&node.again(&root), &operation).await.unwrap();
+            let opened = node.service.perform(&node.again(&root), &decrypt(&moved.ciphertext)).await.unwrap();
+            assert_eq!(opened.key_arn, to.to_string());
+            assert_eq!(opened.plaintext.plaintext(), made.plaintext.plaintext(), "from {from} to {to}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_disconnected_cannot_be_used_until_it_is_connected_again() {
+    let (deployment, node, behind) = reaching_behind().await;
+    let root = deployment.root();
+    let store = connected(&node, &root, &create_cluster("cluster")).await;
+    let arn = make(&node, &root, &key_in(&store, KeyStoreType::CloudHsm, None)).await.unwrap().arn();
+    let ciphertext = encrypt_for(&node, &root, &arn, "us").await.unwrap();
+    disconnect(&node, &root, &store).await;
+    assert_eq!(node.describe(&root, &arn).await.unwrap().state, KeyState::Unavailable);
+    let refused = encrypt_for(&node, &root, &arn, "us").await.unwrap_err();
+    assert_eq!((refused.kind, refused.detail), (Kind::InvalidState, format!("{arn} is unavailable.")));
+    let refused = node.service.perform(&node.again(&root), &in_context(&ciphertext, "us")).await;
+    assert_eq!(kind_of(refused), Kind::InvalidState);
+    let made = *behind.made.lock().unwrap();
+    let another = make(&node, &root, &key_in(&store, KeyStoreType::CloudHsm, None)).await;
+    assert_eq!((kind_of(another), *behind.made.lock().unwrap()), (Kind::KeyStoreState, made), "nothing was made there");
+
+    connect(&node, &root, &store).await;
+    node.service.run_due_work().await.unwrap();
+    assert_eq!(node.describe(&root, &arn).await.unwrap().state, KeyState::Enabled);
+    node.service.perform(&node.again(&root), &in_context(&ciphertext, "us")).await.unwrap();
+
+    behind.gone.store(true, std::sync::atomic::Ordering::Relaxed);
+    let refused = node.service.perform(&node.again(&root), &in_context(&ciphertext, "us")).await;
+    assert_eq!(kind_of(refused), Kind::KeyUnavailable);
+}
+
+#[tokio::test]
+async fn a_store_with_keys_stays_and_a_deleted_key_is_destroyed_there() {
+    let (deployment, node, behind) = reaching_behind().await;
+    let root = deployment.root();
+    let store = connected(&node, &root, &create_cluster("cluster")).await;
+    let key = make(&node, &root, &key_in(&store, KeyStoreType::CloudHsm, None)).await.unwrap();
+    let delete = kms::DeleteCustomKeyStore { store: store.clone() };
+    disconnect(&node, &root, &store).await;
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &delete).await), Kind::KeyStoreHasKeys);
+    let schedule = kms::ScheduleKeyDeletion { key: by_arn(&key.arn()), window_days: 7 };
+    node.service.perform(&node.again(&root), &schedule).await.unwrap();
+    assert!(matches!(node.describe(&root, &key.arn()).await.unwrap().state, KeyState::PendingDeletion { .. }));
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &delete).await), Kind::KeyStoreHasKeys);
+    node.clock.advance_days(7);
+    node.service.run_due_work().await.unwrap();
+    assert_eq!(*behind.destroyed.lock().unwrap(), [key.home.unwrap().reference]);
+    node.service.perform(&node.again(&root), &delete).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_not_offered_there_is_refused() {
+    let (deployment, node, _) = reaching_behind().await;
+    let root = deployment.root();
+    let store = connected(&node, &root, &create_cluster("cluster")).await;
+    let arn = make(&node, &root, &key_in(&store, KeyStoreType::CloudHsm, None)).await.unwrap().arn();
+    let caller = node.again(&root);
+    let rotate = kms::EnableKeyRotation { key: by_arn(&arn), period_days: 365 };
+    assert_eq!(kind_of(node.service.perform(&caller, &rotate).await), Kind::Unsupported);
+    let rotate = kms::RotateKeyOnDemand { key: by_arn(&arn) };
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &rotate).await), Kind::Unsupported);
+    let wrong_type = make(&node, &root, &key_in(&store, KeyStoreType::External, Some("theirs"))).await;
+    assert_eq!(kind_of(wrong_type), Kind::Invalid);
+}
+
+#[tokio::test]
+async fn codes_are_made_and_checked_there() {
+    let (deployment, node, _) = reaching_behind().await;
+    let root = deployment.root();
+    let store = connected(&node, &root, &create_cluster("cluster")).await;
+    let operation = kms::CreateKey {
+        spec: KeySpec::Hmac256,
+        usage: KeyUsage::GenerateVerifyMac,
+        ..key_in(&store, KeyStoreType::CloudHsm, None)
+    };
+    let arn = make(&node, &root, &operation).await.unwrap().arn();
+    let (algorithm, message) = (MacAlgorithm::HmacSha256, zeroize::Zeroizing::new(b"hello".to_vec()));
+    let generate = kms::GenerateMac { key: by_arn(&arn), message: message.clone(), algorithm, dry_run: false };
+    let made = node.service.perform(&node.again(&root), &generate).await.unwrap();
+    let verify = |mac: Vec<u8>| kms::VerifyMac { key: by_arn(&arn), message: message.clone(), mac, algorithm, dry_run: false };
+    node.service.perform(&node.again(&root), &verify(made.mac)).await.unwrap();
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &verify(vec![1; 32])).await), Kind::InvalidMac);
 }

@@ -7,6 +7,7 @@ use crate::mapping::Mapping;
 use crate::validation::{Validator, name};
 use claviger_domain::Refusal;
 use claviger_domain::key::{KeySpec, KeyUsage, Origin};
+use claviger_domain::key_store::KeyStoreType;
 use claviger_service::Operation;
 use claviger_service::operations::kms as op;
 use serde::Deserialize;
@@ -56,9 +57,10 @@ impl Mapping for CreateKey {
         }
         let spec = request.key_spec.or(request.customer_master_key_spec);
         let spec = spec.as_deref().unwrap_or(KeySpec::SymmetricDefault.as_str());
-        let only_symmetric = spec == KeySpec::SymmetricDefault.as_str() && request.multi_region != Some(true);
+        let (symmetric, single) = (spec == KeySpec::SymmetricDefault.as_str(), request.multi_region != Some(true));
+        let fits = |kind| single && (symmetric || kind == KeyStoreType::CloudHsm);
         let origin = request.origin.as_deref();
-        let in_key_store = in_key_store(origin, request.custom_key_store_id, request.xks_key_id, only_symmetric)?;
+        let in_key_store = in_key_store(origin, request.custom_key_store_id, request.xks_key_id, fits)?;
         // Where a store is to hold the material, the origin is the store's.
         let origin = origin.filter(|_| in_key_store.is_none());
         let spec: KeySpec = spec.parse().map_err(|_| Refusal::invalid(format!("{spec} is not a key spec.")))?;

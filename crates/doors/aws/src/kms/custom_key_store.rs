@@ -165,7 +165,7 @@ pub(crate) fn in_key_store(
     origin: Option<&str>,
     store: Option<String>,
     xks_key: Option<String>,
-    only_symmetric: bool,
+    fits: impl Fn(KeyStoreType) -> bool,
 ) -> Result<Option<op::InKeyStore>, Refusal> {
     // The names of the types are those of the origins.
     let kind: Option<KeyStoreType> = origin.and_then(|origin| origin.parse().ok());
@@ -184,10 +184,13 @@ pub(crate) fn in_key_store(
     if kind == KeyStoreType::External && xks_key.is_none() {
         return Err(Refusal::invalid("XksKeyId is required for keys of origin EXTERNAL_KEY_STORE."));
     }
-    if !only_symmetric {
-        return Err(Refusal::unsupported("Custom key stores hold single-Region symmetric encryption keys only."));
+    if !fits(kind) {
+        return Err(Refusal::unsupported(match kind {
+            KeyStoreType::CloudHsm => "Custom key stores hold single-Region keys only.",
+            KeyStoreType::External => "External key stores hold single-Region symmetric encryption keys only.",
+        }));
     }
-    Ok(Some(op::InKeyStore { store, kind, xks_key }))
+    Ok(Some(op::InKeyStore { store, kind, existing: xks_key }))
 }
 
 #[cfg(test)]

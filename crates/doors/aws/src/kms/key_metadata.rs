@@ -53,6 +53,18 @@ pub(crate) struct KeyMetadata {
     multi_region_configuration: Option<MultiRegionConfiguration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current_key_material_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custom_key_store_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cloud_hsm_cluster_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    xks_key_configuration: Option<XksKeyConfiguration>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct XksKeyConfiguration {
+    id: String,
 }
 
 #[derive(Serialize)]
@@ -94,10 +106,13 @@ impl KeyMetadata {
             algorithms: Algorithms::of(key.spec, key.usage),
             multi_region: key.id.is_multi_region(),
             multi_region_configuration: key.multi_region.as_ref().map(|kin| MultiRegionConfiguration::of(key, kin)),
-            // AWS tells it for symmetric encryption keys only.
+            custom_key_store_id: key.home.as_ref().map(|home| home.store.to_string()),
+            cloud_hsm_cluster_id: key.home.as_ref().and_then(|home| home.cluster.clone()),
+            xks_key_configuration: key.home.as_ref().and_then(|home| home.xks_key.clone()).map(|id| XksKeyConfiguration { id }),
+            // AWS tells it for symmetric encryption keys only, and not for those in custom key stores.
             current_key_material_id: key
                 .current_material()
-                .filter(|_| key.spec == KeySpec::SymmetricDefault)
+                .filter(|_| key.spec == KeySpec::SymmetricDefault && key.home.is_none())
                 .map(|material| material.id.to_string()),
             ..Self::default()
         };

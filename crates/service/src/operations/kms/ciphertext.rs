@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_domain::key::{EncryptionAlgorithm, Key};
 use claviger_domain::{Caller, KeyId, KeyReference, Refusal};
-use claviger_hsm::Envelope;
+use claviger_hsm::{Envelope, OuterEnvelope};
 use uuid::Uuid;
 
 use crate::records::key_record_id;
@@ -29,8 +29,8 @@ impl Service {
             // What a public key encrypted says nothing of it.
             return Err(Refusal::invalid("KeyId must not be null"));
         }
-        let envelope = Envelope::parse(ciphertext).ok_or_else(Refusal::invalid_ciphertext)?;
-        let snapshot = self.key_of_ciphertext(caller, envelope.key()).await?;
+        let sealed = Sealed::parse(ciphertext).ok_or_else(Refusal::invalid_ciphertext)?;
+        let snapshot = self.key_of_ciphertext(caller, sealed.key()).await?;
         snapshot.map(|snapshot| KeyTarget { snapshot, named: Named::Ciphertext }).ok_or_else(hidden_by_ciphertext)
     }
 
@@ -56,14 +56,40 @@ impl Service {
     }
 }
 
+/// A ciphertext of a symmetric key.
+pub(crate) enum Sealed<'a> {
+    /// Of material that is here.
+    Here(Envelope<'a>),
+    /// Of material that is in a custom key store.
+    Elsewhere(OuterEnvelope<'a>),
+}
+
+impl<'a> Sealed<'a> {
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        Envelope::parse(bytes).map(Self::Here).or_else(|| OuterEnvelope::parse(bytes).map(Self::Elsewhere))
+    }
+
+    /// The UUID of the key that made it, as claimed.
+    fn key(&self) -> Uuid {
+        match self {
+            Self::Here(envelope) => envelope.key(),
+            Self::Elsewhere(envelope) => envelope.key(),
+        }
+    }
+}
+
 /// Reads a ciphertext that must have been made under the target key.
 ///
 /// # Errors
-/// `InvalidCiphertext` for what is none, `IncorrectKey` for that of another key.
-pub(crate) fn envelope_of<'a>(ciphertext: &'a [u8], target: &KeyTarget) -> Result<Envelope<'a>, Refusal> {
-    let envelope = Envelope::parse(ciphertext).ok_or_else(Refusal::invalid_ciphertext)?;
-    if envelope.key() != target.snapshot.id().uuid() {
+/// `InvalidCiphertext` for what is none, or none that a key with its material there could have made; `IncorrectKey` for that of another key.
+pub(crate) fn sealed_by<'a>(ciphertext: &'a [u8], target: &KeyTarget) -> Result<Sealed<'a>, Refusal> {
+    let sealed = Sealed::parse(ciphertext).ok_or_else(Refusal::invalid_ciphertext)?;
+    if sealed.key() != target.snapshot.id().uuid() {
         return Err(Refusal::incorrect_key("The key ID in the request does not identify a CMK that can perform this operation."));
     }
-    Ok(envelope)
+    if matches!(sealed, Sealed::Elsewhere(_)) == target.snapshot.key.home.is_some() {
+        Ok(sealed)
+    } else {
+        Err(Refusal::invalid_ciphertext())
+    }
 }

@@ -1,4 +1,4 @@
-//! CreateCustomKeyStore: what can be checked without reaching out is checked; whether anything answers is seen when the store is connected.
+//! CreateCustomKeyStore: a proxy that is to be reached at a public address has to answer; everything else is seen when the store is connected.
 //! Source: AWS KMS API Reference, "CreateCustomKeyStore".
 
 use base64::Engine as _;
@@ -78,9 +78,9 @@ impl Operation for CreateCustomKeyStore {
             created: caller.request.at,
             state: ConnectionState::Disconnected,
             backing: self.backing(service, caller, &id).await?,
-            keys: 0,
         };
-        kept.stores.add(id.clone(), store)?;
+        kept.stores.add(id.clone(), store.clone())?;
+        service.check_key_store(caller, &id, &store, Self::EVENT).await?;
         let change = kept.change(service).await?;
         Ok(Effect::change(id, vec![change]))
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use claviger_domain::key::{Key, KeySpec, KeyState, KeyUsage, Manager, MultiRegion, MultiRegionKeyType, Origin};
+use claviger_domain::key_store::KeyStoreType;
 use claviger_domain::policy::{Values, default_key_policy};
 use claviger_domain::{AccountId, Caller, KeyArn, KeyId, Refusal};
 use serde_json::json;
@@ -80,9 +81,10 @@ impl Operation for CreateKey {
             return Err(Refusal::unsupported("The deployment's own account holds no keys. Create an account for them first."));
         }
         check_tags(&self.tags)?;
-        if let Some(in_key_store) = &self.in_key_store {
-            return Err(in_key_store.refusal(service, caller).await?);
-        }
+        let place = match &self.in_key_store {
+            Some(in_key_store) => Some(in_key_store.open(service, caller).await?),
+            None => None,
+        };
         if self.origin == Origin::External && !self.spec.can_be_imported() {
             return Err(Refusal::unsupported(format!("Material for keys of spec {} cannot be imported.", self.spec)));
         }
@@ -106,7 +108,7 @@ impl Operation for CreateKey {
             account,
             spec: self.spec,
             usage: self.usage,
-            origin: self.origin,
+            origin: self.in_key_store.as_ref().map_or(self.origin, InKeyStore::origin),
             manager: Manager::Customer,
             state: KeyState::Enabled,
             description: self.description.clone(),
@@ -116,14 +118,20 @@ impl Operation for CreateKey {
             aliases: BTreeSet::new(),
             rotation: None,
             import_secret: Vec::new(),
+            home: None,
             materials: Vec::new(),
         };
-        match self.origin {
-            Origin::Internal => service.add_material(&mut key, None, caller.request.at).await?,
-            Origin::External => service.await_import(&mut key).await?,
+        let mut changes = Vec::new();
+        match (place, self.origin) {
+            (Some(place), _) => {
+                let existing = self.in_key_store.as_ref().and_then(|place| place.existing.as_deref());
+                changes = place.settle(service, &mut key, existing, caller).await?;
+            }
+            (None, Origin::External) => service.await_import(&mut key).await?,
+            (None, _) => service.add_material(&mut key, None, caller.request.at).await?,
         }
-        let change = service.records.create(&key).await?;
-        Ok(Effect::change(key, vec![change]))
+        changes.push(service.records.create(&key).await?);
+        Ok(Effect::change(key, changes))
     }
 
     fn parameters(&self) -> Parameters<'_> {
@@ -137,7 +145,7 @@ impl Operation for CreateKey {
             origin: Some(self.origin_name()),
             policy: self.policy.as_deref(),
             tags: (!self.tags.is_empty()).then_some(&self.tags),
-            xks_key_id: self.in_key_store.as_ref().and_then(|place| place.xks_key.as_deref()),
+            xks_key_id: self.in_key_store.as_ref().and_then(|place| place.existing.as_deref().filter(|_| place.kind == KeyStoreType::External)),
             ..Parameters::default()
         }
     }

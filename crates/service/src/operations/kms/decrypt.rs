@@ -6,13 +6,14 @@ use std::sync::Arc;
 use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Permit, Refusal};
-use claviger_hsm::{Attestation, Envelope, Hsm};
+use claviger_hsm::{Attestation, Hsm};
 
 use super::asymmetric_encryption::check_no_context;
-use super::ciphertext::envelope_of;
+use super::ciphertext::{Sealed, sealed_by};
 use super::encryption_conditions::encryption_condition;
 use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
+use crate::key_stores::KeyUse;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::quotas::{RateClass, RateClasses};
 use crate::recipient::{Attested, Recipient, Released};
@@ -82,20 +83,31 @@ impl Operation for Decrypt {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &Attested<KeyTarget>,
         allowed: Allowed<Self>,
     ) -> Result<Effect<Decrypted>, Refusal> {
         let snapshot = &target.subject.snapshot;
         snapshot.must_be_enabled()?;
+        let elsewhere = service.elsewhere(snapshot, caller, Self::EVENT).await?;
         snapshot.must_be_for(KeyUsage::EncryptDecrypt, "Decrypt")?;
         // As in AWS, what is no symmetric ciphertext of this key is told before that its key is no symmetric one.
-        let envelope = self.envelope(&target.subject)?;
+        let sealed = self.sealed(&target.subject)?;
         snapshot.must_offer(self.algorithm)?;
         check_no_context(self.algorithm, &self.context)?;
         stop_if_dry(self.dry_run && self.ignore_ciphertext)?;
-        let (plaintext, material) = match envelope {
-            Some(envelope) => {
+        let (plaintext, material) = match (sealed, elsewhere) {
+            (Some(Sealed::Elsewhere(envelope)), Some(key)) => {
+                let plaintext = service.decrypt_elsewhere(allowed.first()?, &key, &self.context, &envelope).await?;
+                (service.release(plaintext, target.recipient.as_deref())?, key.material()?)
+            }
+            (None, Some(key)) => {
+                let use_of_key = KeyUse::DecryptWithPrivate { algorithm: self.algorithm, ciphertext: &self.ciphertext };
+                let plaintext = service.use_elsewhere(allowed.first()?, "kms:Decrypt", &key, use_of_key).await?;
+                (service.release(plaintext, target.recipient.as_deref())?, key.material()?)
+            }
+            (Some(_), Some(_)) | (Some(Sealed::Elsewhere(_)), None) => return Err(Refusal::invalid_ciphertext()),
+            (Some(Sealed::Here(envelope)), None) => {
                 let (hsm, context) = (service.hsm(), &self.context);
                 let material = snapshot.material(&envelope.material(), hsm)?.ok_or_else(Refusal::invalid_ciphertext)?;
                 let permit = allowed.first()?;
@@ -107,7 +119,7 @@ impl Operation for Decrypt {
                 };
                 (plaintext, material.id())
             }
-            None => self.decrypt_from(service, target, allowed.into_first()?).await?,
+            (None, None) => self.decrypt_from(service, target, allowed.into_first()?).await?,
         };
         stop_if_dry(self.dry_run)?;
         let output = Decrypted { plaintext, key_arn: snapshot.arn.clone(), algorithm: self.algorithm, material };
@@ -127,9 +139,9 @@ impl Operation for Decrypt {
 
 impl Decrypt {
     /// The parts of a symmetric ciphertext; none where it is not symmetric, or is ignored.
-    fn envelope(&self, target: &KeyTarget) -> Result<Option<Envelope<'_>>, Refusal> {
+    fn sealed(&self, target: &KeyTarget) -> Result<Option<Sealed<'_>>, Refusal> {
         let looked_at = self.algorithm == EncryptionAlgorithm::SymmetricDefault && !(self.dry_run && self.ignore_ciphertext);
-        looked_at.then(|| envelope_of(&self.ciphertext, target)).transpose()
+        looked_at.then(|| sealed_by(&self.ciphertext, target)).transpose()
     }
 
     /// Decrypts with the private half of a key pair.

@@ -21,7 +21,8 @@ impl Operation for DeleteCustomKeyStore {
     async fn execute(&self, service: &Service, caller: &Caller, (): &(), _: Allowed<Self>) -> Result<Effect<()>, Refusal> {
         let mut kept = service.key_stores(caller).await?;
         let (id, store) = kept.stores.get(&self.store)?;
-        store.must_be_deletable(id)?;
+        let keys = service.keys_in_store(caller.identity.account, id).await?;
+        store.must_be_deletable(id, keys)?;
         let id = id.clone();
         kept.stores.stores.remove(&id);
         Ok(Effect::change((), vec![kept.change(service).await?]))

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use claviger_domain::key::{KeyAgreementAlgorithm, KeyUsage, Origin};
 use claviger_domain::policy::Values;
-use claviger_domain::{Caller, KeyReference, Refusal};
+use claviger_domain::{Caller, KeyReference, MaterialId, Refusal};
 use claviger_hsm::HsmError;
 
 use super::state::stop_if_dry;
 use crate::conditions::text;
 use crate::event_parameters::Parameters;
+use crate::key_stores::KeyUse;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::operations::about_one_key_for_a_recipient;
 use crate::recipient::{Attested, Recipient, Released};
 use crate::resolve::KeyTarget;
 use crate::service::Service;
+use crate::snapshot::KeySnapshot;
 use crate::work::Effort;
 
 /// The request.
@@ -59,13 +61,20 @@ impl Operation for DeriveSharedSecret {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &Attested<KeyTarget>,
         allowed: Allowed<Self>,
     ) -> Result<Effect<SharedSecret>, Refusal> {
         let snapshot = Arc::clone(&target.subject.snapshot);
         snapshot.must_be_enabled()?;
         snapshot.must_be_for(KeyUsage::KeyAgreement, "DeriveSharedSecret")?;
+        if let Some(key) = service.elsewhere(&snapshot, caller, Self::EVENT).await? {
+            let use_of_key = KeyUse::Agree { peer: &self.public_key };
+            let secret = service.use_elsewhere(allowed.first()?, "kms:DeriveSharedSecret", &key, use_of_key).await?;
+            stop_if_dry(self.dry_run)?;
+            let secret = service.release(secret, target.recipient.as_deref())?;
+            return Ok(self.answer(&snapshot, secret, key.material()?));
+        }
         let (spec, permit) = (snapshot.key.spec, allowed.into_first()?);
         let (public_key, recipient) = (self.public_key.clone(), target.recipient.clone());
         let (secret, used) = service
@@ -87,10 +96,7 @@ impl Operation for DeriveSharedSecret {
             })
             .await?;
         stop_if_dry(self.dry_run)?;
-        let snapshot = &target.subject.snapshot;
-        let output =
-            SharedSecret { secret, key_arn: snapshot.arn.clone(), algorithm: self.algorithm, origin: snapshot.key.origin };
-        Ok(Effect::answer(output).with_material(used))
+        Ok(self.answer(&target.subject.snapshot, secret, used))
     }
 
     fn parameters(&self) -> Parameters<'_> {
@@ -100,5 +106,13 @@ impl Operation for DeriveSharedSecret {
             dry_run: self.dry_run,
             ..Parameters::default()
         }
+    }
+}
+
+impl DeriveSharedSecret {
+    fn answer(&self, snapshot: &KeySnapshot, secret: Released, used: MaterialId) -> Effect<SharedSecret> {
+        let output =
+            SharedSecret { secret, key_arn: snapshot.arn.clone(), algorithm: self.algorithm, origin: snapshot.key.origin };
+        Effect::answer(output).with_material(used)
     }
 }

@@ -1,6 +1,6 @@
 //! DescribeKey. Source: AWS KMS API Reference, "DescribeKey".
 
-use claviger_domain::key::Key;
+use claviger_domain::key::{Key, KeyState};
 use claviger_domain::{Caller, KeyReference, Refusal};
 
 use crate::event_parameters::Parameters;
@@ -22,12 +22,17 @@ impl Operation for DescribeKey {
 
     async fn execute(
         &self,
-        _service: &Service,
+        service: &Service,
         _caller: &Caller,
         target: &KeyTarget,
         _: Allowed<Self>,
     ) -> Result<Effect<Key>, Refusal> {
-        Ok(Effect::answer(target.snapshot.key.clone()))
+        let mut key = target.snapshot.key.clone();
+        // A key that waits for its deletion does so whether its store is connected or not.
+        if matches!(key.state, KeyState::Enabled | KeyState::Disabled) && service.is_unavailable(&key).await? {
+            key.state = KeyState::Unavailable;
+        }
+        Ok(Effect::answer(key))
     }
 
     fn parameters(&self) -> Parameters<'_> {

@@ -60,24 +60,30 @@ impl Operation for Encrypt {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &KeyTarget,
         allowed: Allowed<Self>,
     ) -> Result<Effect<Encrypted>, Refusal> {
         let snapshot = &target.snapshot;
         snapshot.must_be_enabled()?;
+        let elsewhere = service.elsewhere(snapshot, caller, Self::EVENT).await?;
         snapshot.must_be_for(KeyUsage::EncryptDecrypt, "Encrypt")?;
         snapshot.must_offer(self.algorithm)?;
         check_no_context(self.algorithm, &self.context)?;
         check_plaintext(snapshot.key.spec, self.algorithm, &self.plaintext)?;
         stop_if_dry(self.dry_run)?;
-        let (ciphertext, used) = match self.algorithm {
-            EncryptionAlgorithm::SymmetricDefault => {
+        let (ciphertext, used) = match (self.algorithm, elsewhere) {
+            (EncryptionAlgorithm::SymmetricDefault, Some(key)) => {
+                let ciphertext = service.encrypt_elsewhere(allowed.first()?, &key, &self.context, &self.plaintext).await?;
+                (ciphertext, key.material()?)
+            }
+            (EncryptionAlgorithm::SymmetricDefault, None) => {
                 let material = snapshot.current_material(service.hsm())?;
                 let ciphertext = service.hsm().encrypt(allowed.first()?, material, &self.context, &self.plaintext)?;
                 (ciphertext, material.id())
             }
-            algorithm => self.encrypt_to(service, snapshot, allowed.into_first()?, algorithm).await?,
+            // The public half of a key pair is here in any case.
+            (algorithm, _) => self.encrypt_to(service, snapshot, allowed.into_first()?, algorithm).await?,
         };
         let output = Encrypted { ciphertext, key_arn: snapshot.arn.clone(), algorithm: self.algorithm };
         Ok(Effect::answer(output).with_material(used))

@@ -54,16 +54,24 @@ impl Operation for GenerateDataKey {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &Attested<KeyTarget>,
         allowed: Allowed<Self>,
     ) -> Result<Effect<DataKey>, Refusal> {
         let snapshot = &target.subject.snapshot;
         snapshot.must_be_enabled()?;
+        let elsewhere = service.elsewhere(snapshot, caller, Self::EVENT).await?;
         snapshot.must_seal_data_keys("GenerateDataKey")?;
         stop_if_dry(self.dry_run)?;
-        let material = snapshot.current_material(service.hsm())?;
         let (hsm, permit, context, length) = (service.hsm(), allowed.first()?, &self.context, self.length);
+        if let Some(key) = elsewhere {
+            let (plaintext, ciphertext) = service.new_data_key_elsewhere(permit, &key, context, length).await?;
+            let plaintext = service.release(plaintext, target.recipient.as_deref())?;
+            let material = key.material()?;
+            let output = DataKey { plaintext, ciphertext, key_arn: snapshot.arn.clone(), material };
+            return Ok(Effect::answer(output).with_material(material));
+        }
+        let material = snapshot.current_material(hsm)?;
         let (plaintext, ciphertext) = match &target.recipient {
             None => {
                 let (plaintext, ciphertext) = hsm.generate_data_key(permit, material, context, length)?;

@@ -86,6 +86,7 @@ impl Operation for GenerateDataKeyPair {
         let snapshot = Arc::clone(&target.subject.snapshot);
         snapshot.must_be_enabled()?;
         snapshot.must_seal_data_keys("GenerateDataKeyPair")?;
+        snapshot.must_not_be_elsewhere()?;
         stop_if_dry(self.dry_run)?;
         let (permit, context, spec) = (allowed.into_first()?, self.context.clone(), self.spec);
         let recipient = target.recipient.clone();

@@ -65,6 +65,7 @@ impl Operation for GenerateDataKeyPairWithoutPlaintext {
         let snapshot = Arc::clone(&target.snapshot);
         snapshot.must_be_enabled()?;
         snapshot.must_seal_data_keys("GenerateDataKeyPairWithoutPlaintext")?;
+        snapshot.must_not_be_elsewhere()?;
         stop_if_dry(self.0.dry_run)?;
         let (permit, context, spec) = (allowed.into_first()?, self.0.context.clone(), self.0.spec);
         let (made, material) = service

@@ -46,19 +46,25 @@ impl Operation for GenerateDataKeyWithoutPlaintext {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &KeyTarget,
         allowed: Allowed<Self>,
     ) -> Result<Effect<SealedDataKey>, Refusal> {
         let snapshot = &target.snapshot;
         snapshot.must_be_enabled()?;
+        let elsewhere = service.elsewhere(snapshot, caller, Self::EVENT).await?;
         snapshot.must_seal_data_keys("GenerateDataKeyWithoutPlaintext")?;
         stop_if_dry(self.0.dry_run)?;
-        let material = snapshot.current_material(service.hsm())?;
-        let ciphertext =
-            service.hsm().generate_data_key_without_plaintext(allowed.first()?, material, &self.0.context, self.0.length)?;
-        let output = SealedDataKey { ciphertext, key_arn: snapshot.arn.clone(), material: material.id() };
-        Ok(Effect::answer(output).with_material(material.id()))
+        let (permit, context, length) = (allowed.first()?, &self.0.context, self.0.length);
+        let (ciphertext, material) = match elsewhere {
+            Some(key) => (service.new_data_key_elsewhere(permit, &key, context, length).await?.1, key.material()?),
+            None => {
+                let material = snapshot.current_material(service.hsm())?;
+                (service.hsm().generate_data_key_without_plaintext(permit, material, context, length)?, material.id())
+            }
+        };
+        let output = SealedDataKey { ciphertext, key_arn: snapshot.arn.clone(), material };
+        Ok(Effect::answer(output).with_material(material))
     }
 
     fn parameters(&self) -> Parameters<'_> {

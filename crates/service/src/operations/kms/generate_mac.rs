@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::state::{incompatible, stop_if_dry};
 use crate::conditions::text;
 use crate::event_parameters::Parameters;
+use crate::key_stores::KeyUse;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::operations::about_one_key;
 use crate::resolve::KeyTarget;
@@ -49,17 +50,27 @@ impl Operation for GenerateMac {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &KeyTarget,
         allowed: Allowed<Self>,
     ) -> Result<Effect<MadeMac>, Refusal> {
         let snapshot = &target.snapshot;
         check_mac(snapshot, "GenerateMac", self.algorithm)?;
+        let elsewhere = service.elsewhere(snapshot, caller, Self::EVENT).await?;
         stop_if_dry(self.dry_run)?;
-        let material = snapshot.current_material(service.hsm())?;
-        let mac = service.hsm().generate_mac(allowed.first()?, material, self.algorithm, &self.message)?;
-        let output = MadeMac { mac, key_arn: snapshot.arn.clone(), algorithm: self.algorithm };
-        Ok(Effect::answer(output).with_material(material.id()))
+        let (permit, algorithm) = (allowed.first()?, self.algorithm);
+        let (mac, material) = match elsewhere {
+            Some(key) => {
+                let use_of_key = KeyUse::GenerateMac { algorithm, message: &self.message };
+                (service.use_elsewhere(permit, "kms:GenerateMac", &key, use_of_key).await?.to_vec(), key.material()?)
+            }
+            None => {
+                let material = snapshot.current_material(service.hsm())?;
+                (service.hsm().generate_mac(permit, material, algorithm, &self.message)?, material.id())
+            }
+        };
+        let output = MadeMac { mac, key_arn: snapshot.arn.clone(), algorithm };
+        Ok(Effect::answer(output).with_material(material))
     }
 
     fn parameters(&self) -> Parameters<'_> {

@@ -3,9 +3,9 @@
 use claviger_domain::key_store::KeyStoreType;
 use claviger_domain::{Caller, Refusal};
 use claviger_hsm::Attestation;
+use zeroize::Zeroizing;
 
 use crate::event_parameters::Parameters;
-use crate::key_stores::no_backend;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::recipient::{Attested, Recipient, Released};
 use crate::service::Service;
@@ -45,7 +45,8 @@ impl Operation for GenerateRandom {
         allowed: Allowed<Self>,
     ) -> Result<Effect<Released>, Refusal> {
         if let Some(store) = &self.key_store {
-            return Err(refuse_store(service, caller, store).await?);
+            let random = random_of_store(service, caller, store, self.length).await?;
+            return Ok(Effect::answer(service.release(random, target.recipient.as_deref())?));
         }
         let (hsm, permit) = (service.hsm(), allowed.first()?);
         let released = match &target.recipient {
@@ -61,13 +62,19 @@ impl Operation for GenerateRandom {
     }
 }
 
-/// Why the cluster behind a store cannot make random bytes. Never are those of the hsm answered instead.
-async fn refuse_store(service: &Service, caller: &Caller, store: &str) -> Result<Refusal, Refusal> {
+/// Random bytes of the cluster behind a store. Never are those of the hsm answered instead.
+async fn random_of_store(
+    service: &Service,
+    caller: &Caller,
+    store: &str,
+    length: usize,
+) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let kept = service.key_stores(caller).await?;
     let (id, store) = kept.stores.get(store)?;
     if store.kind() == KeyStoreType::External {
-        return Ok(Refusal::unsupported("External key stores make no random bytes."));
+        return Err(Refusal::unsupported("External key stores make no random bytes."));
     }
     store.must_be_connected(id)?;
-    Ok(no_backend())
+    let opened = service.open_key_store(caller.identity.account, &caller.request.region, id, store).await?;
+    service.key_store_backends.of(store).random(&opened, length).await
 }

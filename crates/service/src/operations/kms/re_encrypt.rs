@@ -7,13 +7,16 @@ use claviger_domain::key::{EncryptionAlgorithm, KeyUsage};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, EncryptionContext, KeyReference, MaterialId, Permit, Refusal};
 use claviger_hsm::{Destination, Envelope, Hsm, HsmError, Source};
+use zeroize::Zeroizing;
 
 use super::asymmetric_encryption::{check_no_context, too_long};
-use super::ciphertext::envelope_of;
+use super::ciphertext::{Sealed, sealed_by};
 use super::encryption_conditions::encryption_condition;
 use super::state::stop_if_dry;
 use crate::conditions::text;
+use crate::elsewhere::Elsewhere;
 use crate::event_parameters::Parameters;
+use crate::key_stores::KeyUse;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::KeyTarget;
@@ -103,26 +106,32 @@ impl Operation for ReEncrypt {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &SourceAndDestination,
         allowed: Allowed<Self>,
     ) -> Result<Effect<ReEncrypted>, Refusal> {
         let (source, destination) = (&target.source.snapshot, &target.destination.snapshot);
         source.must_be_enabled()?;
         destination.must_be_enabled()?;
+        let elsewhere = (service.elsewhere(source, caller, Self::EVENT).await?, service.elsewhere(destination, caller, Self::EVENT).await?);
         source.must_be_for(KeyUsage::EncryptDecrypt, "ReEncryptFrom")?;
         destination.must_be_for(KeyUsage::EncryptDecrypt, "ReEncryptTo")?;
         if self.source_algorithm == EncryptionAlgorithm::SymmetricDefault && !(self.dry_run && self.ignore_ciphertext) {
-            envelope_of(&self.ciphertext, &target.source)?;
+            sealed_by(&self.ciphertext, &target.source)?;
         }
         source.must_offer(self.source_algorithm)?;
         destination.must_offer(self.destination_algorithm)?;
         check_no_context(self.source_algorithm, &self.source_context)?;
         check_no_context(self.destination_algorithm, &self.destination_context)?;
         stop_if_dry(self.dry_run && self.ignore_ciphertext)?;
-        let effort = Effort::with_secret(source.key.spec).max(Effort::with_public(destination.key.spec));
-        let task = Task::new(self, target, allowed.into_both()?);
-        let (ciphertext, old, new) = service.work(effort, move |hsm| task.run(hsm)).await?;
+        let (ciphertext, old, new) = match elsewhere {
+            (None, None) => {
+                let effort = Effort::with_secret(source.key.spec).max(Effort::with_public(destination.key.spec));
+                let task = Task::new(self, target, allowed.into_both()?);
+                service.work(effort, move |hsm| task.run(hsm)).await?
+            }
+            (from, to) => self.by_way_of_a_key_store(service, target, (from, to), allowed.into_both()?).await?,
+        };
         stop_if_dry(self.dry_run)?;
         Ok(Effect::answer(ReEncrypted {
             ciphertext,
@@ -146,6 +155,51 @@ impl Operation for ReEncrypt {
             destination_encryption_context: Some(&self.destination_context),
             dry_run: self.dry_run,
             ..Parameters::default()
+        }
+    }
+}
+
+impl ReEncrypt {
+    /// Where one of the keys is elsewhere, the plaintext cannot stay inside the hsm: it passes through here, and is wiped.
+    async fn by_way_of_a_key_store(
+        &self,
+        service: &Service,
+        target: &SourceAndDestination,
+        (from, to): (Option<Elsewhere>, Option<Elsewhere>),
+        permits: (Permit, Permit),
+    ) -> Result<(Vec<u8>, MaterialId, MaterialId), Refusal> {
+        let task = Arc::new(Task::new(self, target, permits));
+        let (plaintext, old) = match from {
+            Some(key) => (self.decrypt_elsewhere(service, target, &key, &task.from).await?, key.material()?),
+            None => {
+                let (effort, task) = (Effort::with_secret(task.source.key.spec), Arc::clone(&task));
+                service.work(effort, move |hsm| task.decrypt(hsm)).await?
+            }
+        };
+        if let (Some(key), EncryptionAlgorithm::SymmetricDefault) = (to, self.destination_algorithm) {
+            let ciphertext = service.encrypt_elsewhere(&task.to, &key, &self.destination_context, &plaintext).await?;
+            return Ok((ciphertext, old, key.material()?));
+        }
+        // The public half of a key pair is here in any case.
+        let effort = Effort::with_public(task.destination.key.spec);
+        let (ciphertext, new) = service.work(effort, move |hsm| task.encrypt(hsm, &plaintext)).await?;
+        Ok((ciphertext, old, new))
+    }
+
+    async fn decrypt_elsewhere(
+        &self,
+        service: &Service,
+        target: &SourceAndDestination,
+        key: &Elsewhere,
+        permit: &Permit,
+    ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        if self.source_algorithm != EncryptionAlgorithm::SymmetricDefault {
+            let use_of_key = KeyUse::DecryptWithPrivate { algorithm: self.source_algorithm, ciphertext: &self.ciphertext };
+            return service.use_elsewhere(permit, "kms:ReEncryptFrom", key, use_of_key).await;
+        }
+        match sealed_by(&self.ciphertext, &target.source)? {
+            Sealed::Elsewhere(envelope) => service.decrypt_elsewhere(permit, key, &self.source_context, &envelope).await,
+            Sealed::Here(_) => Err(Refusal::invalid_ciphertext()),
         }
     }
 }
@@ -180,27 +234,51 @@ impl Task {
 
     /// The new ciphertext, the material that decrypted, and the material that encrypted.
     fn run(&self, hsm: &Hsm) -> Result<(Vec<u8>, MaterialId, MaterialId), Refusal> {
-        let new = self.destination.current_material(hsm)?;
-        let encrypting = match self.destination_algorithm {
-            EncryptionAlgorithm::SymmetricDefault => Destination::Symmetric { material: new, context: &self.destination_context },
-            algorithm => Destination::Asymmetric { material: new, algorithm },
-        };
+        let (destination, new) = self.destination(hsm)?;
         let envelope = Envelope::parse(&self.ciphertext);
-        let (decrypting, old) = match (self.source_algorithm, &envelope) {
-            (EncryptionAlgorithm::SymmetricDefault, Some(envelope)) => {
-                let material = self.source.material(&envelope.material(), hsm)?.ok_or_else(Refusal::invalid_ciphertext)?;
-                (Source::Symmetric { material, context: &self.source_context, envelope }, material)
-            }
-            (EncryptionAlgorithm::SymmetricDefault, None) => return Err(Refusal::invalid_ciphertext()),
-            (algorithm, _) => {
-                let material = self.source.current_material(hsm)?;
-                (Source::Asymmetric { material, algorithm, ciphertext: &self.ciphertext }, material)
-            }
+        let (source, old) = self.source(hsm, envelope.as_ref())?;
+        let ciphertext = hsm.re_encrypt(&self.from, &source, &self.to, &destination).map_err(|error| self.refusal(error))?;
+        Ok((ciphertext, old, new))
+    }
+
+    /// The plaintext, and the material that decrypted.
+    fn decrypt(&self, hsm: &Hsm) -> Result<(Zeroizing<Vec<u8>>, MaterialId), Refusal> {
+        let envelope = Envelope::parse(&self.ciphertext);
+        let (source, old) = self.source(hsm, envelope.as_ref())?;
+        Ok((hsm.re_encrypt_from(&self.from, &source)?, old))
+    }
+
+    /// The new ciphertext, and the material that encrypted.
+    fn encrypt(&self, hsm: &Hsm, plaintext: &[u8]) -> Result<(Vec<u8>, MaterialId), Refusal> {
+        let (destination, new) = self.destination(hsm)?;
+        let ciphertext = hsm.re_encrypt_to(&self.to, &destination, plaintext).map_err(|error| self.refusal(error))?;
+        Ok((ciphertext, new))
+    }
+
+    fn source<'a>(&'a self, hsm: &Hsm, envelope: Option<&'a Envelope<'a>>) -> Result<(Source<'a>, MaterialId), Refusal> {
+        if self.source_algorithm != EncryptionAlgorithm::SymmetricDefault {
+            let material = self.source.current_material(hsm)?;
+            let source = Source::Asymmetric { material, algorithm: self.source_algorithm, ciphertext: &self.ciphertext };
+            return Ok((source, material.id()));
+        }
+        let envelope = envelope.ok_or_else(Refusal::invalid_ciphertext)?;
+        let material = self.source.material(&envelope.material(), hsm)?.ok_or_else(Refusal::invalid_ciphertext)?;
+        Ok((Source::Symmetric { material, context: &self.source_context, envelope }, material.id()))
+    }
+
+    fn destination(&self, hsm: &Hsm) -> Result<(Destination<'_>, MaterialId), Refusal> {
+        let material = self.destination.current_material(hsm)?;
+        let destination = match self.destination_algorithm {
+            EncryptionAlgorithm::SymmetricDefault => Destination::Symmetric { material, context: &self.destination_context },
+            algorithm => Destination::Asymmetric { material, algorithm },
         };
-        let ciphertext = hsm.re_encrypt(&self.from, &decrypting, &self.to, &encrypting).map_err(|error| match error {
+        Ok((destination, material.id()))
+    }
+
+    fn refusal(&self, error: HsmError) -> Refusal {
+        match error {
             HsmError::PlaintextTooLong { .. } => too_long(self.destination.key.spec, self.destination_algorithm),
             other => other.into(),
-        })?;
-        Ok((ciphertext, old.id(), new.id()))
+        }
     }
 }

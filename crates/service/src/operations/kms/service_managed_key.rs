@@ -82,6 +82,7 @@ impl Service {
             rotation: Some(RotationSchedule { period_days: ROTATION_DAYS, next: now.plus_days(ROTATION_DAYS) }),
             multi_region: None,
             import_secret: Vec::new(),
+            home: None,
             materials: Vec::new(),
         };
         self.add_material(&mut key, None, now).await?;

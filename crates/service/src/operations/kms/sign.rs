@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::signing::{check_signing, signing_condition};
 use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
+use crate::key_stores::KeyUse;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::operations::about_one_key;
 use crate::quotas::{RateClass, RateClasses};
@@ -58,15 +59,22 @@ impl Operation for Sign {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &KeyTarget,
         allowed: Allowed<Self>,
     ) -> Result<Effect<Signed>, Refusal> {
         let snapshot = Arc::clone(&target.snapshot);
         check_signing(&snapshot, "Sign", self.algorithm, self.message_type, &self.message)?;
+        let elsewhere = service.elsewhere(&snapshot, caller, Self::EVENT).await?;
         stop_if_dry(self.dry_run)?;
-        let (permit, message) = (allowed.into_first()?, self.message.clone());
         let (algorithm, message_type) = (self.algorithm, self.message_type);
+        if let Some(key) = elsewhere {
+            let use_of_key = KeyUse::Sign { algorithm, message_type, message: &self.message };
+            let signature = service.use_elsewhere(allowed.first()?, "kms:Sign", &key, use_of_key).await?.to_vec();
+            let output = Signed { signature, key_arn: snapshot.arn.clone(), algorithm };
+            return Ok(Effect::answer(output).with_material(key.material()?));
+        }
+        let (permit, message) = (allowed.into_first()?, self.message.clone());
         let effort = Effort::with_secret(snapshot.key.spec);
         let (signature, used) = service
             .work(effort, move |hsm| {

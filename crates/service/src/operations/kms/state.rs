@@ -15,7 +15,8 @@ impl KeySnapshot {
             KeyState::PendingDeletion { .. }
             | KeyState::PendingReplicaDeletion { .. }
             | KeyState::PendingImport
-            | KeyState::Creating => Err(self.is_in_the_wrong_state()),
+            | KeyState::Creating
+            | KeyState::Unavailable => Err(self.is_in_the_wrong_state()),
         }
     }
 
@@ -27,7 +28,7 @@ impl KeySnapshot {
     /// The key must not wait for its deletion: for what changes it.
     pub(crate) fn must_not_be_pending_deletion(&self) -> Result<(), Refusal> {
         match self.key.state {
-            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport | KeyState::Updating => Ok(()),
+            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport | KeyState::Updating | KeyState::Unavailable => Ok(()),
             KeyState::PendingDeletion { .. } | KeyState::PendingReplicaDeletion { .. } | KeyState::Creating => {
                 Err(self.is_in_the_wrong_state())
             }
@@ -41,7 +42,12 @@ impl KeySnapshot {
 
     /// The key's material must have been made here: for automatic rotation.
     pub(crate) fn must_be_made_here(&self) -> Result<(), Refusal> {
-        if self.key.origin == Origin::External { Err(self.has_the_wrong_origin()) } else { Ok(()) }
+        if self.key.origin == Origin::Internal { Ok(()) } else { Err(self.has_the_wrong_origin()) }
+    }
+
+    /// The key must not live in a custom key store: for what is not offered there.
+    pub(crate) fn must_not_be_elsewhere(&self) -> Result<(), Refusal> {
+        if self.key.home.is_none() { Ok(()) } else { Err(self.has_the_wrong_origin()) }
     }
 
     fn has_the_wrong_origin(&self) -> Refusal {
@@ -93,6 +99,7 @@ impl KeySnapshot {
             KeyState::PendingImport => "pending import",
             KeyState::Creating => "creating",
             KeyState::Updating => "updating",
+            KeyState::Unavailable => "unavailable",
         };
         Refusal::invalid_state(format!("{} is {state}.", self.arn))
     }

@@ -83,6 +83,9 @@ impl Operation for UpdateCustomKeyStore {
             Backing::External(proxy) => self.proxy.apply(proxy, &caller.identity.account.to_string(), seal)?,
         }
         kept.stores.must_be_unique(&id, &store)?;
+        if !(self.cluster.is_empty() && self.proxy.is_empty()) {
+            service.check_key_store(caller, &id, &store, Self::EVENT).await?;
+        }
         kept.stores.stores.insert(id, store);
         Ok(Effect::change((), vec![kept.change(service).await?]))
     }

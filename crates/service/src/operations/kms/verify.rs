@@ -58,12 +58,14 @@ impl Operation for Verify {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &KeyTarget,
         allowed: Allowed<Self>,
     ) -> Result<Effect<Verified>, Refusal> {
         let snapshot = Arc::clone(&target.snapshot);
         check_signing(&snapshot, "Verify", self.algorithm, self.message_type, &self.message)?;
+        // The public half is here in any case; but a key is in use or it is not.
+        service.elsewhere(&snapshot, caller, Self::EVENT).await?;
         let (permit, message, signature) = (allowed.into_first()?, self.message.clone(), self.signature.clone());
         let (algorithm, message_type) = (self.algorithm, self.message_type);
         let effort = Effort::with_public(snapshot.key.spec);

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::generate_mac::{check_mac, mac_condition};
 use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
+use crate::key_stores::KeyUse;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::operations::about_one_key;
 use crate::resolve::KeyTarget;
@@ -48,17 +49,28 @@ impl Operation for VerifyMac {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         target: &KeyTarget,
         allowed: Allowed<Self>,
     ) -> Result<Effect<VerifiedMac>, Refusal> {
         let snapshot = &target.snapshot;
         check_mac(snapshot, "VerifyMac", self.algorithm)?;
-        let material = snapshot.current_material(service.hsm())?;
-        service.hsm().verify_mac(allowed.first()?, material, self.algorithm, &self.message, &self.mac)?;
+        let (permit, algorithm) = (allowed.first()?, self.algorithm);
+        let material = match service.elsewhere(snapshot, caller, Self::EVENT).await? {
+            Some(key) => {
+                let use_of_key = KeyUse::VerifyMac { algorithm, message: &self.message, code: &self.mac };
+                service.use_elsewhere(permit, "kms:VerifyMac", &key, use_of_key).await?;
+                key.material()?
+            }
+            None => {
+                let material = snapshot.current_material(service.hsm())?;
+                service.hsm().verify_mac(permit, material, algorithm, &self.message, &self.mac)?;
+                material.id()
+            }
+        };
         stop_if_dry(self.dry_run)?;
-        let output = VerifiedMac { key_arn: snapshot.arn.clone(), algorithm: self.algorithm };
-        Ok(Effect::answer(output).with_material(material.id()))
+        let output = VerifiedMac { key_arn: snapshot.arn.clone(), algorithm };
+        Ok(Effect::answer(output).with_material(material))
     }
 
     fn parameters(&self) -> Parameters<'_> {

@@ -49,3 +49,13 @@ pub(crate) async fn the_only_one(node: &Node, root: &Caller, connecting: bool) -
     }
     store
 }
+
+/// What somebody asks for who has a cluster of their own.
+pub(crate) fn create_cluster(name: &str) -> kms::CreateCustomKeyStore {
+    let backing = NewBacking::CloudHsm {
+        cluster: "cluster-abcdefg2345".to_owned(),
+        trust_anchor: rcgen::generate_simple_self_signed(vec!["customerCA".to_owned()]).unwrap().cert.pem(),
+        password: Zeroizing::new("kmsuser's password".to_owned()),
+    };
+    kms::CreateCustomKeyStore { name: name.to_owned(), backing }
+}

@@ -1,6 +1,7 @@
 //! A deployment in a temporary directory, the people in it, and what its audit log says.
 
 pub(crate) mod imports;
+pub(crate) mod key_store_backend;
 pub(crate) mod key_stores;
 pub(crate) mod operations;
 pub(crate) mod stores;
