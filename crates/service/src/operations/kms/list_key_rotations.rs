@@ -68,6 +68,7 @@ impl Operation for ListKeyRotations {
     ) -> Result<Effect<KeyRotations>, Refusal> {
         let snapshot = &target.snapshot;
         snapshot.must_rotate()?;
+        snapshot.must_not_be_elsewhere()?;
         let list = format!("rotations/{}/{}", self.all_material, snapshot.arn);
         let after = self.marker.as_deref().map(|marker| marker::open(service.hsm(), &list, marker)).transpose()?;
         let versions = snapshot.key.materials.iter().rev().map(|material| ListedMaterial {

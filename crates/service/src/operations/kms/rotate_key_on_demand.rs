@@ -33,6 +33,7 @@ impl Operation for RotateKeyOnDemand {
     ) -> Result<Effect<String>, Refusal> {
         let (snapshot, now) = (&target.snapshot, caller.request.at);
         snapshot.must_rotate()?;
+        snapshot.must_not_be_elsewhere()?;
         snapshot.must_not_be_replica()?;
         snapshot.must_be_enabled()?;
         let quota = service.quotas.of(snapshot.key.account).resources.on_demand_rotations_per_key;
