@@ -8,12 +8,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use claviger_domain::key::{
-    EncryptionAlgorithm, Home, Key, KeySpec, KeyUsage, MacAlgorithm, MessageType, SigningAlgorithm,
-};
-use claviger_domain::key_store::{
-    Backing, ConnectionError, ConnectionState, KeyStore, KeyStoreId, KeyStoreType, KeyStores,
-};
+use claviger_domain::key::{EncryptionAlgorithm, Home, Key, KeySpec, KeyUsage, MacAlgorithm, MessageType, SigningAlgorithm};
+use claviger_domain::key_store::{Backing, ConnectionError, ConnectionState, KeyStore, KeyStoreId, KeyStoreType, KeyStores};
 use claviger_domain::{AccountId, Caller, KeyId, Refusal, Region, Timestamp};
 use claviger_store::{Change, RecordKey, RecordKind};
 use serde::{Deserialize, Serialize};
@@ -234,12 +230,7 @@ impl KeyStoreBackend for NoBackend {
         Box::pin(std::future::ready(Err(error)))
     }
 
-    fn create<'a>(
-        &'a self,
-        _store: &'a OpenKeyStore,
-        _key: NewRemoteKey<'a>,
-        _asked: &'a Asked,
-    ) -> BackendFuture<'a, RemoteKey> {
+    fn create<'a>(&'a self, _store: &'a OpenKeyStore, _key: NewRemoteKey<'a>, _asked: &'a Asked) -> BackendFuture<'a, RemoteKey> {
         Self::refuse()
     }
 
@@ -404,9 +395,11 @@ impl Service {
         Err(Refusal::invalid_state(match store.store.kind() {
             KeyStoreType::CloudHsm => format!("{} is unavailable.", snapshot.arn),
             // The XKS proxy API specification, "Error codes", prescribes the text.
-            KeyStoreType::External => "This KMS key is in a custom key store that is not connected to its external key store proxy. Connect the \
+            KeyStoreType::External => {
+                "This KMS key is in a custom key store that is not connected to its external key store proxy. Connect the \
                                        external key store and try the request again."
-                .to_owned(),
+                    .to_owned()
+            }
         }))
     }
 

@@ -245,14 +245,8 @@ async fn data_keys_and_re_encryption_go_between_here_and_there() {
     ];
     let none = EncryptionContext::default;
     for from in &keys {
-        let operation = kms::GenerateDataKey {
-            key: by_arn(from),
-            length: 32,
-            spec: None,
-            context: none(),
-            recipient: None,
-            dry_run: false,
-        };
+        let operation =
+            kms::GenerateDataKey { key: by_arn(from), length: 32, spec: None, context: none(), recipient: None, dry_run: false };
         let made = node.service.perform(&node.again(&root), &operation).await.unwrap();
         assert_eq!(made.plaintext.plaintext().unwrap().len(), 32);
         let opened = node.service.perform(&node.again(&root), &decrypt(&made.ciphertext)).await.unwrap();

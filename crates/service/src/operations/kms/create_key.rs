@@ -145,7 +145,10 @@ impl Operation for CreateKey {
             origin: Some(self.origin_name()),
             policy: self.policy.as_deref(),
             tags: (!self.tags.is_empty()).then_some(&self.tags),
-            xks_key_id: self.in_key_store.as_ref().and_then(|place| place.existing.as_deref().filter(|_| place.kind == KeyStoreType::External)),
+            xks_key_id: self
+                .in_key_store
+                .as_ref()
+                .and_then(|place| place.existing.as_deref().filter(|_| place.kind == KeyStoreType::External)),
             ..Parameters::default()
         }
     }

@@ -63,12 +63,7 @@ impl Operation for GenerateRandom {
 }
 
 /// Random bytes of the cluster behind a store. Never are those of the hsm answered instead.
-async fn random_of_store(
-    service: &Service,
-    caller: &Caller,
-    store: &str,
-    length: usize,
-) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+async fn random_of_store(service: &Service, caller: &Caller, store: &str, length: usize) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let kept = service.key_stores(caller).await?;
     let (id, store) = kept.stores.get(store)?;
     if store.kind() == KeyStoreType::External {

@@ -67,7 +67,8 @@ impl Place {
     ) -> Result<Vec<Change>, Refusal> {
         let (store, now) = (&self.opened, caller.request.at);
         let wanted = NewRemoteKey { key: key.id, spec: key.spec, usage: key.usage, existing };
-        let found = service.key_store_backends.of(&store.store).create(store, wanted, &Asked::by(caller, "CreateKey", None)).await?;
+        let found =
+            service.key_store_backends.of(&store.store).create(store, wanted, &Asked::by(caller, "CreateKey", None)).await?;
         let (cluster, xks_key) = match &store.store.backing {
             Backing::CloudHsm(cluster) => (Some(cluster.id.clone()), None),
             Backing::External(_) => (None, existing.map(str::to_owned)),
@@ -101,7 +102,8 @@ impl Place {
         if service.records.get::<KeyStoreKey>(store.account, &id).await?.is_none() {
             return Ok(());
         }
-        let detail = format!("The external key {name} is already associated with a KMS key in the custom key store {}.", store.id);
+        let detail =
+            format!("The external key {name} is already associated with a KMS key in the custom key store {}.", store.id);
         Err(Refusal::new(Kind::XksKeyAlreadyInUse, detail))
     }
 }

@@ -113,7 +113,8 @@ impl Operation for ReEncrypt {
         let (source, destination) = (&target.source.snapshot, &target.destination.snapshot);
         source.must_be_enabled()?;
         destination.must_be_enabled()?;
-        let elsewhere = (service.elsewhere(source, caller, Self::EVENT).await?, service.elsewhere(destination, caller, Self::EVENT).await?);
+        let elsewhere =
+            (service.elsewhere(source, caller, Self::EVENT).await?, service.elsewhere(destination, caller, Self::EVENT).await?);
         source.must_be_for(KeyUsage::EncryptDecrypt, "ReEncryptFrom")?;
         destination.must_be_for(KeyUsage::EncryptDecrypt, "ReEncryptTo")?;
         if self.source_algorithm == EncryptionAlgorithm::SymmetricDefault && !(self.dry_run && self.ignore_ciphertext) {

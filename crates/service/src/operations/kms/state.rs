@@ -28,7 +28,9 @@ impl KeySnapshot {
     /// The key must not wait for its deletion: for what changes it.
     pub(crate) fn must_not_be_pending_deletion(&self) -> Result<(), Refusal> {
         match self.key.state {
-            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport | KeyState::Updating | KeyState::Unavailable => Ok(()),
+            KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport | KeyState::Updating | KeyState::Unavailable => {
+                Ok(())
+            }
             KeyState::PendingDeletion { .. } | KeyState::PendingReplicaDeletion { .. } | KeyState::Creating => {
                 Err(self.is_in_the_wrong_state())
             }

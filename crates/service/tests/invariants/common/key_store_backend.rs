@@ -52,13 +52,17 @@ impl Behind {
                 Ok(Zeroizing::new(token))
             }
             KeyUse::Decrypt { ciphertext, associated_data } => match kept.get(ciphertext) {
-                Some((key, data, plaintext)) if key == reference && data == associated_data => Ok(Zeroizing::new(plaintext.clone())),
+                Some((key, data, plaintext)) if key == reference && data == associated_data => {
+                    Ok(Zeroizing::new(plaintext.clone()))
+                }
                 _ => Err(Refusal::invalid_ciphertext()),
             },
             KeyUse::GenerateMac { message, .. } => Ok(Zeroizing::new([reference, message].concat())),
             KeyUse::VerifyMac { message, code, .. } if code == [reference, message].concat() => Ok(Zeroizing::default()),
             KeyUse::VerifyMac { .. } => Err(Refusal::new(Kind::InvalidMac, "")),
-            KeyUse::DecryptWithPrivate { .. } | KeyUse::Sign { .. } | KeyUse::Agree { .. } => Err(Refusal::unsupported("Not here.")),
+            KeyUse::DecryptWithPrivate { .. } | KeyUse::Sign { .. } | KeyUse::Agree { .. } => {
+                Err(Refusal::unsupported("Not here."))
+            }
         }
     }
 }
@@ -78,12 +82,7 @@ impl KeyStoreBackend for Behind {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn create<'a>(
-        &'a self,
-        _store: &'a OpenKeyStore,
-        key: NewRemoteKey<'a>,
-        asked: &'a Asked,
-    ) -> BackendFuture<'a, RemoteKey> {
+    fn create<'a>(&'a self, _store: &'a OpenKeyStore, key: NewRemoteKey<'a>, asked: &'a Asked) -> BackendFuture<'a, RemoteKey> {
         assert_eq!((asked.operation, &asked.key_arn), ("CreateKey", &None));
         *self.made.lock().unwrap() += 1;
         let reference = key.existing.map_or_else(|| key.key.uuid().as_bytes().to_vec(), |name| name.as_bytes().to_vec());
