@@ -102,7 +102,7 @@ impl Hsm {
         destination: &Destination<'_>,
     ) -> Result<Vec<u8>, HsmError> {
         self.demand(to, "kms:ReEncryptTo", destination.material())?;
-        self.re_encrypt_to(to, destination, &*self.re_encrypt_from(from, source)?)
+        self.re_encrypt_to(to, destination, &self.re_encrypt_from(from, source)?)
     }
 
     /// The first half of [`Self::re_encrypt`], where the other key's material is in a custom key store: then the plaintext has to come out.

@@ -11,10 +11,13 @@ use claviger_service::key_stores::{
 };
 use zeroize::Zeroizing;
 
+/// The reference of the key, the associated data, the plaintext.
+type Kept = (Vec<u8>, Vec<u8>, Vec<u8>);
+
 #[derive(Default)]
 pub(crate) struct Behind {
-    /// What was encrypted, by what was answered: the reference of the key, the associated data, the plaintext.
-    kept: Mutex<BTreeMap<Vec<u8>, (Vec<u8>, Vec<u8>, Vec<u8>)>>,
+    /// What was encrypted, by what was answered.
+    kept: Mutex<BTreeMap<Vec<u8>, Kept>>,
     /// The references of keys that were destroyed.
     pub(crate) destroyed: Mutex<Vec<Vec<u8>>>,
     /// How many keys were asked for.
