@@ -108,6 +108,9 @@ class Site:
     def init(self, **settings):
         return run("init", "--config", self.config, environment=self.environment, **settings)
 
+    def init_into(self, file, **settings):
+        return run("init", "--config", self.config, "--credentials", file, environment=self.environment, **settings)
+
     def start(self, scheme="https"):
         return start_serve(
             self.config,

@@ -262,6 +262,34 @@ fn old_checkpoints_are_compared_with_an_export() {
     fs::write(&file, &fork.checkpoint).unwrap();
     let (sound, said) = python(directory.path(), &["--old", file.to_str().unwrap()]);
     assert!(!sound && said.contains("not those of the old checkpoint"), "{said}");
+
+    // Two that are called the same are two, in whichever order.
+    let (other, right) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (wrong, right) = (other.path().join("checkpoint"), right.path().join("checkpoint"));
+    fs::write(&wrong, &fork.checkpoint).unwrap();
+    fs::write(&right, &bundles[0].checkpoint).unwrap();
+    let (wrong, right) = (wrong.to_str().unwrap(), right.to_str().unwrap());
+    for arguments in [["--old", wrong, "--old", right], ["--old", right, "--old", wrong]] {
+        let (sound, said) = python(directory.path(), &arguments);
+        assert!(!sound && said.contains(&format!("not those of the old checkpoint {wrong}")), "{said}");
+    }
+}
+
+#[test]
+fn the_independent_verifier_tells_wrong_usage_from_a_wrong_log() {
+    let (_, bundles) = log_of(&[3]);
+    let (directory, _) = exported(&bundles);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verify_export.py");
+    let ask = |arguments: &[&str]| {
+        let output = Command::new("python3").arg(&script).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let path = directory.path().to_str().unwrap();
+    for arguments in [&[path, "--old", "/nowhere/checkpoint"][..], &["/nowhere"], &[path, "--old", path]] {
+        let (code, said) = ask(arguments);
+        assert!(code == Some(2) && !said.contains("Traceback"), "{arguments:?}: {code:?} {said}");
+    }
+    assert_eq!(ask(&[path]).0, Some(0));
 }
 
 #[test]

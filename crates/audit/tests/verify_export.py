@@ -227,13 +227,14 @@ def canonical(entry):
 
 def verify(directory, vkey, old_checkpoints):
     size, root = open_checkpoint(read_file(directory, "checkpoint").decode(), vkey)
-    old = {name: open_checkpoint(text, vkey) for name, text in old_checkpoints.items()}
-    for name, (old_size, _) in old.items():
+    # A list: two checkpoints may be called the same, and each of them counts.
+    old = [(name, *open_checkpoint(text, vkey)) for name, text in old_checkpoints]
+    for name, old_size, _ in old:
         if old_size > size:
             raise Unsound(f"the old checkpoint {name} speaks of {old_size} entries, the log has {size}")
     tree, findings, level = Tree(), [], []
     roots = {0: tree.root()}
-    wanted = {old_size for old_size, _ in old.values()}
+    wanted = {old_size for _, old_size, _ in old}
     for index, width in tiles_of_level(size):
         leaves = []
         for position, entry in enumerate(read_entries(directory, index, width)):
@@ -269,7 +270,7 @@ def verify(directory, vkey, old_checkpoints):
         level, number = above, number + 1
     if tree.root() != root:
         findings.append("the entries do not lead to the root in the signed checkpoint")
-    for name, (old_size, old_root) in old.items():
+    for name, old_size, old_root in old:
         if roots[old_size] != old_root:
             findings.append(f"the first {old_size} entries are not those of the old checkpoint {name}")
     if findings:
@@ -284,9 +285,14 @@ def main():
     parser.add_argument("--old", action="append", default=[], type=pathlib.Path, help="a checkpoint that was kept earlier")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args()
+    if not arguments.directory.is_dir():
+        parser.error(f"{arguments.directory} is not a directory")
+    try:
+        old = [(str(path), path.read_text()) for path in arguments.old]
+    except (OSError, UnicodeDecodeError) as error:
+        parser.error(f"an old checkpoint cannot be read: {error}")
     try:
         vkey = parse_vkey(arguments.vkey or read_file(arguments.directory, "vkey").decode())
-        old = {path.name: path.read_text() for path in arguments.old}
         size, root = verify(arguments.directory, vkey, old)
     except (Unsound, ValueError) as error:
         print(json.dumps({"sound": False, "findings": str(error).split("\n")}) if arguments.json else f"NOT SOUND\n{error}")

@@ -191,8 +191,11 @@ pub fn write_file(path: &Path, content: &[u8], replace: bool) -> Result<(), Prob
         file.finish()
     };
     write().map_err(|error: io::Error| {
-        Problem::new(format!("cannot write {}: {error}", path.display()))
-            .remedy("its directory has to be there, writable, and not full")
+        let problem = Problem::new(format!("cannot write {}: {error}", path.display()));
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => problem.remedy("it is there already, and is not replaced: move it away"),
+            _ => problem.remedy("its directory has to be there, writable, and not full"),
+        }
     })
 }
 

@@ -235,6 +235,11 @@ fn without_a_server_or_credentials_commands_say_what_to_do() {
     let output = run(&mut claviger(&["status"]));
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("CLAVIGER_ENDPOINT"), "{}", text(&output.stderr));
+    for command in [&["audit", "verify"][..], &["audit", "tail"], &["store", "verify"]] {
+        let output = run(claviger(command).env("CLAVIGER_CONFIG", ""));
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("--config"), "{}", text(&output.stderr));
+    }
     let nobody = ["status", "--endpoint", "http://127.0.0.1:1"];
     let output = run(&mut claviger(&nobody));
     assert!(text(&output.stderr).contains("CLAVIGER_ADMIN_ACCESS_KEY_ID"), "{}", text(&output.stderr));

@@ -15,6 +15,7 @@ pub mod authenticate;
 mod background;
 mod cache;
 pub mod clock;
+mod complaints;
 mod conditions;
 pub mod deployment;
 mod elsewhere;

@@ -339,7 +339,7 @@ pub(crate) fn describe(key: &RecordKey) -> String {
 
 fn tampered(key: &RecordKey) -> Refusal {
     Refusal::internal(format!(
-        "The record {} was changed outside of this server. Ask the operator to run 'claviger doctor'.",
+        "The record {} was changed outside of this server. Ask the operator to run 'claviger store verify'.",
         describe(key)
     ))
 }

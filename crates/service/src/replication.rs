@@ -121,7 +121,7 @@ impl Service {
         }
         tracing::error!(key = %key.arn(), region = %missing, "a related multi-Region key is missing in the store");
         Err(Refusal::internal(format!(
-            "The key {}, which {} names as related, is missing. Ask the operator to run 'claviger doctor'.",
+            "The key {}, which {} names as related, is missing. Ask the operator to run 'claviger store verify'.",
             key.arn_in(missing),
             key.arn()
         )))
@@ -141,5 +141,5 @@ fn position(key: &Key, material: &MaterialVersion) -> Option<usize> {
 }
 
 fn unopened(key: &Key) -> Refusal {
-    Refusal::internal(format!("The material of key {} cannot be opened. Ask the operator to run 'claviger doctor'.", key.arn()))
+    Refusal::internal(format!("The material of key {} cannot be opened. Ask the operator to run 'claviger store verify'.", key.arn()))
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::cache::Cache;
 use crate::clock::Clock;
+use crate::complaints::Complaints;
 use crate::freshness::Freshness;
 use crate::grants::KeyGrants;
 use crate::key_stores::{KeyStoreBackends, OpenKeyStores};
@@ -84,6 +85,7 @@ pub struct Service {
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) throttle: Throttle,
     pub(crate) room_for_keys: RoomForKeys,
+    pub(crate) complaints: Complaints,
     pub(crate) started: Timestamp,
     regions: Option<Vec<Region>>,
     pub(crate) attestation_roots: Vec<AttestationRoot>,
@@ -204,6 +206,7 @@ impl Service {
             throttle: Throttle::new(Arc::clone(&quotas)),
             quotas,
             room_for_keys: RoomForKeys::default(),
+            complaints: Complaints::default(),
             started: clock.now(),
             regions: settings.regions,
             attestation_roots: settings.attestation_roots,

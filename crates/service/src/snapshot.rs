@@ -68,7 +68,7 @@ impl KeySnapshot {
     /// The refusal for a key whose material is not there, or is not readable.
     pub(crate) fn no_material(&self) -> Refusal {
         Refusal::internal(format!(
-            "The material of key {} cannot be opened. Ask the operator to run 'claviger doctor'.",
+            "The material of key {} cannot be opened. Ask the operator to run 'claviger store verify'.",
             self.arn
         ))
     }
@@ -93,7 +93,7 @@ pub(crate) struct Credential {
 impl Credential {
     pub(crate) fn open(access_key: AccessKey, account_keys: &Versions, hsm: &Hsm) -> Result<Self, Refusal> {
         let account_key = account_keys.version(access_key.account_key_version).ok_or_else(|| {
-            Refusal::internal("The secret of an access key cannot be opened. Ask the operator to run 'claviger doctor'.")
+            Refusal::internal("The secret of an access key cannot be opened. Ask the operator to run 'claviger store verify'.")
         })?;
         let secret = hsm.open_access_secret(account_key, &access_key.id, &access_key.sealed_secret)?;
         Ok(Self { access_key, signing_keys: SigningKeys::new(secret) })

@@ -42,7 +42,7 @@ pub(super) async fn run(command: Command) -> Result<(), Problem> {
     let owner = |owner: &Owner| json!({ "AccountId": owner.at.account, "UserName": owner.user });
     let status = |key: &Named, status: &str| json!({ "AccountId": key.at.account, "AccessKeyId": key.id, "Status": status });
     match command {
-        Command::Create(of) => of.at.administration.perform("CreateAccessKey", owner(&of)).await,
+        Command::Create(of) => of.at.administration.perform_once("CreateAccessKey", owner(&of)).await,
         Command::List(of) => of.at.administration.perform_list("ListAccessKeys", "AccessKeys", owner(&of)).await,
         Command::Deactivate(key) => key.at.administration.perform("UpdateAccessKey", status(&key, "Inactive")).await,
         Command::Activate(key) => key.at.administration.perform("UpdateAccessKey", status(&key, "Active")).await,

@@ -29,7 +29,7 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command) -> Result<(), Problem> {
     match command {
         Command::Create { name, id, administration } => {
-            administration.perform("CreateAccount", json!({ "Name": name, "AccountId": id })).await
+            administration.perform_once("CreateAccount", json!({ "Name": name, "AccountId": id })).await
         }
         Command::List { administration } => administration.perform_list("ListAccounts", "Accounts", json!({})).await,
     }

@@ -131,11 +131,11 @@ async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(),
             })?;
             for (index, entry) in (bundle.first..).zip(parsed.entries()) {
                 if index >= next {
-                    output::line(if json {
-                        String::from_utf8_lossy(entry.bytes).into_owned()
-                    } else {
-                        summary(index, entry.bytes)
-                    })?;
+                    let text =
+                        if json { String::from_utf8_lossy(entry.bytes).into_owned() } else { summary(index, entry.bytes) };
+                    if !output::line_while_read(text)? {
+                        return Ok(());
+                    }
                     next = index + 1;
                 }
             }
@@ -145,6 +145,10 @@ async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(),
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
+            // It may be long until there is something to write, which would tell.
+            if output::reader_has_gone() {
+                return Ok(());
+            }
         }
     }
 }

@@ -10,22 +10,30 @@ use super::output;
 use crate::client::{Client, Credentials, Endpoint, Target};
 use crate::problem::Problem;
 
+const ADMINISTRATION_CREDENTIALS: &str = "\
+Credentials come from the environment: CLAVIGER_ADMIN_ACCESS_KEY_ID and CLAVIGER_ADMIN_SECRET_ACCESS_KEY (the
+administrator's), or else AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (an account root's, a user's).";
+const KMS_CREDENTIALS: &str = "\
+Credentials come from the environment, and from nowhere else: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and
+AWS_SESSION_TOKEN for a session.";
+
 /// How to talk to a server, wherever it is.
 #[derive(Debug, Args)]
 struct Manner {
-    /// PEM file with the certificate authorities to trust instead of this machine's
-    #[arg(long, env = "AWS_CA_BUNDLE", value_name = "FILE")]
+    /// PEM file with the certificate authorities to trust instead of this machine's [default: AWS_CA_BUNDLE]
+    #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The Region to sign requests for: one that the server serves [default: AWS_DEFAULT_REGION, or us-east-1]
-    #[arg(long, env = "AWS_REGION", value_name = "REGION")]
+    /// The Region to sign requests for: one that the server serves [default: AWS_REGION, AWS_DEFAULT_REGION, or us-east-1]
+    #[arg(long, value_name = "REGION")]
     region: Option<String>,
 }
 
 /// The server of a command that uses keys: any that speaks the AWS KMS API.
 #[derive(Debug, Args)]
+#[command(after_help = KMS_CREDENTIALS, after_long_help = KMS_CREDENTIALS)]
 pub(super) struct KmsConnection {
-    /// The server: https://HOST[:PORT] [default: AWS_ENDPOINT_URL, or CLAVIGER_ENDPOINT]
-    #[arg(long, env = "AWS_ENDPOINT_URL_KMS", value_name = "URL")]
+    /// The server: https://HOST[:PORT] [default: AWS_ENDPOINT_URL_KMS, AWS_ENDPOINT_URL, or CLAVIGER_ENDPOINT]
+    #[arg(long, value_name = "URL")]
     endpoint: Option<Endpoint>,
     #[command(flatten)]
     manner: Manner,
@@ -33,9 +41,10 @@ pub(super) struct KmsConnection {
 
 /// An administrative command's connection and form of answer.
 #[derive(Debug, Args)]
+#[command(after_help = ADMINISTRATION_CREDENTIALS, after_long_help = ADMINISTRATION_CREDENTIALS)]
 pub(super) struct Administration {
-    /// The server: https://HOST[:PORT], or http://127.0.0.1:9911
-    #[arg(long, env = "CLAVIGER_ENDPOINT", value_name = "URL")]
+    /// The server: https://HOST[:PORT], or http://127.0.0.1:9911 [default: CLAVIGER_ENDPOINT]
+    #[arg(long, value_name = "URL")]
     endpoint: Option<Endpoint>,
     #[command(flatten)]
     manner: Manner,
@@ -55,6 +64,19 @@ impl Administration {
             }
             _ => output::answer(&answer, self.json),
         }
+    }
+
+    /// Asks for an operation whose answer holds a secret that is shown once.
+    pub(super) async fn perform_once(&self, operation: &'static str, input: Value) -> Result<(), Problem> {
+        output::demand_reader_of_secrets()?;
+        let answer = self.ask(operation, input).await?;
+        output::secret_answer(&answer, self.json).map_err(|problem| {
+            let text = |names: &[&str]| names.iter().find_map(|name| answer.get(name)?.as_str()).unwrap_or("?").to_owned();
+            let (account, key) = (text(&["AccountId"]), text(&["AccessKeyId", "RootAccessKeyId"]));
+            Problem::new(format!("the access key {key} of account {account} was made, but {}", problem.happened())).remedy(
+                "nobody knows its secret: delete it (claviger access-key delete) and make another (claviger access-key create)",
+            )
+        })
     }
 
     /// Asks for every page of a list, and prints them as one answer.
@@ -81,7 +103,8 @@ impl Administration {
 
     /// Asks for one administrative operation.
     pub(super) async fn ask(&self, operation: &'static str, input: Value) -> Result<Value, Problem> {
-        let client = self.manner.client(self.endpoint.clone(), &["CLAVIGER_ADMIN", "AWS"])?;
+        let endpoint = endpoint(self.endpoint.as_ref(), &["CLAVIGER_ENDPOINT"])?;
+        let client = self.manner.client(endpoint, &["CLAVIGER_ADMIN", "AWS"])?;
         let target = Target { service: "claviger", prefix: "ClavigerAdmin", operation };
         client.call(target, &without_nulls(input)).await.map_err(Problem::from)
     }
@@ -90,11 +113,8 @@ impl Administration {
 impl KmsConnection {
     /// A client for the KMS API, which may be another server than the administrators'.
     pub(super) fn client(&self) -> Result<Client, Problem> {
-        let elsewhere = || ["AWS_ENDPOINT_URL", "CLAVIGER_ENDPOINT"].iter().find_map(|name| std::env::var(name).ok());
-        let endpoint = match &self.endpoint {
-            Some(endpoint) => Some(endpoint.clone()),
-            None => elsewhere().map(|text| text.parse().map_err(Problem::usage)).transpose()?,
-        };
+        let names = ["AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL", "CLAVIGER_ENDPOINT"];
+        let endpoint = endpoint(self.endpoint.as_ref(), &names)?;
         self.manner.client(endpoint, &["AWS"])
     }
 }
@@ -110,10 +130,25 @@ impl Manner {
                 "warning: {endpoint} is plain HTTP to another machine: what it answers can be read on the way"
             ));
         }
-        let region = self.region.clone().or_else(|| std::env::var("AWS_DEFAULT_REGION").ok());
+        let region = self.region.clone().or_else(|| first_of(&["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|(_, region)| region));
         let region = region.unwrap_or_else(|| "us-east-1".to_owned());
-        Client::new(endpoint, credentials(credentials_from)?, region, self.ca.as_deref())
+        let ca = self.ca.clone().or_else(|| first_of(&["AWS_CA_BUNDLE"]).map(|(_, file)| file.into()));
+        Client::new(endpoint, credentials(credentials_from)?, region, ca.as_deref())
     }
+}
+
+/// The endpoint of the command line, or of the first of these variables that is set.
+fn endpoint(given: Option<&Endpoint>, names: &[&'static str]) -> Result<Option<Endpoint>, Problem> {
+    if let Some(endpoint) = given {
+        return Ok(Some(endpoint.clone()));
+    }
+    let Some((name, text)) = first_of(names) else { return Ok(None) };
+    text.parse().map(Some).map_err(|error| Problem::usage(format!("the environment variable {name}: {error}")))
+}
+
+/// The first of these variables that is set. One that is empty is not, as in every AWS program.
+fn first_of(names: &[&'static str]) -> Option<(&'static str, String)> {
+    names.iter().find_map(|name| Some((*name, std::env::var(name).ok().filter(|value| !value.is_empty())?)))
 }
 
 /// The first complete pair in the environment.

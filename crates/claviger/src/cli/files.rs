@@ -24,6 +24,8 @@ pub(super) struct Input {
 /// Where bytes go to.
 pub(super) enum Output {
     Standard(BufWriter<io::Stdout>),
+    /// A device or a pipe that is there: written into as it comes.
+    Special(BufWriter<File>),
     File(Box<BufWriter<NewFile>>),
 }
 
@@ -38,7 +40,7 @@ impl Input {
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if metadata.is_dir() {
-            return Err(Problem::usage(format!("{} is a directory", path.display())).remedy("make an archive of it first (tar)"));
+            return Err(directory_problem(path));
         }
         let reader = Box::new(BufReader::with_capacity(BUFFER_BYTES, file));
         Ok(Self { reader, name: path.display().to_string(), length: metadata.is_file().then_some(metadata.len()) })
@@ -62,19 +64,19 @@ impl Output {
         if path == Path::new("-") {
             return Ok(Self::Standard(BufWriter::with_capacity(BUFFER_BYTES, io::stdout())));
         }
-        let file = NewFile::create(path, replace).map_err(|error| {
-            let problem = Problem::new(format!("cannot write {}: {error}", path.display()));
-            match error.kind() {
-                io::ErrorKind::AlreadyExists => problem.remedy("replace it with --force, or name another file with -o"),
-                _ => problem,
-            }
-        })?;
+        let failed = |error: io::Error| write_problem(&format!("cannot write {}", path.display()), &error);
+        if path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
+            let file = File::options().write(true).open(path).map_err(failed)?;
+            return Ok(Self::Special(BufWriter::with_capacity(BUFFER_BYTES, file)));
+        }
+        let file = NewFile::create(path, replace).map_err(failed)?;
         Ok(Self::File(Box::new(BufWriter::with_capacity(BUFFER_BYTES, file))))
     }
 
     fn finish(self) -> io::Result<()> {
         match self {
             Self::Standard(mut output) => output.flush(),
+            Self::Special(mut output) => output.flush(),
             Self::File(output) => output.into_inner().map_err(io::IntoInnerError::into_error)?.finish(),
         }
     }
@@ -84,6 +86,7 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Standard(output) => output.write(bytes),
+            Self::Special(output) => output.write(bytes),
             Self::File(output) => output.write(bytes),
         }
     }
@@ -91,6 +94,7 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Standard(output) => output.flush(),
+            Self::Special(output) => output.flush(),
             Self::File(output) => output.flush(),
         }
     }
@@ -100,6 +104,9 @@ impl Write for Output {
 pub(super) fn default_output(input: &Path, name: impl FnOnce(&str) -> Result<String, Problem>) -> Result<PathBuf, Problem> {
     if input == Path::new("-") {
         return Ok(PathBuf::from("-"));
+    }
+    if input.is_dir() {
+        return Err(directory_problem(input));
     }
     let file_name = input.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
         Problem::usage(format!("{} has no name that another could be made from", input.display()))
@@ -149,7 +156,7 @@ async fn interrupted(stopped: Arc<AtomicBool>) {
 /// What went wrong with a file, and what to do about it.
 pub(super) fn file_problem(name: &str, error: &FileError) -> Problem {
     let problem = Problem::new(match error {
-        FileError::Write(error) => format!("cannot write the output: {error}"),
+        FileError::Write(error) => return write_problem("cannot write the output", error),
         FileError::Stopped => "stopped: no file was written".to_owned(),
         other => format!("{name}: {other}"),
     });
@@ -159,6 +166,22 @@ pub(super) fn file_problem(name: &str, error: &FileError) -> Problem {
         }
         FileError::UnknownVersion(_) => problem.remedy("use a newer version of claviger"),
         _ => problem,
+    }
+}
+
+fn directory_problem(path: &Path) -> Problem {
+    Problem::usage(format!("{} is a directory", path.display())).remedy("make an archive of it first (tar)")
+}
+
+fn write_problem(happened: &str, error: &io::Error) -> Problem {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Problem::new(format!("{happened}: it exists")).remedy("replace it with --force, or name another file with -o")
+        }
+        io::ErrorKind::IsADirectory => {
+            Problem::usage(format!("{happened}: it is a directory")).remedy("name a file with -o")
+        }
+        _ => Problem::new(format!("{happened}: {error}")),
     }
 }
 

@@ -11,10 +11,10 @@ use crate::problem::Problem;
 use crate::seals::Unopened;
 
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct Source {
-    /// The configuration file of the server
-    #[arg(long, short, value_name = "FILE", env = "CLAVIGER_CONFIG")]
+    /// The configuration file of the server [default: CLAVIGER_CONFIG]
+    #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The data directory, in place of a configuration file
     #[arg(long, value_name = "DIR")]
@@ -42,14 +42,18 @@ impl Place {
     /// Finds out what the arguments mean.
     pub(super) fn find(&self) -> Result<Found, Problem> {
         // An argument on the command line wins over CLAVIGER_CONFIG in the environment.
-        let (data, configured_node, configured_seals) = match (&self.source.data, &self.source.config) {
-            (Some(data), _) => (data.clone(), None, None),
-            (None, Some(file)) => {
-                let config = Config::load(file)?;
+        let from_environment = || std::env::var_os("CLAVIGER_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
+        let (data, configured_node, configured_seals) = match &self.source.data {
+            Some(data) => (data.clone(), None, None),
+            None => {
+                let file = self.source.config.clone().or_else(from_environment).ok_or_else(|| {
+                    Problem::usage("neither --config nor --data was given, and CLAVIGER_CONFIG is not set")
+                        .remedy("name the server's configuration file with --config, or the directory of `claviger dev` with --data")
+                })?;
+                let config = Config::load(&file)?;
                 let seals = config.seal.clone();
                 (config.data, Some(config.node.as_str().to_owned()), Some(seals))
             }
-            (None, None) => return Err(Problem::usage("neither --config nor --data was given")),
         };
         let node = self.node.clone().or(configured_node).unwrap_or_else(|| "dev".to_owned());
         Ok(Found { data: DataDirectory::new(data), node, configured_seals })

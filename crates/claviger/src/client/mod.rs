@@ -256,7 +256,12 @@ fn remedy_for(code: &str, message: &str) -> Option<&'static str> {
         }
         "AccessDenied" => "use the credentials of somebody who may: the administrator's, or the account root's",
         "Throttling" => "wait a moment and try again",
-        "KMSInternal" | "KeyUnavailable" | "DependencyTimeout" => "look at the server's log and at `claviger doctor`",
+        "KMSInternal" if message.contains("claviger store verify") => {
+            "the store was changed from outside: run `claviger store verify` where the server runs, and keep the store as it is"
+        }
+        "KMSInternal" | "KeyUnavailable" | "DependencyTimeout" => {
+            "look at the server's log, and run `claviger doctor` and `claviger store verify` where it runs"
+        }
         _ => return None,
     })
 }

@@ -66,7 +66,7 @@ impl PassphraseSource {
             Self::Prompt => prompt(confirm)?,
         };
         if passphrase.is_empty() {
-            return Err(Problem::new("the passphrase is empty").remedy("choose a long one; six random words are a good start"));
+            return Err(Problem::new("the passphrase is empty").remedy("choose a long one, such as ten random words"));
         }
         Ok(passphrase)
     }

@@ -1,5 +1,7 @@
 //! Logs: lines for people or JSON for programs, to standard error.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
@@ -16,7 +18,9 @@ pub fn start_logging(log: &Log) -> Result<(), Problem> {
         Problem::usage(format!("CLAVIGER_LOG is `{directives}`, which cannot be read: {error}"))
             .remedy("set it to a level (error, warn, info, debug, trace) or to target=level pairs")
     })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for eyes: in a file or a journal they are litter. Source: no-color.org.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let started = match log.format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

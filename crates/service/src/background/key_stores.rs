@@ -18,9 +18,10 @@ impl Service {
         for record in &records {
             match self.records.open::<KeyStores>(record).await {
                 Ok(found) => handled += self.connect_waiting(found, now).await?,
-                Err(refusal) => {
-                    tracing::error!(record = %describe(&record.key), %refusal, "custom key stores could not be connected; it will be tried again");
+                Err(refusal) if self.complaints.is_due(describe(&record.key), now) => {
+                    tracing::error!(record = %describe(&record.key), %refusal, "custom key stores could not be connected; it will be tried again, and said again in an hour");
                 }
+                Err(_) => {}
             }
         }
         Ok(handled)

@@ -44,8 +44,12 @@ impl Service {
                 _ = flush.tick() => ("writing out last uses", self.flush_last_uses().await),
                 _ = count.tick() => ("counting keys", self.record_gauges().await),
             };
-            if let Err(refusal) = done {
-                tracing::error!(work, %refusal, "background work failed and will be tried again");
+            match done {
+                Ok(()) => self.complaints.settle(work),
+                Err(refusal) if self.complaints.is_due(work, self.clock.now()) => {
+                    tracing::error!(work, %refusal, "background work failed and will be tried again");
+                }
+                Err(_) => {}
             }
         }
     }
@@ -64,10 +68,16 @@ impl Service {
             let mut found_new = false;
             for record in records.iter().filter(|record| !failed.contains(&record.key)).cloned().collect::<Vec<_>>() {
                 found_new = true;
+                let name = describe(&record.key);
                 match self.handle_due_key(&record, now).await {
-                    Ok(()) => handled += 1,
+                    Ok(()) => {
+                        self.complaints.settle(&name);
+                        handled += 1;
+                    }
                     Err(refusal) => {
-                        tracing::error!(key = %describe(&record.key), %refusal, "a key whose time had come could not be handled; it will be tried again");
+                        if self.complaints.is_due(name.clone(), now) {
+                            tracing::error!(key = %name, %refusal, "a key whose time had come could not be handled; it will be tried again, and said again in an hour");
+                        }
                         failed.insert(record.key);
                     }
                 }

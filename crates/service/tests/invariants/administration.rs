@@ -82,6 +82,9 @@ async fn a_credential_that_is_switched_off_or_deleted_stops_at_once() {
     // Nobody cuts the branch that they sit on by a slip.
     let own = admin::DeleteAccessKey { account: None, id: root.access_key.clone() };
     assert_eq!(kind_of(node.service.perform(&node.again(&root), &own).await), Kind::Conflict);
+    let own = |active| admin::UpdateAccessKey { account: None, id: root.access_key.clone(), active };
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &own(false)).await), Kind::Conflict);
+    node.service.perform(&node.again(&root), &own(true)).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! UpdateAccessKey: switches a credential off and on.
+//! UpdateAccessKey: switches a credential off and on. The credential that makes the request is not switched off by it, so that nobody is locked
+//! out by a slip.
 
 use claviger_domain::{AccessKeyId, AccountId, Caller, Refusal};
 
@@ -25,10 +26,13 @@ impl Operation for UpdateAccessKey {
     async fn execute(
         &self,
         service: &Service,
-        _caller: &Caller,
+        caller: &Caller,
         account: &AccountId,
         _: Allowed<Self>,
     ) -> Result<Effect<()>, Refusal> {
+        if !self.active && caller.access_key == self.id {
+            return Err(Refusal::conflict("An access key cannot deactivate itself. Use another one for this request."));
+        }
         let mut key = service.existing_access_key(*account, &self.id).await?;
         key.value.active = self.active;
         Ok(Effect::change((), vec![service.records.update(&key.value, key.version).await?]))

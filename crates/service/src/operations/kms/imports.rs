@@ -25,7 +25,7 @@ impl Service {
     pub(crate) async fn import_secret(&self, key: &Key) -> Result<ImportSecret, Refusal> {
         let missing = || {
             Refusal::internal(format!(
-                "The import secret of key {} cannot be opened. Ask the operator to run 'claviger doctor'.",
+                "The import secret of key {} cannot be opened. Ask the operator to run 'claviger store verify'.",
                 key.arn()
             ))
         };
