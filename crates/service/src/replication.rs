@@ -141,5 +141,8 @@ fn position(key: &Key, material: &MaterialVersion) -> Option<usize> {
 }
 
 fn unopened(key: &Key) -> Refusal {
-    Refusal::internal(format!("The material of key {} cannot be opened. Ask the operator to run 'claviger store verify'.", key.arn()))
+    Refusal::internal(format!(
+        "The material of key {} cannot be opened. Ask the operator to run 'claviger store verify'.",
+        key.arn()
+    ))
 }

@@ -131,8 +131,7 @@ async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(),
             })?;
             for (index, entry) in (bundle.first..).zip(parsed.entries()) {
                 if index >= next {
-                    let text =
-                        if json { String::from_utf8_lossy(entry.bytes).into_owned() } else { summary(index, entry.bytes) };
+                    let text = if json { String::from_utf8_lossy(entry.bytes).into_owned() } else { summary(index, entry.bytes) };
                     if !output::line_while_read(text)? {
                         return Ok(());
                     }

@@ -178,9 +178,7 @@ fn write_problem(happened: &str, error: &io::Error) -> Problem {
         io::ErrorKind::AlreadyExists => {
             Problem::new(format!("{happened}: it exists")).remedy("replace it with --force, or name another file with -o")
         }
-        io::ErrorKind::IsADirectory => {
-            Problem::usage(format!("{happened}: it is a directory")).remedy("name a file with -o")
-        }
+        io::ErrorKind::IsADirectory => Problem::usage(format!("{happened}: it is a directory")).remedy("name a file with -o"),
         _ => Problem::new(format!("{happened}: {error}")),
     }
 }

@@ -47,8 +47,9 @@ impl Place {
             Some(data) => (data.clone(), None, None),
             None => {
                 let file = self.source.config.clone().or_else(from_environment).ok_or_else(|| {
-                    Problem::usage("neither --config nor --data was given, and CLAVIGER_CONFIG is not set")
-                        .remedy("name the server's configuration file with --config, or the directory of `claviger dev` with --data")
+                    Problem::usage("neither --config nor --data was given, and CLAVIGER_CONFIG is not set").remedy(
+                        "name the server's configuration file with --config, or the directory of `claviger dev` with --data",
+                    )
                 })?;
                 let config = Config::load(&file)?;
                 let seals = config.seal.clone();
