@@ -97,6 +97,10 @@ pub enum Problem {
         /// Why.
         reason: InvalidNote,
     },
+    /// There are no entries. Every log begins with the entry that tells of its node.
+    Empty,
+    /// The store keeps no head for this log.
+    NoHead,
     /// The log does not start with what an old checkpoint spoke of: history was rewritten.
     NotAPrefix {
         /// The checkpoint's name.
@@ -187,6 +191,10 @@ impl fmt::Display for Problem {
             Self::File { path, reason } => write!(f, "{path}: {reason}"),
             Self::Tile { path } => write!(f, "{path}: its hashes are not those of the entries"),
             Self::OldCheckpoint { name, reason } => write!(f, "old checkpoint {name}: {reason}"),
+            Self::Empty => {
+                write!(f, "it has no entries, but every log begins with the one that tells of its node: it was taken away")
+            }
+            Self::NoHead => write!(f, "the store keeps no head for it: it was taken away, or the log was put in from outside"),
             Self::NotAPrefix { name, size } => {
                 write!(f, "its first {size} entries are not those of the old checkpoint {name}: history was rewritten")
             }
@@ -217,17 +225,22 @@ pub(crate) struct Prefixes {
 impl Prefixes {
     /// Opens the checkpoints; those that do not open are findings.
     pub(crate) fn open(old: &[OldCheckpoint], report: &mut Report) -> Self {
-        let mut waiting = Vec::with_capacity(old.len());
+        let mut prefixes = Self { waiting: Vec::with_capacity(old.len()) };
         for checkpoint in old {
-            match TreeHead::open(&checkpoint.text, &report.key) {
-                Ok(head) => {
-                    report.signatures += 1;
-                    waiting.push((checkpoint.name.clone(), head));
-                }
-                Err(reason) => report.add(None, Problem::OldCheckpoint { name: checkpoint.name.clone(), reason }),
-            }
+            prefixes.add(checkpoint, report);
         }
-        Self { waiting }
+        prefixes
+    }
+
+    /// Opens one more.
+    pub(crate) fn add(&mut self, checkpoint: &OldCheckpoint, report: &mut Report) {
+        match TreeHead::open(&checkpoint.text, &report.key) {
+            Ok(head) => {
+                report.signatures += 1;
+                self.waiting.push((checkpoint.name.clone(), head));
+            }
+            Err(reason) => report.add(None, Problem::OldCheckpoint { name: checkpoint.name.clone(), reason }),
+        }
     }
 
     /// Compares those that speak of a tree of this size.

@@ -18,41 +18,48 @@ pub use crate::report::{Finding, OldCheckpoint, Prefix, Problem, Report};
 pub struct Checks {
     /// Verify the signature of every stored checkpoint and not only of the last: about 50 µs for each.
     pub every_signature: bool,
-    /// Checkpoints that were kept elsewhere, and that the log must have grown from. The head that the store keeps for resuming the log
-    /// belongs here too: it shows when bundles were cut off.
+    /// Checkpoints that were kept elsewhere, and that the log must have grown from.
     pub old_checkpoints: Vec<OldCheckpoint>,
+    /// What the store keeps for resuming the log.
+    pub head: Head,
 }
+
+/// The head that a store keeps beside a log: it shows when bundles were cut off.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Head {
+    /// There is no store that would keep one. A log without entries is then as good as any.
+    #[default]
+    Unknown,
+    /// The store keeps none, so it never had this log, or it was taken away.
+    Missing,
+    /// The signed note. A log that has a head has entries.
+    Stored(String),
+}
+
+/// What the stored head is called in reports.
+const HEAD: &str = "the head in the store";
 
 /// Reads a whole log and reports what it is, or what is wrong with it. Holds one bundle at a time in memory.
 ///
 /// # Errors
 /// When the source cannot be read. What is wrong with the log itself is in the report.
 pub fn verify(source: &mut dyn BundleSource, key: &VerifierKey, checks: &Checks) -> Result<Report, SourceError> {
-    let mut report = Report::new(key);
-    let mut prefixes = Prefixes::open(&checks.old_checkpoints, &mut report);
-    prefixes.compare(0, crate::merkle::empty_root, &mut report);
-    let mut walk = Walk {
-        report,
-        prefixes,
-        tree: Some(Frontier::empty()),
-        next: 0,
-        follows: true,
-        every_signature: checks.every_signature,
-        last: None,
-    };
+    let mut verification = Verification::new(key, checks);
     let mut from = Some(0);
     while let Some(index) = from {
         let Some(bundle) = source.read(index)? else { break };
         from = bundle.first.checked_add(1);
-        walk.bundle(bundle);
+        verification.bundle(bundle);
     }
-    Ok(walk.finish())
+    Ok(verification.finish())
 }
 
-/// The state between two bundles.
-struct Walk {
+/// A verification that is handed one bundle after the other, by whoever reads them. [`verify`] is the one that reads them itself.
+pub struct Verification {
     report: Report,
     prefixes: Prefixes,
+    /// Whether the store was asked for the log's head, and so knows that there is a log.
+    asked: bool,
     /// The tree so far; `None` behind a place where entries are missing or unreadable.
     tree: Option<Frontier>,
     /// The index that the next bundle must begin with.
@@ -64,8 +71,31 @@ struct Walk {
     last: Option<((u64, u64), String)>,
 }
 
-impl Walk {
-    fn bundle(&mut self, bundle: StoredBundle) {
+impl Verification {
+    /// Nothing is read yet.
+    pub fn new(key: &VerifierKey, checks: &Checks) -> Self {
+        let mut report = Report::new(key);
+        let mut prefixes = Prefixes::open(&checks.old_checkpoints, &mut report);
+        match &checks.head {
+            Head::Unknown => {}
+            Head::Missing => report.add(None, Problem::NoHead),
+            Head::Stored(text) => prefixes.add(&OldCheckpoint { name: HEAD.to_owned(), text: text.clone() }, &mut report),
+        }
+        prefixes.compare(0, crate::merkle::empty_root, &mut report);
+        Self {
+            report,
+            prefixes,
+            asked: checks.head != Head::Unknown,
+            tree: Some(Frontier::empty()),
+            next: 0,
+            follows: true,
+            every_signature: checks.every_signature,
+            last: None,
+        }
+    }
+
+    /// The next bundle, in the order of their first entries.
+    pub fn bundle(&mut self, bundle: StoredBundle) {
         let declared = (bundle.first, bundle.first.saturating_add(bundle.count.saturating_sub(1)));
         if bundle.first < self.next {
             // What was read first stays; whether it was the right one, its root has told.
@@ -139,7 +169,11 @@ impl Walk {
         self.follows = follows;
     }
 
-    fn finish(mut self) -> Report {
+    /// What came of it.
+    pub fn finish(mut self) -> Report {
+        if self.asked && self.next == 0 {
+            self.report.add(None, Problem::Empty);
+        }
         if let Some((range, checkpoint)) = self.last
             && !self.every_signature
         {

@@ -14,8 +14,9 @@
 mod common;
 
 use claviger_audit::bundle::{Bundle, BundleDamage, encode, encode_plain};
-use claviger_audit::note::InvalidNote;
-use claviger_audit::verify::{Checks, Finding, OldCheckpoint, Prefix, Problem, Report, verify};
+use claviger_audit::merkle::empty_root;
+use claviger_audit::note::{InvalidNote, TreeHead};
+use claviger_audit::verify::{Checks, Finding, Head, OldCheckpoint, Prefix, Problem, Report, verify};
 use claviger_audit::{Entry, Log, StoredBundle};
 use common::{TestSigner, entry, key, log_of, origin};
 use proptest::prelude::*;
@@ -28,7 +29,7 @@ fn check(bundles: &[StoredBundle]) -> Report {
 
 fn check_against(bundles: &[StoredBundle], old: &str) -> Report {
     let old_checkpoints = vec![OldCheckpoint { name: "kept.txt".to_owned(), text: old.to_owned() }];
-    verify(&mut &*bundles, &key(), &Checks { every_signature: false, old_checkpoints }).unwrap()
+    verify(&mut &*bundles, &key(), &Checks { old_checkpoints, ..Checks::default() }).unwrap()
 }
 
 /// Where an entry's bytes lie in its bundle's data.
@@ -52,6 +53,24 @@ fn a_sound_log_is_said_to_be_sound() {
     let quick = verify(&mut &bundles[..], &key(), &Checks::default()).unwrap();
     assert!(quick.is_sound());
     assert_eq!(quick.signatures, 1);
+}
+
+#[test]
+fn a_store_that_should_hold_a_log_and_holds_none_is_not_sound() {
+    let without = Checks { head: Head::Missing, ..Checks::default() };
+    let problems = |bundles: &[StoredBundle], checks: &Checks| -> Vec<Problem> {
+        verify(&mut &*bundles, &key(), checks).unwrap().findings.into_iter().map(|finding| finding.problem).collect()
+    };
+    assert_eq!(problems(&[], &without), [Problem::NoHead, Problem::Empty]);
+    let (_, bundles) = log_of(&[2]);
+    assert_eq!(problems(&bundles, &without), [Problem::NoHead]);
+    let head = Checks { head: Head::Stored(bundles[0].checkpoint.clone()), ..Checks::default() };
+    assert_eq!(problems(&bundles, &head), []);
+    let shorter = Problem::Shorter { name: "the head in the store".to_owned(), size: 2 };
+    assert_eq!(problems(&[], &head), [Problem::Empty, shorter], "and the head shows what was cut off");
+    // A head over nothing, signed by the node, does not make a log of nothing a sound one.
+    let nothing = TreeHead { size: 0, root: empty_root() }.sign(&origin(), &TestSigner::from_seed(7)).unwrap();
+    assert_eq!(problems(&[], &Checks { head: Head::Stored(nothing), ..Checks::default() }), [Problem::Empty]);
 }
 
 #[test]

@@ -99,7 +99,14 @@ pub(crate) const SET_FACT: &str =
     "INSERT INTO facts (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 pub(crate) const HEAD: &str = "SELECT node, size, checkpoint, frontier FROM audit_heads WHERE node = $1";
-pub(crate) const NODES: &str = "SELECT node FROM audit_heads ORDER BY node";
+/// Looks the nodes of bundles up one after the other, each behind the one before, instead of reading all bundles. Names some of them twice.
+pub(crate) const NODES: &str = "
+    WITH RECURSIVE named(node) AS (
+        SELECT MIN(node) FROM audit_bundles
+        UNION ALL
+        SELECT (SELECT MIN(node) FROM audit_bundles WHERE node > named.node) FROM named WHERE named.node IS NOT NULL
+    )
+    SELECT node FROM named WHERE node IS NOT NULL UNION ALL SELECT node FROM audit_heads";
 /// Moves a head only from where the new bundle begins, so that two writers can never fork a log.
 pub(crate) const MOVE_HEAD: &str =
     "UPDATE audit_heads SET size = $1, checkpoint = $2, frontier = $3 WHERE node = $4 AND size = $5";
@@ -141,6 +148,7 @@ mod tests {
         ("fact", FACT),
         ("set fact", SET_FACT),
         ("head", HEAD),
+        ("nodes", NODES),
         ("move head", MOVE_HEAD),
         ("first head", FIRST_HEAD),
         ("add bundle", ADD_BUNDLE),

@@ -13,6 +13,7 @@ mod readers;
 mod rows;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -297,8 +298,8 @@ impl Store for SqliteStore {
     fn log_nodes(&self) -> StoreFuture<'_, Vec<String>> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(sql::NODES)?;
-            let nodes = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
-            Ok(nodes)
+            let nodes = statement.query_map([], |row| row.get(0))?.collect::<Result<BTreeSet<String>, _>>()?;
+            Ok(nodes.into_iter().collect())
         })
     }
 

@@ -107,7 +107,7 @@ pub trait Store: Send + Sync {
     /// The end of a node's log, if it has one.
     fn log_head(&self, node: &str) -> StoreFuture<'_, Option<LogHead>>;
 
-    /// The nodes that have a log, in the order of the bytes of their names.
+    /// The nodes that have a log's head or any of its bundles, in the order of the bytes of their names.
     fn log_nodes(&self) -> StoreFuture<'_, Vec<String>>;
 
     /// The bundle that contains the entry `from` and those behind it, in order. Empty when the log ends before `from`.

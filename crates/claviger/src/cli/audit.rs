@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use claviger_audit::source::SourceError;
-use claviger_audit::verify::{Checks, OldCheckpoint, verify};
 use claviger_audit::{Bundle, BundleSource, StoredBundle, VerifierKey};
 use claviger_store::{SqliteStore, Store as _};
 use serde_json::Value;
@@ -19,6 +18,8 @@ use super::output;
 use crate::deployment::store_problem;
 use crate::problem::Problem;
 
+mod verify;
+
 /// Bundles that are read at a time. One is usually some tens of kilobytes.
 const PAGE: usize = 64;
 /// How often a followed log is looked at.
@@ -26,13 +27,14 @@ const LOOK: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Verify the whole log, and that it has grown from checkpoints that were kept
+    /// Verify the log of every node in the store, and that they have grown from checkpoints that were kept
     Verify {
         #[command(flatten)]
         place: Place,
-        /// The verifier key that `claviger init` printed, or a file that holds it; by default the copy in the data directory
+        /// The verifier key that `claviger init` printed, or a file that holds it; once for each node. By default the copies in the data
+        /// directory; once one is given, they are not used
         #[arg(long, value_name = "KEY|FILE")]
-        vkey: Option<String>,
+        vkey: Vec<String>,
         /// A checkpoint that was kept elsewhere; may be given more than once
         #[arg(long, value_name = "FILE")]
         checkpoint: Vec<PathBuf>,
@@ -46,7 +48,7 @@ pub(super) enum Command {
         directory: PathBuf,
         #[command(flatten)]
         place: Place,
-        /// The verifier key, as for verify
+        /// The verifier key of the node's log, as for verify
         #[arg(long, value_name = "KEY|FILE")]
         vkey: Option<String>,
     },
@@ -70,7 +72,7 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
     match command {
         Command::Verify { place, vkey, checkpoint, every_signature } => {
             let found = place.find()?;
-            verify_log(&found, vkey.as_deref(), &checkpoint, every_signature).await
+            verify::run(&found, &vkey, &checkpoint, every_signature).await
         }
         Command::Export { directory, place, vkey } => {
             let found = place.find()?;
@@ -80,30 +82,6 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
             tail(&place.find()?, lines, follow, json).await.map(|()| ExitCode::SUCCESS)
         }
     }
-}
-
-async fn verify_log(
-    found: &Found,
-    vkey: Option<&str>,
-    checkpoints: &[PathBuf],
-    every_signature: bool,
-) -> Result<ExitCode, Problem> {
-    let key = verifier_key(found, vkey)?;
-    let store = Arc::new(found.data.read_store().await?);
-    let mut old_checkpoints = Vec::new();
-    for path in checkpoints {
-        let text = read_text(path, "the checkpoint")?;
-        old_checkpoints.push(OldCheckpoint { name: path.display().to_string(), text });
-    }
-    // The head shows when bundles were cut off behind it.
-    if let Some(head) = store.log_head(&found.node).await.map_err(|error| store_problem(&error))? {
-        old_checkpoints.push(OldCheckpoint { name: "the head in the store".to_owned(), text: head.checkpoint });
-    }
-    let mut log = StoredLog::new(store, &found.node);
-    let checks = Checks { every_signature, old_checkpoints };
-    let report = on_a_thread(move || verify(&mut log, &key, &checks)).await?.map_err(|error| unreadable(&error))?;
-    output::line(&report)?;
-    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn export_log(found: &Found, vkey: Option<&str>, directory: PathBuf) -> Result<(), Problem> {
@@ -160,23 +138,35 @@ fn summary(index: u64, entry: &[u8]) -> String {
     let who = who.into_iter().find(|name| *name != "-").unwrap_or("-");
     let outcome = if event.get("errorCode").is_some() { text("/errorCode") } else { "ok" };
     let resource = text("/resources/0/ARN");
-    format!("{index} {} {} {who} {resource} {outcome}", text("/eventTime"), text("/eventName"))
+    output::printable(&format!("{index} {} {} {who} {resource} {outcome}", text("/eventTime"), text("/eventName")))
 }
 
 fn verifier_key(found: &Found, given: Option<&str>) -> Result<VerifierKey, Problem> {
-    let (text, from) = match given {
-        // A key has a + in it, and base64; a file that is named like that would have to be given as ./NAME.
-        Some(text) if text.parse::<VerifierKey>().is_ok() => (text.to_owned(), "the command line".to_owned()),
-        Some(path) => (read_text(Path::new(path), "the verifier key")?, path.to_owned()),
-        None => {
-            let path = found.data.verifier_key(&found.node);
-            output::note(format_args!(
-                "note: the verifier key is the copy in {}; compare it with the one that was printed when the log began, or give that with --vkey",
-                path.display()
-            ));
-            (read_text(&path, "the verifier key")?, path.display().to_string())
-        }
-    };
+    if let Some(given) = given {
+        return given_key(given);
+    }
+    let path = found.data.verifier_key(&found.node);
+    note_copies(found.data.path());
+    parse_key(&read_text(&path, "the verifier key")?, &path.display().to_string())
+}
+
+fn note_copies(directory: &Path) {
+    output::note(format_args!(
+        "note: verifier keys are the copies in {}; compare them with those that were printed when the logs began, or give those with --vkey",
+        directory.display()
+    ));
+}
+
+/// A verifier key from the command line: itself, or the name of a file that holds it.
+fn given_key(given: &str) -> Result<VerifierKey, Problem> {
+    // A key has a + in it, and base64; a file that is named like that would have to be given as ./NAME.
+    match given.parse() {
+        Ok(key) => Ok(key),
+        Err(_) => parse_key(&read_text(Path::new(given), "the verifier key")?, given),
+    }
+}
+
+fn parse_key(text: &str, from: &str) -> Result<VerifierKey, Problem> {
     text.trim().parse().map_err(|_| Problem::new(format!("{from} holds no verifier key")).remedy("it looks like NAME+HEX+BASE64"))
 }
 
@@ -233,5 +223,18 @@ impl BundleSource for StoredLog {
             self.turn_page(from)?;
         }
         Ok(self.page.pop_front())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_shows_nothing_that_a_client_could_paint_a_terminal_with() {
+        let event = serde_json::json!({"eventName": "ListKeys", "eventTime": "2026-11-22T00:00:00Z", "errorCode": "Refused",
+            "userIdentity": {"accessKeyId": "AKIA\u{9b}31mRED\u{85}\u{202e}"}});
+        let line = summary(7, event.to_string().as_bytes());
+        assert_eq!(line, "7 2026-11-22T00:00:00Z ListKeys AKIA\\u{9b}31mRED\\u{85}\\u{202e} - Refused");
     }
 }

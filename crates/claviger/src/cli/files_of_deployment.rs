@@ -35,6 +35,8 @@ pub(super) struct Place {
 pub(super) struct Found {
     pub(super) data: DataDirectory,
     pub(super) node: String,
+    /// Whether the node was named on the command line, and no other is meant.
+    pub(super) one_node: bool,
     configured_seals: Option<Seals>,
 }
 
@@ -57,7 +59,7 @@ impl Place {
             }
         };
         let node = self.node.clone().or(configured_node).unwrap_or_else(|| "dev".to_owned());
-        Ok(Found { data: DataDirectory::new(data), node, configured_seals })
+        Ok(Found { data: DataDirectory::new(data), node, one_node: self.node.is_some(), configured_seals })
     }
 }
 

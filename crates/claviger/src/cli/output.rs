@@ -64,6 +64,18 @@ pub(super) fn note(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Text that others wrote, for a terminal: what would move the cursor, change colours or turn the direction of writing is shown as its number.
+pub(super) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '"' | '\'' => shown.push(letter),
+            _ => shown.extend(letter.escape_debug()),
+        }
+    }
+    shown
+}
+
 /// Says why a command ends without having done its work.
 pub(super) fn complain(problem: &Problem) {
     note(format_args!("claviger: {problem}"));
@@ -168,5 +180,22 @@ mod tests {
         let lines = lines_of(&json!({ "Tags": [{ "Key": "team", "Value": "red" }], "RoleName": "backup" }), false);
         assert_eq!(lines, ["RoleName  backup", "Tags", "Key   Value", "team  red"]);
         assert_eq!(lines_of(&json!({ "PolicyNames": ["a", "b"] }), false), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_is_not_printable_is_shown_as_its_number() {
+        for text in ["arn:aws:iam::123456789012:user/Ada", "it's \"quoted\" (ok)", "Zoë 東京 😀"] {
+            assert_eq!(printable(text), text);
+        }
+        for (text, shown) in [
+            ("a\u{1b}[31mb", "a\\u{1b}[31mb"),
+            ("a\r\nb\t", "a\\r\\nb\\t"),
+            ("\u{9b}31m\u{85}", "\\u{9b}31m\\u{85}"),
+            ("\u{202e}\u{2066}\u{200f}\u{feff}", "\\u{202e}\\u{2066}\\u{200f}\\u{feff}"),
+            ("\u{2028}\u{7f}\0", "\\u{2028}\\u{7f}\\0"),
+            ("a\\b", "a\\\\b"),
+        ] {
+            assert_eq!(printable(text), shown);
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use claviger_audit::verify::{Checks, OldCheckpoint, Problem, Report, verify};
+use claviger_audit::verify::{Checks, Head, OldCheckpoint, Problem, Report, verify};
 use claviger_audit::{StoredBundle, VerifierKey};
 use claviger_domain::{Caller, GrantOperation, GrantPrincipal, KeyArn, Kind};
 use claviger_service::Settings;
@@ -437,10 +437,10 @@ async fn bundles(node: &Node) -> Vec<StoredBundle> {
 /// What the verification of the audit log says, given checkpoints that were kept elsewhere and the head that the store keeps.
 async fn audit_report(scene: &Scene, node: &Node, kept: &[String]) -> Report {
     let key: VerifierKey = scene.deployment.verifier_key.parse().unwrap();
-    let head = node.store.log_head(NODE).await.unwrap().map(|head| head.checkpoint);
-    let old_checkpoints = kept.iter().cloned().chain(head).map(|text| OldCheckpoint { name: "kept".to_owned(), text }).collect();
+    let head = node.store.log_head(NODE).await.unwrap().map_or(Head::Missing, |head| Head::Stored(head.checkpoint));
+    let old_checkpoints = kept.iter().cloned().map(|text| OldCheckpoint { name: "kept".to_owned(), text }).collect();
     let stored = bundles(node).await;
-    verify(&mut stored.as_slice(), &key, &Checks { every_signature: true, old_checkpoints }).unwrap()
+    verify(&mut stored.as_slice(), &key, &Checks { every_signature: true, old_checkpoints, head }).unwrap()
 }
 
 async fn checkpoint(scene: &Scene) -> String {
@@ -470,12 +470,67 @@ async fn to_hide_a_change_the_log_must_be_changed_and_that_shows() {
         Ok(u64::try_from(last).unwrap())
     });
     let node = scene.serve().await;
-    assert!(node.service.verify_store().await.unwrap().is_clean(), "the records fit what the changed log says");
+    let stored = node.service.verify_store().await.unwrap();
+    let [finding] = stored.findings.as_slice() else { panic!("{stored}") };
+    assert!(finding.starts_with(&format!("the log of node {NODE} is not sound, entry {altered}: altered")), "{stored}");
     let report = audit_report(&scene, &node, &[]).await;
     assert!(
         report.findings.iter().any(|finding| finding.problem == Problem::Altered && finding.entries == Some((altered, altered))),
         "{report}"
     );
+}
+
+/// The log of a node that never was tells whatever its inventor likes, at whatever time. It is not believed, and that it is there is found.
+#[tokio::test]
+async fn an_invented_log_hides_nothing() {
+    let scene = Scene::new().await;
+    let id = Scene::id_of(&scene.key);
+    let old = scene.edit(|connection| row_of(connection, "key", &id)).unwrap();
+    let node = scene.serve().await;
+    node.service.perform(&node.again(&scene.root()), &kms::DisableKey { key: by_arn(&scene.key) }).await.unwrap();
+    node.shut_down().await;
+    scene.edit(|connection| put(connection, &old));
+    let rolled_back = format!("{} is at version {}; the log has it at version {}", old.name(), old.version, old.version + 1);
+    assert_eq!(scene.findings().await, std::slice::from_ref(&rolled_back));
+
+    let told = serde_json::json!({"claviger": {"timeMs": 9_000_000_000_000_000_i64, "changes": [{
+        "account": account(), "id": id, "kind": "key", "version": old.version,
+        "sha256": hex::encode(claviger_audit::entry::ChangeDigest::of_sealed(&old.sealed)),
+    }]}});
+    let entry = claviger_audit::Entry::from_parts(told.to_string().into_bytes().into(), claviger_audit::Hash([0; 32]));
+    let data = claviger_audit::bundle::encode(&[entry]).unwrap();
+    let head = checkpoint(&scene).await;
+    for name in ["aa", "zz"] {
+        let no_such = format!(
+            "there is a log of \"{name}\", but this deployment has no such node: it was put in from outside, and is not believed"
+        );
+        // With a head that nobody signed, with one that is another log's, and with none.
+        for head in [Some(""), Some(head.as_str()), None] {
+            scene.edit(|connection| {
+                connection.execute("INSERT INTO audit_bundles VALUES (?, 0, 1, '', ?)", params![name, data])?;
+                match head {
+                    Some(head) => connection.execute("INSERT INTO audit_heads VALUES (?, 1, ?, x'')", params![name, head]),
+                    None => Ok(0),
+                }
+            });
+            let mut expected = vec![rolled_back.clone(), no_such.clone()];
+            expected.sort();
+            assert_eq!(scene.findings().await, expected, "{name}, {head:?}");
+            scene.edit(|connection| {
+                connection.execute("DELETE FROM audit_bundles WHERE node = ?", [name])?;
+                connection.execute("DELETE FROM audit_heads WHERE node = ?", [name])
+            });
+        }
+    }
+    // Put at the end of a log that there is, it does not lead to a root that was signed.
+    let size = scene.edit(|connection| {
+        let size: i64 = connection.query_row("SELECT size FROM audit_heads", [], |row| row.get(0))?;
+        connection.execute("INSERT INTO audit_bundles VALUES (?, ?, 1, '', ?)", params![NODE, size, data])?;
+        Ok(size)
+    });
+    let findings = scene.findings().await;
+    assert!(findings.iter().all(|finding| finding.contains(&format!("log of node {NODE} is not sound, entry {size}:"))), "{findings:?}");
+    assert!(findings.iter().any(|finding| finding.ends_with("the content does not fit the leaf hash that was stored for it")), "{findings:?}");
 }
 
 #[tokio::test]
@@ -491,6 +546,14 @@ async fn a_log_that_was_taken_away_or_cut_is_found() {
     assert!(report.findings.iter().any(|finding| matches!(finding.problem, Problem::Shorter { .. })), "{report}");
     let report = audit_report(&scene, &node, &[before]).await;
     assert!(!report.is_sound());
+    let findings = node.service.verify_store().await.unwrap().findings;
+    assert!(findings.iter().any(|finding| finding.contains("is not sound: the old checkpoint the head in the store speaks of")), "{findings:?}");
+    // Taken away altogether beside a node that runs.
+    scene.edit(|connection| connection.execute_batch("DELETE FROM audit_bundles; DELETE FROM audit_heads"));
+    let findings = node.service.verify_store().await.unwrap().findings;
+    for what in ["the store keeps no head for it", "it has no entries"] {
+        assert!(findings.iter().any(|finding| finding.starts_with("the log of node node-1 ") && finding.contains(what)), "{findings:?}");
+    }
     node.store.close();
 
     // All of it gone, head included: nothing is served.
@@ -565,6 +628,31 @@ async fn only_an_old_checkpoint_shows_that_the_whole_store_was_put_back() {
     node.encrypt(&scene.root(), &scene.key).await.unwrap();
     let report = audit_report(&scene, &node, &[kept]).await;
     assert!(report.findings.iter().any(|finding| matches!(finding.problem, Problem::NotAPrefix { .. })), "{report}");
+}
+
+/// Whoever has kept an old head can cut the log back to it, and nothing in the store tells. A checkpoint that was kept elsewhere does.
+#[tokio::test]
+async fn accepted_risk_the_newest_entries_can_be_cut_off_with_their_head() {
+    let scene = Scene::new().await;
+    let head = |connection: &Connection| {
+        connection.query_row("SELECT size, checkpoint, frontier FROM audit_heads", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?))
+        })
+    };
+    let (size, note, frontier) = scene.edit(head);
+    let node = scene.serve().await;
+    node.decrypt(&scene.root(), &scene.ciphertext).await.unwrap();
+    node.crash();
+    let kept = checkpoint(&scene).await;
+    scene.edit(|connection| {
+        connection.execute("DELETE FROM audit_bundles WHERE first >= ?", [size])?;
+        connection.execute("UPDATE audit_heads SET size = ?, checkpoint = ?, frontier = ?", params![size, note, frontier])
+    });
+    let node = scene.serve().await;
+    assert!(node.service.verify_store().await.unwrap().is_clean(), "accepted risk: the use has never been");
+    assert!(audit_report(&scene, &node, &[]).await.is_sound(), "accepted risk: nor does the log alone tell");
+    let report = audit_report(&scene, &node, &[kept]).await;
+    assert!(report.findings.iter().any(|finding| matches!(finding.problem, Problem::Shorter { .. })), "{report}");
 }
 
 /// What is derived, or decides nothing, is not protected against loss. SECURITY.md lists it.
