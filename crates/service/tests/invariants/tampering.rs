@@ -529,8 +529,14 @@ async fn an_invented_log_hides_nothing() {
         Ok(size)
     });
     let findings = scene.findings().await;
-    assert!(findings.iter().all(|finding| finding.contains(&format!("log of node {NODE} is not sound, entry {size}:"))), "{findings:?}");
-    assert!(findings.iter().any(|finding| finding.ends_with("the content does not fit the leaf hash that was stored for it")), "{findings:?}");
+    assert!(
+        findings.iter().all(|finding| finding.contains(&format!("log of node {NODE} is not sound, entry {size}:"))),
+        "{findings:?}"
+    );
+    assert!(
+        findings.iter().any(|finding| finding.ends_with("the content does not fit the leaf hash that was stored for it")),
+        "{findings:?}"
+    );
 }
 
 #[tokio::test]
@@ -547,12 +553,18 @@ async fn a_log_that_was_taken_away_or_cut_is_found() {
     let report = audit_report(&scene, &node, &[before]).await;
     assert!(!report.is_sound());
     let findings = node.service.verify_store().await.unwrap().findings;
-    assert!(findings.iter().any(|finding| finding.contains("is not sound: the old checkpoint the head in the store speaks of")), "{findings:?}");
+    assert!(
+        findings.iter().any(|finding| finding.contains("is not sound: the old checkpoint the head in the store speaks of")),
+        "{findings:?}"
+    );
     // Taken away altogether beside a node that runs.
     scene.edit(|connection| connection.execute_batch("DELETE FROM audit_bundles; DELETE FROM audit_heads"));
     let findings = node.service.verify_store().await.unwrap().findings;
     for what in ["the store keeps no head for it", "it has no entries"] {
-        assert!(findings.iter().any(|finding| finding.starts_with("the log of node node-1 ") && finding.contains(what)), "{findings:?}");
+        assert!(
+            findings.iter().any(|finding| finding.starts_with("the log of node node-1 ") && finding.contains(what)),
+            "{findings:?}"
+        );
     }
     node.store.close();
 
