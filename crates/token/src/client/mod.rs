@@ -250,6 +250,14 @@ impl Token {
         self.done(&Request::Unwrap { under, reference: reference.to_vec(), wrapped: wrapped.to_vec() }).await
     }
 
+    /// Random bytes of the token's own making, at most 1024.
+    ///
+    /// # Errors
+    /// As for [`Token::status`].
+    pub async fn random(&self, length: u32) -> Result<Secret, Fault> {
+        self.bytes(&Request::Random { length }).await
+    }
+
     async fn key(&self, request: &Request) -> Result<MadeKey, Fault> {
         match self.ask(request).await? {
             Answer::Key { key } => Ok(key),

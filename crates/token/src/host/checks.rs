@@ -78,7 +78,7 @@ pub(super) fn prove(session: &Session, token: &Token, resolved: &Resolved) -> Re
     let Resolved { reference, handle } = resolved;
     let passed = match &reference.check {
         Check::Wrapped => objects::describe(session, *handle)?.purpose == Purpose::Wrap,
-        Check::Ciphertext { ciphertext } => match uses::decrypt_unblamed(session, resolved, ciphertext, CHALLENGE_AAD) {
+        Check::Ciphertext { ciphertext } => match uses::decrypt_unblamed(session, token, resolved, ciphertext, CHALLENGE_AAD) {
             Ok(plaintext) => *plaintext == *CHALLENGE,
             Err(Failure::Library(error)) if super::faults::may_blame_input(&error) => {
                 // A wrong key and a token that is going look alike to some libraries.

@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 
 mod checks;
 mod faults;
+mod message_keys;
 mod objects;
 mod operations;
 mod queue;

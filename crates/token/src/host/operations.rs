@@ -12,11 +12,14 @@ use super::token::{Resolved, Token};
 use super::uses;
 use crate::wire::{Answer, FaultKind, KeyKind, Purpose, Request, Secret, Selector};
 
+/// Random bytes that are made at once: as many as GenerateRandom gives.
+const RANDOM_BYTES_MAX: u32 = 1024;
+
 impl Request {
     /// The key that this is about.
     pub(super) fn reference(&self) -> Option<&[u8]> {
         match self {
-            Self::Status | Self::Generate { .. } | Self::Adopt { .. } | Self::List => None,
+            Self::Status | Self::Generate { .. } | Self::Adopt { .. } | Self::List | Self::Random { .. } => None,
             Self::Inspect { reference }
             | Self::Destroy { reference }
             | Self::Encrypt { reference, .. }
@@ -88,6 +91,10 @@ pub(super) fn perform(session: &Session, token: &Token, request: &Request) -> Re
             let resolved = using(key(reference)?, Purpose::Agree)?;
             let KeyKind::Ec { curve } = resolved.reference.kind else { return Err(wrong_purpose()) };
             bytes(uses::agree(session, resolved.handle, curve, point))
+        }
+        Request::Random { length } => {
+            let bytes = Zeroizing::new(session.generate_random_vec((*length).min(RANDOM_BYTES_MAX))?);
+            Ok(Answer::Bytes { bytes })
         }
         Request::Wrap { under, reference } => wrap(session, under, key(reference)?.handle),
         Request::Unwrap { under, reference, wrapped } => unwrap(session, token, under, reference, wrapped),

@@ -14,6 +14,7 @@ use cryptoki::types::RawAuthPin;
 use parking_lot::{Mutex, RwLock};
 
 use super::faults::{Failure, explain};
+use super::message_keys::MessageKeys;
 use super::quirks::Quirks;
 use crate::Reference;
 use crate::wire::{Fault, FaultKind, Hello, TokenFacts, TokenName};
@@ -48,6 +49,7 @@ pub(super) struct Token {
     /// A PIN that was refused once is never given again: tokens count, and lock themselves.
     refused: AtomicBool,
     handles: RwLock<HashMap<Vec<u8>, Arc<Resolved>>>,
+    pub(super) message_keys: MessageKeys,
 }
 
 /// What came of opening a token.
@@ -96,6 +98,7 @@ impl Token {
             login: Mutex::new(()),
             refused: AtomicBool::new(false),
             handles: RwLock::new(HashMap::new()),
+            message_keys: MessageKeys::default(),
         };
         let fault = match token.session() {
             Ok(session) => return Ok(Opened::Open(Box::new(token), session)),
@@ -169,6 +172,8 @@ impl Token {
 
     /// Forgets one handle, or all.
     pub(super) fn forget(&self, reference: Option<&[u8]>) {
+        // They hang on handles, whose numbers may mean something else now.
+        self.message_keys.clear();
         let mut handles = self.handles.write();
         match reference {
             Some(reference) => drop(handles.remove(reference)),

@@ -3,7 +3,6 @@
 use aws_lc_rs::rand;
 use cryptoki::error::{Error, RvError};
 use cryptoki::mechanism::aead::GcmParams;
-use cryptoki::mechanism::ekdf::AesCbcDeriveParams;
 use cryptoki::mechanism::elliptic_curve::{EcKdf, Ecdh1DeriveParams};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -13,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::checks;
 use super::faults::{Failure, may_blame_input};
+use super::message_keys::SALT_BYTES;
 use super::token::{Resolved, Token};
 use crate::der;
 use crate::wire::{Curve, FaultKind, Form, Hash, Scheme, Secret};
@@ -21,10 +21,6 @@ const TAG_BYTES: usize = 16;
 const IV_BYTES: usize = 12;
 /// The IV of tokens that make it themselves and put it behind their output.
 const IV_BEHIND_BYTES: usize = 16;
-/// Random bytes that a message's own key is derived from.
-const SALT_BYTES: usize = 16;
-/// What follows the salt in the data to derive from, so that the derived key has two blocks.
-const DERIVATION: &[u8; 16] = b"claviger message";
 
 /// AES-GCM. The answer is a byte that says what follows, the salt of a derived key if there is one, the IV, ciphertext and tag.
 pub(super) fn encrypt(
@@ -38,9 +34,10 @@ pub(super) fn encrypt(
         let (iv, output) = gcm(session, token, resolved.handle, plaintext, aad)?;
         return Ok([&[layout(Form::Direct, &iv)], iv.as_slice(), &output].concat().into());
     }
-    let salt: [u8; SALT_BYTES] = random()?;
-    let (iv, output) = with_message_key(session, resolved.handle, &salt, |key| gcm(session, token, key, plaintext, aad))?;
-    Ok([&[layout(Form::Derived, &iv)], salt.as_slice(), &iv, &output].concat().into())
+    token.message_keys.encrypting(token, resolved.handle, |key, salt| {
+        let (iv, output) = gcm(session, token, key, plaintext, aad)?;
+        Ok([&[layout(Form::Derived, &iv)], salt.as_slice(), &iv, &output].concat().into())
+    })
 }
 
 /// The first byte of a ciphertext.
@@ -72,7 +69,7 @@ pub(super) fn decrypt(
     ciphertext: &[u8],
     aad: &[u8],
 ) -> Result<Secret, Failure> {
-    match decrypt_unblamed(session, resolved, ciphertext, aad) {
+    match decrypt_unblamed(session, token, resolved, ciphertext, aad) {
         Err(Failure::Library(error)) => Err(blame(session, token, resolved, error)),
         outcome => outcome,
     }
@@ -84,53 +81,30 @@ pub(super) fn blame(session: &Session, token: &Token, resolved: &Resolved, error
 }
 
 /// The same without asking who is to blame.
-pub(super) fn decrypt_unblamed(session: &Session, resolved: &Resolved, ciphertext: &[u8], aad: &[u8]) -> Result<Secret, Failure> {
+pub(super) fn decrypt_unblamed(
+    session: &Session,
+    token: &Token,
+    resolved: &Resolved,
+    ciphertext: &[u8],
+    aad: &[u8],
+) -> Result<Secret, Failure> {
     let (first, rest) = ciphertext.split_first().ok_or_else(invalid)?;
     let (form, iv_bytes) = of_layout(*first).filter(|(form, _)| *form == resolved.reference.form).ok_or_else(invalid)?;
     if form == Form::Direct {
         return open_gcm(session, resolved.handle, rest, iv_bytes, aad);
     }
     let (salt, sealed) = rest.split_first_chunk::<SALT_BYTES>().ok_or_else(invalid)?;
-    with_message_key(session, resolved.handle, salt, |key| open_gcm(session, key, sealed, iv_bytes, aad))
+    token.message_keys.decrypting(session, token, resolved.handle, salt, |key| open_gcm(session, key, sealed, iv_bytes, aad))
 }
 
 fn invalid() -> Failure {
     Failure::fault(FaultKind::InvalidCiphertext, "the ciphertext was not made with this key and associated data")
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Failure> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(|_| Failure::fault(FaultKind::Unavailable, "the random number generator failed"))?;
     Ok(bytes)
-}
-
-/// Derives a message's own key inside the token, lets it be used, and destroys it.
-/// Source: PKCS #11 Mechanisms 3.1, section 6.22 "Key derivation by data encryption": CKM_AES_CBC_ENCRYPT_DATA.
-fn with_message_key<T>(
-    session: &Session,
-    key: ObjectHandle,
-    salt: &[u8; SALT_BYTES],
-    use_it: impl FnOnce(ObjectHandle) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let data = [salt.as_slice(), DERIVATION].concat();
-    let template = [
-        Attribute::Class(ObjectClass::SECRET_KEY),
-        Attribute::KeyType(KeyType::AES),
-        Attribute::ValueLen(32.into()),
-        Attribute::Token(false),
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Encrypt(true),
-        Attribute::Decrypt(true),
-    ];
-    let mechanism = Mechanism::AesCbcEncryptData(AesCbcDeriveParams::new([0; 16], &data));
-    let message_key = session.derive_key(&mechanism, key, &template)?;
-    let used = use_it(message_key);
-    let destroyed = session.destroy_object(message_key);
-    let used = used?;
-    destroyed?;
-    Ok(used)
 }
 
 /// One AES-GCM encryption with an IV that was never used before: ours, or the token's own where it insists. The IV, and ciphertext with tag.

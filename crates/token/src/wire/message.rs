@@ -201,6 +201,8 @@ enumerations! {
         Wrap = 13 { under: Selector, reference: Vec<u8> },
         /// Unwrap a key that another token wrapped, and keep it under the same id.
         Unwrap = 14 { under: Selector, reference: Vec<u8>, wrapped: Vec<u8> },
+        /// Random bytes of the token's own making.
+        Random = 15 { length: u32 },
     }
 
     /// What a host answers.
