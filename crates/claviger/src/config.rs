@@ -20,9 +20,11 @@ use crate::seals::ConfiguredSeals;
 mod passphrase;
 mod quotas;
 mod seals;
+mod tokens;
 
 pub use passphrase::PassphraseSource;
 pub use seals::{NamedSeal, Seal, Seals};
+pub use tokens::{ClusterConfig, ClusterId, Clusters, TokenConfig, Tokens};
 
 /// Everything that a node needs to know before it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -46,6 +48,12 @@ pub struct Config {
     pub insecure_plain_http: bool,
     /// What wraps the root key at rest. Any of them opens the store; they are tried in the order of the file.
     pub seal: Seals,
+    /// PKCS#11 tokens, by the names that they have here.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// Which tokens stand for which AWS CloudHSM cluster.
+    #[serde(default)]
+    pub clusters: Clusters,
     /// Whose word is believed about what an enclave runs.
     #[serde(default)]
     pub attestation: Attestation,
@@ -223,6 +231,17 @@ impl Config {
             anchor(&mut tls.key);
         }
         self.attestation.roots.iter_mut().for_each(anchor);
+        for token in self.tokens.values_mut() {
+            // A bare name is looked for where the loader looks.
+            if token.library.components().count() > 1 {
+                anchor(&mut token.library);
+            }
+            token.pin.anchor(anchor);
+        }
+        for cluster in self.clusters.values_mut() {
+            cluster.password.anchor(anchor);
+            cluster.trust_anchor.iter_mut().for_each(anchor);
+        }
         self.seal.paths().for_each(anchor);
     }
 
@@ -243,6 +262,8 @@ impl Config {
         if self.observability.as_ref().is_some_and(|o| self.listen.contains(&o.listen)) {
             return Err(wrong("observability.listen is also in `listen`").remedy("give it a port of its own"));
         }
+        tokens::check(&self.tokens, &self.clusters)
+            .map_err(|happened| wrong(&happened).remedy("correct it; docs/tokens.md explains tokens and clusters"))?;
         self.limits
             .check()
             .map_err(|happened| wrong(&happened).remedy("correct it; packaging/claviger.example.toml has the defaults"))

@@ -19,3 +19,4 @@ pub mod observability;
 pub mod problem;
 pub mod seals;
 pub mod server;
+pub mod tokens;

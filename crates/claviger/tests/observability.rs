@@ -17,7 +17,7 @@ async fn answers_health_readiness_and_metrics() {
         let broken = Arc::clone(&broken);
         move || {
             let problem = broken.load(Ordering::SeqCst).then(|| "the store does not answer".to_owned());
-            Box::pin(async move { Readiness { checks: vec![Check { name: "store", problem }] } })
+            Box::pin(async move { Readiness { checks: vec![Check { name: "store", problem }], degraded: vec![] } })
         }
     });
     let metrics = Metrics::install().unwrap();

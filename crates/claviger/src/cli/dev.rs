@@ -15,6 +15,7 @@ use crate::deployment::{DataDirectory, make_development_seal, write_file};
 use crate::observability::{Metrics, start_logging};
 use crate::problem::Problem;
 use crate::server::bind;
+use crate::tokens::OpenTokens;
 
 const NODE: &str = "dev";
 /// The account id that AWS's own examples use.
@@ -67,8 +68,16 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     write_file(&environment, credentials.environment(address).as_bytes(), true)?;
 
     greet(&environment, address)?;
-    let serving =
-        Serving { deployment, listeners, tls: None, limits: Limits::default(), observability, metrics, log_requests: false };
+    let serving = Serving {
+        deployment,
+        tokens: OpenTokens::default(),
+        listeners,
+        tls: None,
+        limits: Limits::default(),
+        observability,
+        metrics,
+        log_requests: false,
+    };
     serving.until_stopped().await
 }
 

@@ -12,6 +12,7 @@ use clap::Args;
 use claviger_audit::Bundle;
 use claviger_hsm::Hsm;
 use claviger_store::Store as _;
+use claviger_token::Health;
 use serde_json::Value;
 
 use super::output;
@@ -21,6 +22,7 @@ use crate::problem::Problem;
 use crate::seals::{needs_people, read_secret};
 use crate::server::ReloadingTls;
 use crate::server::tls::read_certificates;
+use crate::tokens::open_one;
 
 mod certificate;
 
@@ -60,6 +62,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
     findings.extend(tls(&config));
     findings.extend(store(&config).await);
     findings.extend(tried_seals(&config).await);
+    findings.extend(tokens(&config).await);
     findings.extend(server(&config));
 
     let mut wrong = false;
@@ -174,6 +177,23 @@ fn seals(config: &Config) -> Vec<Finding> {
                 format!("the seal's file {} cannot be read: {error}", file.display()),
                 "restore it: without it the store stays closed",
             ),
+        });
+    }
+    findings
+}
+
+/// Whether each configured token opens. A server that runs has it open too, which tokens allow.
+async fn tokens(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, token) in &config.tokens {
+        findings.push(match open_one(config, name, token).await.1 {
+            Health::Up(facts) => fine(format!("the token {name} opens: {} {}", facts.manufacturer, facts.model)),
+            Health::Down(fault) => {
+                wrong(fault.detail, format!("correct [tokens.{name}], or repair the token; docs/tokens.md has the reasons"))
+            }
+            Health::Starting => {
+                wrong(format!("the token {name} does not open in time"), "look at the device, its network and its library")
+            }
         });
     }
     findings

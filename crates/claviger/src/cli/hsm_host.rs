@@ -16,7 +16,7 @@ pub(super) struct Arguments {
 pub(super) fn run(_: &Arguments) -> Result<(), Problem> {
     if std::io::stdin().is_terminal() {
         return Err(Problem::usage("hsm-host is started by a server, which talks with it over a socket")
-            .remedy("there is nothing to start by hand: `claviger serve` starts one for each token of its configuration"));
+            .remedy("use `claviger token check` to find out whether a token works"));
     }
     // PINs and plaintexts pass through here: no core dumps, no debugger.
     claviger_hsm::harden_process();

@@ -27,6 +27,7 @@ mod serve;
 mod status;
 mod store;
 mod tags;
+mod token;
 mod user;
 
 /// Claviger keeps cryptographic keys and answers the AWS KMS API.
@@ -79,6 +80,9 @@ enum Command {
     /// The store itself
     #[command(subcommand)]
     Store(store::Command),
+    /// PKCS#11 tokens: whether they open, what they can do, what is in them
+    #[command(subcommand)]
+    Token(token::Command),
     /// Hold a token's library for a server. Started by the server, never by people
     #[command(hide = true)]
     HsmHost(hsm_host::Arguments),
@@ -124,6 +128,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::ImportKey(arguments) => import_key::run(arguments).await,
             Command::Seal(command) => return seal::run(command).await,
             Command::Store(command) => return store::run(command).await,
+            Command::Token(command) => return token::run(command).await,
             Command::HsmHost(arguments) => hsm_host::run(&arguments),
         }
         .map(|()| ExitCode::SUCCESS)

@@ -19,6 +19,7 @@ use crate::observability::{self, Check, Metrics, Readiness, ReadinessProbe, star
 use crate::problem::Problem;
 use crate::seals::Unopened;
 use crate::server::{ReloadingTls, Server, Stop, bind};
+use crate::tokens::OpenTokens;
 
 /// How often the certificate's files are looked at.
 const TLS_LOOK: Duration = Duration::from_secs(5);
@@ -54,6 +55,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let roots = attestation::read_roots(&config.attestation)?;
     // Before anything that keeps a meter: one that is made without a recorder counts nothing.
     let metrics = Metrics::install()?;
+    let tokens = OpenTokens::start(&config);
     let data = DataDirectory::new(&config.data);
     let settings = Settings { attestation_roots: roots, ..config.settings() };
     let deployment = data.open(settings, &config.seal).await?;
@@ -61,6 +63,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     keep_verifier_key(&data, config.node.as_str(), &deployment)?;
     let serving = Serving {
         deployment,
+        tokens,
         listeners,
         tls,
         limits: config.limits.clone(),
@@ -74,6 +77,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
 /// A server with everything that it needs.
 pub(super) struct Serving {
     pub(super) deployment: Deployment,
+    /// The tokens that are kept open.
+    pub(super) tokens: OpenTokens,
     pub(super) listeners: Vec<TcpListener>,
     pub(super) tls: Option<Arc<ReloadingTls>>,
     pub(super) limits: Limits,
@@ -86,8 +91,16 @@ pub(super) struct Serving {
 impl Serving {
     /// Serves until SIGTERM or SIGINT, lets requests under way finish, and closes the store.
     pub(super) async fn until_stopped(self) -> Result<(), Problem> {
-        let Self { deployment: Deployment { service, store, .. }, listeners, tls, limits, observability, metrics, log_requests } =
-            self;
+        let Self {
+            deployment: Deployment { service, store, .. },
+            tokens,
+            listeners,
+            tls,
+            limits,
+            observability,
+            metrics,
+            log_requests,
+        } = self;
         let stop = Stop::new();
         let mut signals = Signals::new()?;
         let mut helpers = JoinSet::new();
@@ -98,7 +111,7 @@ impl Serving {
             helpers.spawn(Arc::clone(tls).reload_on_change(TLS_LOOK, stop.clone()));
         }
         if !observability.is_empty() {
-            let handler = observability::handler(metrics, readiness_probe(&service, &stop));
+            let handler = observability::handler(metrics, readiness_probe(&service, &tokens, &stop));
             // A scraper and a load balancer need few connections, and this listener must not take the doors' memory.
             let limits = Limits { connections: 64, body_bytes: 1024, ..limits.clone() };
             // It goes on until the doors are closed: a server that is stopping says that it is not ready.
@@ -198,10 +211,10 @@ pub(super) fn keep_verifier_key(data: &DataDirectory, node: &str, deployment: &D
     write_file(&path, text.as_bytes(), true)
 }
 
-fn readiness_probe(service: &Arc<Service>, stop: &Stop) -> ReadinessProbe {
-    let (service, stop) = (Arc::clone(service), stop.clone());
+fn readiness_probe(service: &Arc<Service>, tokens: &OpenTokens, stop: &Stop) -> ReadinessProbe {
+    let (service, tokens, stop) = (Arc::clone(service), tokens.clone(), stop.clone());
     Arc::new(move || {
-        let (service, stopping) = (Arc::clone(&service), stop.is_requested());
+        let (service, degraded, stopping) = (Arc::clone(&service), tokens.degraded(), stop.is_requested());
         Box::pin(async move {
             let found = service.readiness().await;
             let check = |name, ok: bool, problem: &str| Check { name, problem: (!ok).then(|| problem.to_owned()) };
@@ -212,6 +225,7 @@ fn readiness_probe(service: &Arc<Service>, stop: &Stop) -> ReadinessProbe {
                     check("hsm", found.hsm, "a self-test failed: every operation is refused until a restart"),
                     check("lease", found.lease, "this node cannot confirm that what it knows is fresh"),
                 ],
+                degraded,
             }
         })
     })

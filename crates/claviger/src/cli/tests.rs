@@ -56,6 +56,9 @@ fn every_documented_command_is_understood() {
         "claviger encrypt f --key alias/a -o - --force",
         "claviger decrypt f.claviger -o f",
         "claviger store verify --data d",
+        "claviger token list --config c.toml",
+        "claviger token check one --config c.toml",
+        "claviger token keys one --config c.toml",
     ] {
         assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
     }

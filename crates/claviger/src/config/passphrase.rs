@@ -51,6 +51,41 @@ impl TryFrom<RawSource> for PassphraseSource {
 }
 
 impl PassphraseSource {
+    /// Changes the path of a file, where it is one.
+    pub(super) fn anchor(&mut self, anchor: impl Fn(&mut PathBuf)) {
+        if let Self::File(path) = self {
+            anchor(path);
+        }
+    }
+
+    /// The environment variable that it is in, if it is in one. Other programs have no business with it.
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Environment(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Reads a secret that is no passphrase of a seal: a PIN, a password. `what` names it for people, `setting` says where it is configured.
+    ///
+    /// # Errors
+    /// As for [`PassphraseSource::read`]; or it would have to be typed.
+    pub fn read_secret(&self, what: &str, setting: &str) -> Result<Zeroizing<String>, Problem> {
+        let secret = match self {
+            Self::File(path) => read_file(path, &format!("{what} in {}", path.display()))?,
+            Self::Environment(name) => Zeroizing::new(std::env::var(name).map_err(|_| {
+                Problem::new(format!("the environment variable {name}, which should hold {what}, is not set"))
+                    .remedy(format!("set {name}, or change {setting} in the configuration"))
+            })?),
+            Self::SystemdCredential(name) => read_credential(name)?,
+            Self::Prompt => return Err(Problem::new(format!("{what} cannot be typed")).remedy(format!("change {setting}"))),
+        };
+        if secret.is_empty() {
+            return Err(Problem::new(format!("{what} is empty")).remedy(format!("look at {setting} in the configuration")));
+        }
+        Ok(secret)
+    }
+
     /// Reads the passphrase. `confirm` asks twice at a prompt, for one that is being chosen.
     ///
     /// # Errors
@@ -74,7 +109,7 @@ impl PassphraseSource {
 
 fn read_credential(name: &str) -> Result<Zeroizing<String>, Problem> {
     let directory = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-        Problem::new(format!("systemd handed over no credentials, so the passphrase `{name}` cannot be read"))
+        Problem::new(format!("systemd handed over no credentials, so `{name}` cannot be read"))
             .remedy(format!("start the server as a systemd unit with LoadCredentialEncrypted={name}:..."))
     })?;
     if name.contains('/') {
@@ -93,7 +128,7 @@ fn read_file(path: &std::path::Path, what: &str) -> Result<Zeroizing<String>, Pr
     file.take(BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() > BYTES_MAX {
         return Err(
-            Problem::new(format!("{what} holds more than {BYTES_MAX} bytes")).remedy("it should hold the passphrase only")
+            Problem::new(format!("{what} holds more than {BYTES_MAX} bytes")).remedy("it should hold this one secret only")
         );
     }
     let length = text.trim_end_matches(['\r', '\n']).len();

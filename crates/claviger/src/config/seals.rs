@@ -67,6 +67,14 @@ impl Seals {
         &self.0
     }
 
+    /// The environment variables that hold their secrets.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.iter().filter_map(|seal| match seal {
+            Seal::Passphrase(source) => source.variable(),
+            Seal::DevelopmentFile(_) => None,
+        })
+    }
+
     /// Every path in them, to be anchored.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         self.0.iter_mut().filter_map(|named| match &mut named.seal {

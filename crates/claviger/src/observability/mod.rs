@@ -23,6 +23,17 @@ pub use recorder::Metrics;
 pub struct Readiness {
     /// Everything that has to be in order, with what is not.
     pub checks: Vec<Check>,
+    /// What does not work, although the server may be sent traffic: some keys cannot be used.
+    pub degraded: Vec<Degraded>,
+}
+
+/// Something that some keys need, and that does not work.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Degraded {
+    /// What it is: `token NAME`.
+    pub what: String,
+    /// What is wrong with it. Safe to show.
+    pub problem: String,
 }
 
 /// One thing that has to be in order.
@@ -74,7 +85,7 @@ async fn respond(request: &Request<Bytes>, metrics: &Metrics, probe: &ReadinessP
 
 fn readiness(readiness: &Readiness) -> Response<Bytes> {
     let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::json!({ "ready": readiness.is_ready(), "checks": readiness.checks });
+    let body = serde_json::json!({ "ready": readiness.is_ready(), "checks": readiness.checks, "degraded": readiness.degraded });
     let mut response = text(status, format!("{body}\n"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
