@@ -91,7 +91,7 @@ async fn check(config: &Config, only: Option<&str>) -> Result<ExitCode, Problem>
     for (name, token) in config.tokens.iter().filter(|(name, _)| only.is_none_or(|only| only == *name)) {
         match try_out(config, name, token).await {
             Ok(form) => {
-                output::line(format_args!("ok     {name}: a key was made, encrypted, decrypted and was destroyed; {form}"))?
+                output::line(format_args!("ok     {name}: a key was made, encrypted, decrypted and was destroyed; {form}"))?;
             }
             Err(problem) => {
                 wrong = true;
