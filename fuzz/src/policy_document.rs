@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use claviger_domain::identity::User;
 use claviger_domain::policy::{
-    ConditionContext, Demand, Granted, MalformedPolicy, Policy, Values, authorize, default_key_policy,
+    ConditionContext, Demand, Granted, MalformedPolicy, NamedPolicy, Policy, Values, authorize, default_key_policy,
 };
 use claviger_domain::{AccountId, Identity, KeyId, Timestamp};
 
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) -> bool {
     match identity_policy {
         Ok(policy) => {
             let delegating = Policy::parse_key_policy(&default_key_policy(account()));
-            evaluate(&delegating.expect("the default key policy is one"), vec![Arc::new(policy)]);
+            evaluate(&delegating.expect("the default key policy is one"), vec![NamedPolicy { name: "p".into(), policy: Arc::new(policy) }]);
         }
         Err(complaint) => check_complaint(&complaint, text),
     }
@@ -36,7 +36,7 @@ pub fn run(data: &[u8]) -> bool {
 }
 
 /// Two callers, two actions: the same question has the same answer, and every answer has its reason.
-fn evaluate(key_policy: &Policy, identity_policies: Vec<Arc<Policy>>) {
+fn evaluate(key_policy: &Policy, identity_policies: Vec<NamedPolicy>) {
     let user = User {
         account: account(),
         name: "alice".parse().expect("a user name"),

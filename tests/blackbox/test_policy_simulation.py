@@ -58,8 +58,8 @@ def test_what_is_simulated_is_what_is_decided(server, cast, who, tenant):
     assert (answer["Decision"] == "allowed") == really, answer
     reasons = {
         ("by_key", "red"): 'key policy statement "ByName"',
-        ("by_identity", tenant): 'key policy statement "Account" and identity policy 1 statement "Writers"',
-        ("denied", tenant): 'identity policy 1 statement "Never" denies',
+        ("by_identity", tenant): 'key policy statement "Account" and identity policy "test" statement "Writers"',
+        ("denied", tenant): 'identity policy "test" statement "Never" denies',
         ("granted", tenant): f"grant {grant}",
     }
     assert answer["Reason"] == reasons.get((who, tenant), "no statement of an identity policy allows")

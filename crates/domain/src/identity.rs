@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{AccessKeyId, AccountId, RoleName, ServiceName, SessionName, UserName};
 use crate::key::base64_bytes;
-use crate::policy::Policy;
+use crate::policy::{NamedPolicy, Policy};
 use crate::timestamp::Timestamp;
 
 /// Who asks, within an account.
@@ -52,7 +52,7 @@ pub struct Identity {
     pub unique_id: String,
     /// The identity policies of the user or role, parsed. Empty for root, which every identity-side check allows, and for services, which
     /// have none.
-    pub policies: Vec<Arc<Policy>>,
+    pub policies: Vec<NamedPolicy>,
     /// The tags of the user or role, and over them those of the session.
     pub tags: BTreeMap<String, String>,
     /// The session of a role.
@@ -68,7 +68,7 @@ impl Identity {
     }
 
     /// A user with its identity policies; the service, where the user is marked as one.
-    pub fn user(user: &User, policies: Vec<Arc<Policy>>) -> Self {
+    pub fn user(user: &User, policies: Vec<NamedPolicy>) -> Self {
         match &user.service {
             Some(service) => Self::bare(user.account, Principal::Service(service.clone()), user.arn(), user.unique_id.clone()),
             None => Self {
@@ -82,7 +82,7 @@ impl Identity {
     /// A session of a role with the role's identity policies and the session's own.
     pub fn assumed_role(
         role: &Role,
-        policies: Vec<Arc<Policy>>,
+        policies: Vec<NamedPolicy>,
         session: Arc<Session>,
         session_policy: Option<Arc<Policy>>,
     ) -> Self {

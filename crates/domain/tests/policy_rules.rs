@@ -164,7 +164,7 @@ fn a_permit_is_for_one_key_and_says_why() {
     assert_eq!(permit.action(), "kms:Encrypt");
     assert!(permit.covers(KEY.parse().unwrap()));
     assert!(!permit.covers("1234abcd-12ab-34cd-56ef-1234567890ac".parse().unwrap()));
-    assert_eq!(permit.basis().to_string(), r#"key policy statement "Use" and identity policy 2 statement 1"#);
+    assert_eq!(permit.basis().to_string(), r#"key policy statement "Use" and identity policy "p2" statement 1"#);
 
     let basis = |caller: &Identity, statements: &str| {
         ask(caller, "kms:Encrypt", &key_policy(statements), &Keys::default()).unwrap().basis().to_string()
@@ -185,7 +185,7 @@ fn a_permit_is_for_one_key_and_says_why() {
     assert_eq!(reason(&root(OTHER), &deny(OTHER_ID)), r#"key policy statement "Stop" denies"#);
     assert_eq!(
         reason(&user(OWNER, "alice", &[ALLOW_ALL, DENY_ALL]), &allow(ALICE)),
-        r#"identity policy 2 statement "No" denies"#
+        r#"identity policy "p2" statement "No" denies"#
     );
     assert_eq!(reason(&root(OWNER), &allow(ALICE)), "no statement of the key policy allows");
     assert_eq!(reason(&user(OWNER, "alice", &[]), &allow(OWNER_ROOT)), "no statement of an identity policy allows");

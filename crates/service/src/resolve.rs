@@ -175,7 +175,7 @@ impl Service {
             return Ok(Some(self.keep(&self.caches.identities, &slot, Arc::new(Identity::root(account)))));
         }
         let Some(found) = self.records.get::<User>(account, name).await? else { return Ok(None) };
-        let policies = found.value.policies.values().map(|text| self.policies.identity_policy(text)).collect::<Result<_, _>>()?;
+        let policies = self.policies.identity_policies(&found.value.policies)?;
         Ok(Some(self.keep(&self.caches.identities, &slot, Arc::new(Identity::user(&found.value, policies)))))
     }
 
@@ -188,7 +188,7 @@ impl Service {
         let Some(found) = self.records.get::<Role>(account, name.as_str()).await? else { return Ok(None) };
         let role = found.value;
         let trust = self.policies.trust_policy(&role.trust_policy)?;
-        let policies = role.policies.values().map(|text| self.policies.identity_policy(text)).collect::<Result<_, _>>()?;
+        let policies = self.policies.identity_policies(&role.policies)?;
         Ok(Some(self.keep(&self.caches.roles, &slot, Arc::new(RoleSnapshot { role, trust, policies }))))
     }
 

@@ -1,11 +1,11 @@
 //! What the request path needs of a record, parsed and opened once and shared by all requests until it changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use claviger_domain::identity::{AccessKey, Role};
 use claviger_domain::key::{Key, MaterialVersion};
-use claviger_domain::policy::Policy;
+use claviger_domain::policy::{NamedPolicy, Policy};
 use claviger_domain::{KeyId, Refusal};
 use claviger_hsm::{AccessSecret, Hsm, Material, SigningKey};
 use claviger_store::{RecordKey, RecordKind};
@@ -142,7 +142,7 @@ impl SigningKeys {
 pub(crate) struct RoleSnapshot {
     pub(crate) role: Role,
     pub(crate) trust: Arc<Policy>,
-    pub(crate) policies: Vec<Arc<Policy>>,
+    pub(crate) policies: Vec<NamedPolicy>,
 }
 
 /// Parsed policies by their text: most keys of an account share the default one.
@@ -165,6 +165,12 @@ impl Policies {
     /// The identity policy with this text, which was checked when it was stored.
     pub(crate) fn identity_policy(&self, text: &str) -> Result<Arc<Policy>, Refusal> {
         self.parse(text, Policy::parse_identity_policy)
+    }
+
+    /// The identity policies that somebody holds, by their names.
+    pub(crate) fn identity_policies(&self, texts: &BTreeMap<String, String>) -> Result<Vec<NamedPolicy>, Refusal> {
+        let named = |(name, text): (&String, &String)| Ok(NamedPolicy { name: name.as_str().into(), policy: self.identity_policy(text)? });
+        texts.iter().map(named).collect()
     }
 
     /// The trust policy with this text, which was checked when it was stored.

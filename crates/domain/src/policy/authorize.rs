@@ -21,7 +21,7 @@ use super::basis::{Basis, IdentityBasis, ResourceBasis};
 use super::document::{Effect, Statement};
 use super::granted::Granted;
 use super::principal::Reach;
-use super::{ConditionContext, Policy, granted};
+use super::{ConditionContext, NamedPolicy, Policy, granted};
 use crate::arn::KeyArn;
 use crate::identity::Identity;
 use crate::ids::{AccountId, KeyId};
@@ -226,14 +226,15 @@ pub(super) fn identity_side<'p>(
         return Ok(Some(IdentityBasis::Root));
     }
     let mut allowed = None;
-    for (index, policy) in identity.policies.iter().enumerate() {
+    for NamedPolicy { name, policy } in &identity.policies {
         for statement in &policy.statements {
             match statement.effect {
                 Effect::Deny if concerns(statement, demand, context) => {
-                    return Err(Objection::IdentityDenies { policy: index + 1, statement: &statement.name });
+                    return Err(Objection::IdentityDenies { policy: name, statement: &statement.name });
                 }
                 Effect::Allow if allowed.is_none() && concerns(statement, demand, context) => {
-                    allowed = Some(IdentityBasis::Statement { policy: index + 1, statement: Arc::clone(&statement.name) });
+                    let (policy, statement) = (Arc::clone(name), Arc::clone(&statement.name));
+                    allowed = Some(IdentityBasis::Statement { policy, statement });
                 }
                 _ => {}
             }
@@ -293,8 +294,8 @@ pub(super) enum Objection<'p> {
     KeyDenies(&'p str),
     /// No statement of it allows.
     KeySilent,
-    /// A statement of an identity policy (counted from 1) denies.
-    IdentityDenies { policy: usize, statement: &'p str },
+    /// A statement of the identity policy of this name denies.
+    IdentityDenies { policy: &'p str, statement: &'p str },
     /// No identity policy allows.
     IdentitySilent,
     /// A statement of the session policy denies.
@@ -366,7 +367,7 @@ impl Objection<'_> {
             Self::ForeignResource => "the resource belongs to another account".to_owned(),
             Self::KeyDenies(statement) => format!("{guard} {statement} denies"),
             Self::KeySilent => format!("no statement of the {guard} allows"),
-            Self::IdentityDenies { policy, statement } => format!("identity policy {policy} {statement} denies"),
+            Self::IdentityDenies { policy, statement } => format!("identity policy \"{policy}\" {statement} denies"),
             Self::IdentitySilent => "no statement of an identity policy allows".to_owned(),
             Self::SessionDenies(statement) => format!("session policy {statement} denies"),
             Self::SessionSilent => "no statement of the session policy allows".to_owned(),

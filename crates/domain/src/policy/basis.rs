@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::ids::GrantId;
 
 /// Which policies and statements, or which grant, allowed something. `Display` writes it for the audit entry: `key policy statement "Use"
-/// and identity policy 1 statement 2`.
+/// and identity policy "readers" statement 2`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Basis {
     pub(super) resource: ResourceBasis,
@@ -39,8 +39,8 @@ pub(super) enum IdentityBasis {
     NotNeeded,
     /// The account root needs no identity policy.
     Root,
-    /// The statement of the policy at this place among the identity's policies, counted from 1.
-    Statement { policy: usize, statement: Arc<str> },
+    /// The statement of the identity policy of this name.
+    Statement { policy: Arc<str>, statement: Arc<str> },
 }
 
 impl fmt::Display for Basis {
@@ -59,7 +59,7 @@ impl fmt::Display for Basis {
         match &self.identity {
             IdentityBasis::NotNeeded => Ok(()),
             IdentityBasis::Root => f.write_str("account root"),
-            IdentityBasis::Statement { policy, statement } => write!(f, "identity policy {policy} {statement}"),
+            IdentityBasis::Statement { policy, statement } => write!(f, "identity policy \"{policy}\" {statement}"),
         }?;
         match &self.session {
             Some(statement) => write!(f, " and session policy {statement}"),

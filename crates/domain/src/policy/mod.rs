@@ -28,6 +28,7 @@ mod variables;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use document::Statement;
 
@@ -41,6 +42,15 @@ pub use principal::{PrincipalName, names_in_grants};
 #[derive(Debug)]
 pub struct Policy {
     statements: Box<[Statement]>,
+}
+
+/// An identity policy under the name that it was attached with.
+#[derive(Debug, Clone)]
+pub struct NamedPolicy {
+    /// The name.
+    pub name: Arc<str>,
+    /// The policy.
+    pub policy: Arc<Policy>,
 }
 
 impl Policy {
@@ -72,7 +82,7 @@ impl Policy {
     }
 
     /// Everybody whom the policy names in `Principal` and `NotPrincipal`, repetitions included. The service refuses a
-    /// key policy that names a principal that does not exist, with [`MalformedPolicy::invalid_principals`].
+    /// key policy that names a principal that does not exist, with [`MalformedPolicy::unknown_principal`].
     pub fn named_principals(&self) -> impl Iterator<Item = &PrincipalName> {
         self.statements.iter().flat_map(|statement| statement.principals.names())
     }
@@ -90,14 +100,19 @@ impl MalformedPolicy {
         Self { detail: detail.into() }
     }
 
-    /// AWS's text for a key policy that names somebody who cannot be found.
+    /// AWS's text for a key policy that names somebody who cannot be found, and in our own words who that is.
+    pub fn unknown_principal(name: &PrincipalName) -> Self {
+        Self::new(format!("{} There is no {name} in this deployment.", Self::invalid_principals().detail))
+    }
+
+    /// AWS's text for a key policy that names somebody in a way that nobody is named.
     pub fn invalid_principals() -> Self {
         Self::new("Policy contains a statement with one or more invalid principals.")
     }
 
-    /// AWS's text for a trust policy that names somebody who cannot be found.
-    pub fn invalid_principal_in_trust() -> Self {
-        Self::new("Invalid principal in policy")
+    /// AWS's text for a trust policy that names somebody who cannot be found, which says who that is.
+    pub fn unknown_principal_in_trust(name: &PrincipalName) -> Self {
+        Self::new(format!("Invalid principal in policy: \"{}\":\"{name}\"", name.kind()))
     }
 
     /// AWS's text for a key policy under which the caller could not put another one.

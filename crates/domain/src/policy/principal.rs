@@ -1,6 +1,8 @@
 //! Whom a key policy names, and whether that means the caller. Source: AWS IAM User Guide, "AWS JSON policy elements: Principal" and
 //! "NotPrincipal".
 
+use std::fmt;
+
 use super::MalformedPolicy;
 use super::json::Json;
 use crate::grant::GrantPrincipal;
@@ -53,6 +55,16 @@ impl PrincipalName {
         }
     }
 
+    /// Under which member of `Principal` policies write this name.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Service(_) => "Service",
+            Self::Federated(_) => "Federated",
+            Self::CanonicalUser(_) => "CanonicalUser",
+            _ => "AWS",
+        }
+    }
+
     /// How this name reaches a caller.
     fn reach(&self, identity: &Identity) -> Reach {
         match (self, &identity.principal) {
@@ -87,6 +99,25 @@ impl PrincipalName {
                 Reach::Session
             }
             _ => Reach::Nobody,
+        }
+    }
+}
+
+/// As policies write it; accounts by the ARN of their root.
+impl fmt::Display for PrincipalName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everyone => f.write_str("*"),
+            Self::Account(account) => f.write_str(&root_arn(*account)),
+            Self::User(account, user) => write!(f, "arn:aws:iam::{account}:user/{user}"),
+            Self::Role(account, role) => write!(f, "arn:aws:iam::{account}:role/{role}"),
+            Self::AssumedRole(account, session) => write!(f, "arn:aws:sts::{account}:assumed-role/{session}"),
+            Self::FederatedUser(account, name) => write!(f, "arn:aws:sts::{account}:federated-user/{name}"),
+            Self::UserWithPath(_, name)
+            | Self::UniqueId(name)
+            | Self::Service(name)
+            | Self::Federated(name)
+            | Self::CanonicalUser(name) => f.write_str(name),
         }
     }
 }

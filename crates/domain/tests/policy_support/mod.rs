@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use claviger_domain::identity::{Role, Session, User};
-use claviger_domain::policy::{ConditionContext, Policy, Values};
+use claviger_domain::policy::{ConditionContext, NamedPolicy, Policy, Values};
 use claviger_domain::{AccountId, Identity, ServiceName, Timestamp};
 
 /// The account that owns the key of these tests.
@@ -112,8 +112,13 @@ fn user_record(account_id: &str, name: &str, service: Option<ServiceName>) -> Us
     }
 }
 
-fn parsed(policies: &[&str]) -> Vec<Arc<Policy>> {
-    policies.iter().map(|text| Arc::new(Policy::parse_identity_policy(text).expect(text))).collect()
+/// Called p1, p2 and on.
+fn parsed(policies: &[&str]) -> Vec<NamedPolicy> {
+    let named = |(number, text): (usize, &&str)| NamedPolicy {
+        name: format!("p{number}").into(),
+        policy: Arc::new(Policy::parse_identity_policy(text).expect(text)),
+    };
+    (1..).zip(policies).map(named).collect()
 }
 
 pub(crate) fn root(account_id: &str) -> Identity {

@@ -362,7 +362,7 @@ async fn policies_that_allow_are_named_in_the_entry() {
     let by_key = key_policy(&[("Allow", &root.identity.arn, "kms:*"), ("Allow", &user.identity.arn, "kms:Encrypt")]);
     let by_key = node.service.perform(&node.again(&root), &create_key(Some(by_key))).await.unwrap().arn();
     for (key, basis) in [
-        (by_identity, r#"key policy statement "Enable IAM User Permissions" and identity policy 1 statement "Use""#),
+        (by_identity, r#"key policy statement "Enable IAM User Permissions" and identity policy "policy-0" statement "Use""#),
         (by_key, "key policy statement 2"),
     ] {
         let caller = node.again(&user);

@@ -420,10 +420,17 @@ async fn policies_name_roles_that_exist() {
     ] {
         let policy = key_policy(&[("Allow", &root_arn(account()), "kms:*"), ("Allow", &principal, "kms:Encrypt")]);
         let created = scene.node.service.perform(&scene.node.again(&scene.root), &create_key(Some(policy))).await;
-        assert_eq!(created.map(drop).map_err(|refusal| refusal.kind), if exists { Ok(()) } else { Err(Kind::MalformedPolicy) });
+        assert_eq!(created.is_ok(), exists, "{principal}");
+        if let Err(refusal) = created {
+            assert_eq!(refusal.kind, Kind::MalformedPolicy);
+            assert!(refusal.detail.ends_with(&format!("There is no {principal} in this deployment.")), "{refusal}");
+        }
         let trusting = create_role("new", &trust_policy(&principal, &["sts:AssumeRole"]));
         let created = scene.node.service.perform(&scene.node.again(&scene.root), &trusting).await;
         assert_eq!(created.is_ok(), exists, "{principal}");
+        if let Err(refusal) = &created {
+            assert_eq!(refusal.detail, format!("Invalid principal in policy: \"AWS\":\"{principal}\""));
+        }
         if exists {
             let delete = admin::DeleteRole { account: None, name: "new".parse().unwrap() };
             scene.node.service.perform(&scene.node.again(&scene.root), &delete).await.unwrap();
@@ -481,5 +488,5 @@ async fn the_log_tells_of_sessions_and_holds_no_token() {
         })
     );
     let basis = entry.json["claviger"]["decision"]["basis"].as_str().unwrap();
-    assert!(basis.contains("and identity policy 1 statement 1"), "{basis}");
+    assert!(basis.contains("and identity policy \"p\" statement 1"), "{basis}");
 }

@@ -16,7 +16,7 @@ pub(crate) async fn check_trust_policy(service: &Service, text: &str) -> Result<
     let policy = Policy::parse_trust_policy(text).map_err(malformed)?;
     for name in policy.named_principals() {
         if !exists(service, name).await? {
-            return Err(malformed(MalformedPolicy::invalid_principal_in_trust()));
+            return Err(malformed(MalformedPolicy::unknown_principal_in_trust(name)));
         }
     }
     Ok(())

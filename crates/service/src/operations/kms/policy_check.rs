@@ -26,7 +26,7 @@ impl PolicyCheck<'_> {
         let policy = Policy::parse_key_policy(self.policy).map_err(malformed)?;
         for name in policy.named_principals() {
             if !exists(service, name).await? {
-                return Err(malformed(MalformedPolicy::invalid_principals()));
+                return Err(malformed(MalformedPolicy::unknown_principal(name)));
             }
         }
         let conditions = AtPut { caller };
