@@ -1,5 +1,6 @@
 """What the command line does with files, pipes and settings that are not as it would like them."""
 
+import json
 import os
 import stat
 import subprocess
@@ -191,3 +192,51 @@ def test_a_log_that_is_no_terminal_has_no_colours(tmp_path):
     server = site.start("http")
     assert server.stop() == 0
     assert "serving" in server.log.read_text() and "\x1b" not in server.log.read_text()
+
+
+# Lost credentials -----------------------------------------------------------------------------------------------------------------
+
+
+def administrator(file, server):
+    """The environment of the administrator whose credentials are in a file."""
+    lines = dict(line.split("=", 1) for line in file.read_text().splitlines())
+    return lines | {"CLAVIGER_ENDPOINT": server.endpoint, "AWS_REGION": REGION}
+
+
+def test_whoever_holds_store_and_seal_finds_the_way_back(tmp_path):
+    site = Site(tmp_path / "site", tls=False)
+    lost, found = tmp_path / "lost.env", tmp_path / "found.env"
+    site.init_into(lost)
+    recover = ["recover-administrator", "--config", site.config, "--credentials"]
+    server = site.start("http")
+    old = administrator(lost, server)
+    own = old["CLAVIGER_ADMIN_ACCESS_KEY_ID"]
+    for change in ("deactivate", "delete"):
+        refused = run("access-key", change, own, environment=old, check=False)
+        assert refused.returncode == 1 and f"cannot {change} itself" in refused.stderr, refused.stderr
+    second = json.loads(run("access-key", "create", "--json", environment=old).stdout)["AccessKeyId"]
+    refused = run(*recover, found, environment=site.environment, check=False)
+    assert refused.returncode == 1 and not found.exists(), refused.stderr
+    assert server.stop() == 0
+
+    refused = run(*recover, lost, environment=site.environment, check=False)
+    assert refused.returncode == 2 and "exists already" in refused.stderr, refused.stderr
+    done = run(*recover, found, environment=site.environment)
+    assert own in done.stderr and second in done.stderr, done.stderr
+    secret = administrator(found, server)["CLAVIGER_ADMIN_SECRET_ACCESS_KEY"]
+    assert secret not in done.stdout + done.stderr and stat.S_IMODE(found.stat().st_mode) == 0o600
+
+    server = site.start("http")
+    listed = json.loads(run("access-key", "list", "--json", environment=administrator(found, server)).stdout)["AccessKeys"]
+    assert [key["AccessKeyId"] for key in listed] == [administrator(found, server)["CLAVIGER_ADMIN_ACCESS_KEY_ID"]]
+    refused = run("status", environment=old, check=False)
+    assert "UnrecognizedClientException" in refused.stderr, refused.stderr
+    assert server.stop() == 0
+    verified = run("store", "verify", "--config", site.config, environment=site.environment)
+    assert "Everything fits." in verified.stdout, verified.stdout
+    key = administrator(lost, server)["CLAVIGER_AUDIT_VKEY"]
+    run("audit", "verify", "--config", site.config, "--vkey", key, environment=site.environment)
+    told = [json.loads(line) for line in run("audit", "tail", "--json", "--config", site.config).stdout.splitlines()]
+    (event,) = [event for event in told if event["eventName"] == "RecoverAdministrator"]
+    assert event["serviceEventDetails"]["deletedAccessKeyIds"] == sorted([own, second])
+    assert secret not in json.dumps(told)

@@ -81,10 +81,18 @@ def test_errors_for_people(server, kms, key_id, material, tmp_path):
     assert "is no time" in refusal(material, "--expires", "soon", code=2)
     assert "cannot be used with" in refusal(material, "--key", key_id, "--spec", "HMAC_256", code=2)
     assert "--usage" in refusal(write_pem(tmp_path), "--spec", "RSA_2048", code=2)
+    assert "HMAC_224" in refusal(material, "--spec", "NOPE", code=2)
+    taken = alias_name()
+    kms.create_alias(AliasName=taken, TargetKeyId=key_id)
+    assert key_id in refusal(material, "--alias", taken)
+    assert "alias/aws/" in refusal(material, "--alias", "aws/mine", code=2)
+    assert "an alias name" in refusal(material, "--alias", "no spaces", code=2)
+    assert "365 days" in refusal(material, "--expires", "366d", code=2)
+    assert "expired already" in refusal(material, "--expires", "2020-01-31", code=2)
     assert len(kms.list_keys(Limit=1000)["Keys"]) == count, "nothing was made"
     # What goes wrong after the key was made says which key waits.
-    text = refusal(material, "--expires", "366d", "--wrapping-key-spec", "RSA_2048")
-    assert "ValidationException" in text and "--key " in text
+    text = refusal(write_pem(tmp_path), "--spec", "ECC_NIST_P256", "--usage", "SIGN_VERIFY", "--wrapping-key-spec", "RSA_2048")
+    assert "Exception" in text and "--key " in text
     waiting = text.split("--key ")[1].split(",")[0].split()[0]
     assert describe(kms, waiting)["KeyState"] == "PendingImport"
 

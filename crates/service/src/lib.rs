@@ -32,6 +32,7 @@ mod pipeline;
 pub mod quotas;
 pub mod recipient;
 mod records;
+pub mod recovery;
 mod replication;
 mod resolve;
 mod room_for_keys;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use claviger_domain::Timestamp;
+use claviger_domain::ids::InvalidId;
 use claviger_domain::key::{ImportType, KeySpec, KeyUsage, Origin, WrappingKeySpec};
+use claviger_domain::{AliasName, Timestamp};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -16,9 +17,12 @@ use zeroize::Zeroizing;
 use super::connection::KmsConnection;
 use super::files::Input;
 use super::output;
-use crate::client::{Client, Target};
+use crate::client::{CallError, Client, Target};
 use crate::key_material::{self, MATERIAL_BYTES_MAX};
 use crate::problem::Problem;
+
+/// For how long material may be valid. Source: AWS KMS API Reference, "ImportKeyMaterial".
+const VALID_DAYS_MAX: u32 = 365;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -28,17 +32,17 @@ pub(super) struct Arguments {
     #[arg(long, short, value_name = "KEY")]
     key: Option<String>,
     /// What kind of key the new one is [default: SYMMETRIC_DEFAULT]
-    #[arg(long, value_name = "SPEC", conflicts_with = "key")]
+    #[arg(long, value_name = "SPEC", value_parser = read_spec, conflicts_with = "key")]
     spec: Option<KeySpec>,
     /// What the new key is for, where its spec leaves a choice: ENCRYPT_DECRYPT, SIGN_VERIFY, KEY_AGREEMENT
-    #[arg(long, value_name = "USAGE", conflicts_with = "key")]
+    #[arg(long, value_name = "USAGE", value_parser = read_usage, conflicts_with = "key")]
     usage: Option<KeyUsage>,
     /// A description of the new key
     #[arg(long, value_name = "TEXT", conflicts_with = "key")]
     description: Option<String>,
     /// An alias for the new key: payroll, or alias/payroll
-    #[arg(long, value_name = "NAME", conflicts_with = "key")]
-    alias: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = read_alias, conflicts_with = "key")]
+    alias: Option<AliasName>,
     /// When the material expires: 90d, 12h, 2027-01-31 or 2027-01-31T12:00:00Z; at most 365 days from now [default: never]
     #[arg(long, value_name = "TIME", value_parser = read_expiry)]
     expires: Option<Timestamp>,
@@ -46,13 +50,16 @@ pub(super) struct Arguments {
     #[arg(long, requires = "key")]
     new_material: bool,
     /// What kind of key wraps the material on its way: RSA_2048, RSA_3072 or RSA_4096
-    #[arg(long, value_name = "SPEC", default_value_t = WrappingKeySpec::Rsa4096)]
+    #[arg(long, value_name = "SPEC", value_parser = read_wrapping_key_spec, default_value_t = WrappingKeySpec::Rsa4096)]
     wrapping_key_spec: WrappingKeySpec,
     #[command(flatten)]
     connection: KmsConnection,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
+    if let Some(at) = arguments.expires {
+        check_expiry(at, now())?;
+    }
     let client = arguments.connection.client()?;
     let written = read_file(&arguments.file)?;
     let key = match &arguments.key {
@@ -60,6 +67,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         None => {
             // Looked at before anything is made.
             key_material::read(arguments.spec.unwrap_or(KeySpec::SymmetricDefault), &written)?;
+            if let Some(alias) = &arguments.alias {
+                must_be_free(&client, alias).await?;
+            }
             create(&client, &arguments).await?
         }
     };
@@ -71,8 +81,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         )),
     })?;
     if let Some(alias) = &arguments.alias {
-        let name = if alias.starts_with("alias/") { alias.clone() } else { format!("alias/{alias}") };
-        let input = json!({ "AliasName": name, "TargetKeyId": key.key_id });
+        let input = json!({ "AliasName": alias, "TargetKeyId": key.key_id });
         call_for_nothing(&client, "CreateAlias", &input).await.map_err(|problem| {
             problem.remedy(format!(
                 "the material is in the key {} now: only its alias is missing (aws kms create-alias)",
@@ -122,6 +131,17 @@ async fn find(client: &Client, name: &str) -> Result<Metadata, Problem> {
         return Err(Problem::new(what).remedy("leave --key out to make a new key, whose origin is EXTERNAL"));
     }
     Ok(key)
+}
+
+/// Refuses an alias that another key has, as far as these credentials may know.
+async fn must_be_free(client: &Client, alias: &AliasName) -> Result<(), Problem> {
+    let target = Target { service: "kms", prefix: "TrentService", operation: "DescribeKey" };
+    match client.call::<Described>(target, &json!({ "KeyId": alias })).await {
+        Ok(taken) => Err(Problem::new(format!("{alias} names another key already: {}", taken.key_metadata.arn))
+            .remedy(format!("choose another alias, or import into that key with --key {alias}"))),
+        Err(CallError::Refused { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn create(client: &Client, arguments: &Arguments) -> Result<Metadata, Problem> {
@@ -216,7 +236,7 @@ fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
 /// A time from now on (`90d`, `12h`), a day, or a moment.
 fn read_expiry(text: &str) -> Result<Timestamp, String> {
     let wrong = || format!("{text} is no time: say 90d, 12h, 2027-01-31 or 2027-01-31T12:00:00Z");
-    let now = Timestamp(jiff::Timestamp::now().as_millisecond());
+    let now = now();
     if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse().ok()) {
         return Ok(now.plus_days(days));
     }
@@ -227,6 +247,46 @@ fn read_expiry(text: &str) -> Result<Timestamp, String> {
         return Ok(Timestamp(moment.as_millisecond()));
     }
     format!("{text}T00:00:00Z").parse::<jiff::Timestamp>().map(|day| Timestamp(day.as_millisecond())).map_err(|_| wrong())
+}
+
+/// Refuses a time that the server would refuse, after the key was made. Source: AWS KMS API Reference, "ImportKeyMaterial", `ValidTo`.
+fn check_expiry(at: Timestamp, now: Timestamp) -> Result<(), Problem> {
+    if at <= now {
+        return Err(Problem::usage(format!("the material would have expired already, at {at}")).remedy("say when in the future it expires"));
+    }
+    if at > now.plus_days(VALID_DAYS_MAX) {
+        return Err(Problem::usage(format!("the material would expire at {at}, which is more than {VALID_DAYS_MAX} days from now"))
+            .remedy("say an earlier time, and import the same material again before it comes"));
+    }
+    Ok(())
+}
+
+/// An alias of a new key, with or without its prefix.
+fn read_alias(text: &str) -> Result<AliasName, String> {
+    let whole = if text.starts_with("alias/") { text.to_owned() } else { format!("alias/{text}") };
+    let name: AliasName = whole.parse().map_err(|error: InvalidId| error.to_string())?;
+    if name.is_reserved() { Err("aliases that begin with alias/aws/ are the service's own".to_owned()) } else { Ok(name) }
+}
+
+fn read_spec(text: &str) -> Result<KeySpec, String> {
+    one_of(text, KeySpec::ALL, KeySpec::as_str)
+}
+
+fn read_usage(text: &str) -> Result<KeyUsage, String> {
+    one_of(text, KeyUsage::ALL, KeyUsage::as_str)
+}
+
+fn read_wrapping_key_spec(text: &str) -> Result<WrappingKeySpec, String> {
+    one_of(text, WrappingKeySpec::ALL, WrappingKeySpec::as_str)
+}
+
+fn one_of<T: Copy>(text: &str, all: &[T], name: fn(T) -> &'static str) -> Result<T, String> {
+    let found = all.iter().copied().find(|value| name(*value) == text);
+    found.ok_or_else(|| format!("there are {}", all.iter().map(|value| name(*value)).collect::<Vec<_>>().join(", ")))
+}
+
+fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
 }
 
 async fn call<A: DeserializeOwned>(client: &Client, operation: &'static str, input: &Value) -> Result<A, Problem> {
@@ -249,6 +309,17 @@ fn without_nulls(input: Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_server_would_refuse_is_refused_before() {
+        let now = Timestamp(1_000_000_000);
+        assert!(check_expiry(now, now).is_err() && check_expiry(now.plus_days(366), now).is_err());
+        assert!(check_expiry(now.plus_ms(1), now).is_ok() && check_expiry(now.plus_days(365), now).is_ok());
+        assert_eq!(read_alias("payroll").unwrap(), read_alias("alias/payroll").unwrap());
+        assert!(read_alias("pay roll").unwrap_err().contains("an alias name"));
+        assert!(read_alias("aws/s3").unwrap_err().contains("the service's own"));
+        assert!(read_spec("NOPE").unwrap_err().contains("SYMMETRIC_DEFAULT, HMAC_224"));
+    }
 
     #[test]
     fn an_expiry_is_a_time_from_now_on_a_day_or_a_moment() {

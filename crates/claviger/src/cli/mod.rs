@@ -8,6 +8,7 @@ use crate::problem::Problem;
 
 mod access_key;
 mod account;
+mod administrator;
 mod audit;
 mod connection;
 mod decrypt;
@@ -21,6 +22,7 @@ mod import_key;
 mod init;
 mod output;
 mod policy;
+mod recover_administrator;
 mod role;
 mod seal;
 mod serve;
@@ -77,6 +79,8 @@ enum Command {
     /// Seals: what wraps the root key at rest, and opens the deployment
     #[command(subcommand)]
     Seal(seal::Command),
+    /// Make a new access key for the administrator, who lost the old ones. Needs the store and its seal, while no server runs
+    RecoverAdministrator(recover_administrator::Arguments),
     /// The store itself
     #[command(subcommand)]
     Store(store::Command),
@@ -127,6 +131,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::Decrypt(arguments) => decrypt::run(arguments).await,
             Command::ImportKey(arguments) => import_key::run(arguments).await,
             Command::Seal(command) => return seal::run(command).await,
+            Command::RecoverAdministrator(arguments) => recover_administrator::run(arguments).await,
             Command::Store(command) => return store::run(command).await,
             Command::Token(command) => return token::run(command).await,
             Command::HsmHost(arguments) => hsm_host::run(&arguments),

@@ -20,6 +20,7 @@ fn every_documented_command_is_understood() {
         "claviger dev --data d --listen 127.0.0.1:0 --observability 127.0.0.1:0",
         "claviger init --config c.toml",
         "claviger init --config c.toml --credentials administrator.env",
+        "claviger recover-administrator --config c.toml --credentials administrator.env",
         "claviger serve --config c.toml",
         "claviger status --endpoint https://kms.example.org --ca ca.pem --json",
         "claviger doctor --config c.toml",

@@ -31,6 +31,7 @@ impl Metrics {
         let handle = recorder.handle();
         metrics::set_global_recorder(recorder).map_err(|error| failed(&error))?;
         describe();
+        register();
         Ok(Self(handle))
     }
 
@@ -67,4 +68,20 @@ fn describe() {
     metrics::describe_counter!("claviger_tls_reloads_total", "Exchanges of the TLS certificate, by outcome");
     metrics::describe_counter!("claviger_requests_timed_out_total", "Requests that took longer than limits.request_seconds");
     metrics::describe_counter!("claviger_panics_total", "Requests whose handler panicked: each is a defect");
+}
+
+/// Shows what has not happened yet as 0, so that an alarm sees its first time. What has labels for each operation appears with it.
+fn register() {
+    for name in [
+        "claviger_connections_limit_reached_total",
+        "claviger_tls_handshake_failures_total",
+        "claviger_requests_timed_out_total",
+        "claviger_panics_total",
+    ] {
+        metrics::counter!(name).increment(0);
+    }
+    for outcome in ["ok", "failed"] {
+        metrics::counter!("claviger_tls_reloads_total", "outcome" => outcome).increment(0);
+    }
+    metrics::gauge!("claviger_connections_open").increment(0.0);
 }
