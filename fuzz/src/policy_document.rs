@@ -28,7 +28,10 @@ pub fn run(data: &[u8]) -> bool {
     match identity_policy {
         Ok(policy) => {
             let delegating = Policy::parse_key_policy(&default_key_policy(account()));
-            evaluate(&delegating.expect("the default key policy is one"), vec![NamedPolicy { name: "p".into(), policy: Arc::new(policy) }]);
+            evaluate(
+                &delegating.expect("the default key policy is one"),
+                vec![NamedPolicy { name: "p".into(), policy: Arc::new(policy) }],
+            );
         }
         Err(complaint) => check_complaint(&complaint, text),
     }

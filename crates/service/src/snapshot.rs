@@ -169,7 +169,9 @@ impl Policies {
 
     /// The identity policies that somebody holds, by their names.
     pub(crate) fn identity_policies(&self, texts: &BTreeMap<String, String>) -> Result<Vec<NamedPolicy>, Refusal> {
-        let named = |(name, text): (&String, &String)| Ok(NamedPolicy { name: name.as_str().into(), policy: self.identity_policy(text)? });
+        let named = |(name, text): (&String, &String)| {
+            Ok(NamedPolicy { name: name.as_str().into(), policy: self.identity_policy(text)? })
+        };
         texts.iter().map(named).collect()
     }
 

@@ -56,7 +56,10 @@ impl Destination {
         if let Some(file) = &self.credentials
             && let Err(error) = std::fs::remove_file(file)
         {
-            output::note(format_args!("warning: {} holds credentials of nothing, and cannot be removed: {error}", file.display()));
+            output::note(format_args!(
+                "warning: {} holds credentials of nothing, and cannot be removed: {error}",
+                file.display()
+            ));
         }
     }
 }

@@ -252,11 +252,14 @@ fn read_expiry(text: &str) -> Result<Timestamp, String> {
 /// Refuses a time that the server would refuse, after the key was made. Source: AWS KMS API Reference, "ImportKeyMaterial", `ValidTo`.
 fn check_expiry(at: Timestamp, now: Timestamp) -> Result<(), Problem> {
     if at <= now {
-        return Err(Problem::usage(format!("the material would have expired already, at {at}")).remedy("say when in the future it expires"));
+        return Err(Problem::usage(format!("the material would have expired already, at {at}"))
+            .remedy("say when in the future it expires"));
     }
     if at > now.plus_days(VALID_DAYS_MAX) {
-        return Err(Problem::usage(format!("the material would expire at {at}, which is more than {VALID_DAYS_MAX} days from now"))
-            .remedy("say an earlier time, and import the same material again before it comes"));
+        return Err(Problem::usage(format!(
+            "the material would expire at {at}, which is more than {VALID_DAYS_MAX} days from now"
+        ))
+        .remedy("say an earlier time, and import the same material again before it comes"));
     }
     Ok(())
 }
