@@ -136,7 +136,7 @@ pub enum EventType {
 /// Who asked. Source: CloudTrail's `userIdentity`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventIdentity<'a> {
-    /// `Root`, `IAMUser`, `AssumedRole`, `AWSService` or `Unknown`; absent for what the service did by itself.
+    /// `Root`, `IAMUser`, `AssumedRole`, `AWSService`, `HoldYourOwnKeyStore` or `Unknown`; absent for what the service did by itself.
     pub kind: Option<&'a str>,
     /// The stable id: the account's for root, `AIDA...` for a user, `AROA...:SESSION` for a session.
     pub principal_id: Option<&'a str>,
@@ -162,6 +162,7 @@ impl<'a> EventIdentity<'a> {
             Principal::User(name) => ("IAMUser", Some(name.as_str())),
             Principal::AssumedRole { .. } => ("AssumedRole", None),
             Principal::Service(_) => ("AWSService", None),
+            Principal::Store(_) => ("HoldYourOwnKeyStore", None),
         };
         let invoked_by = match &identity.principal {
             Principal::Service(name) => Some(name.as_str()),

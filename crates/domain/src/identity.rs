@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccessKeyId, AccountId, RoleName, ServiceName, SessionName, UserName};
+use crate::hyok::HyokStore;
+use crate::ids::{AccessKeyId, AccountId, HyokStoreName, RoleName, ServiceName, SessionName, UserName};
 use crate::key::base64_bytes;
 use crate::policy::{NamedPolicy, Policy};
 use crate::timestamp::Timestamp;
@@ -27,6 +28,8 @@ pub enum Principal {
     },
     /// A user that is marked as a service, and asks for itself.
     Service(ServiceName),
+    /// A hold-your-own-key store of the account, whose credential somebody else's cloud has. It reaches the keys behind it, and nothing else.
+    Store(HyokStoreName),
 }
 
 /// Who a long-lived credential belongs to, within its account.
@@ -93,6 +96,13 @@ impl Identity {
         tags.extend(session.tags.clone());
         let (arn, unique_id) = (session.arn(), session.unique_id());
         Self { policies, tags, session: Some(session), session_policy, ..Self::bare(role.account, principal, arn, unique_id) }
+    }
+
+    /// A hold-your-own-key store. Its id outlives no store: one of the same name that is made later has another.
+    pub fn store(store: &HyokStore) -> Self {
+        let arn = store.arn();
+        let unique_id = format!("{arn}#{}", store.created.0);
+        Self::bare(store.account, Principal::Store(store.name.clone()), arn, unique_id)
     }
 
     fn bare(account: AccountId, principal: Principal, arn: String, unique_id: String) -> Self {

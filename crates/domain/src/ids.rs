@@ -343,6 +343,46 @@ impl ServiceName {
     }
 }
 
+text_id!(
+    /// The name of a hold-your-own-key store within its account.
+    HyokStoreName,
+    "a key store's name (1 to 64 of letters, digits, - and _)",
+    |text| (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+);
+
+text_id!(
+    /// What a cloud calls a key that it does not hold. Source: AWS KMS External Keystore Proxy API Specification, `externalKeyId`.
+    ExternalKeyId,
+    "an external key id (1 to 128 of letters, digits, -, . and _)",
+    |text| {
+        (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+    }
+);
+
+text_id!(
+    /// Where a cloud finds a hold-your-own-key store: AWS's `XksProxyUriPath`, an optional prefix and `/kms/xks/v1`. Source: AWS KMS External
+    /// Keystore Proxy API Specification, "API operations".
+    StorePath,
+    "a key store's path (at most 128 of letters, digits, /, - and _: /PREFIX/kms/xks/v1, the prefix without empty parts)",
+    |text| {
+        let prefix = text.strip_suffix(StorePath::ENDING).and_then(|prefix| match prefix.strip_prefix('/') {
+            None if prefix.is_empty() => Some("any"),
+            rest => rest,
+        });
+        text.len() <= 128
+            && prefix.is_some_and(|prefix| {
+                prefix.split('/').all(|part| {
+                    !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+                })
+            })
+    }
+);
+
+impl StorePath {
+    /// What every path ends with, in version 1 of the specification.
+    pub const ENDING: &'static str = "/kms/xks/v1";
+}
+
 /// The characters of names in IAM and STS: `[\w+=,.@-]*`.
 fn is_iam_name(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'=' | b',' | b'.' | b'@' | b'-'))
@@ -377,6 +417,19 @@ mod tests {
             assert!(wrong.parse::<AliasName>().is_err(), "{wrong}");
         }
         assert!("alias/aws/s3".parse::<AliasName>().unwrap().is_reserved());
+    }
+
+    #[test]
+    fn paths_of_stores_have_one_form() {
+        for text in ["/kms/xks/v1", "/a/kms/xks/v1", "/stores/4a0d79d6-1d1b/x_Y/kms/xks/v1"] {
+            assert_eq!(text.parse::<StorePath>().unwrap().as_str(), text);
+        }
+        let long = format!("/{}/kms/xks/v1", "a".repeat(120));
+        for wrong in
+            ["", "/", "a/kms/xks/v1", "//kms/xks/v1", "/a//b/kms/xks/v1", "/kms/xks/v1/", "/a./kms/xks/v1", "/kms/xks/v2", &long]
+        {
+            assert!(wrong.parse::<StorePath>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod arn;
 pub mod caller;
 pub mod encryption_context;
 pub mod grant;
+pub mod hyok;
 pub mod identity;
 pub mod ids;
 pub mod key;
@@ -28,7 +29,8 @@ pub use encryption_context::EncryptionContext;
 pub use grant::{Grant, GrantConstraints, GrantOperation, GrantPrincipal, GrantTerms};
 pub use identity::{Identity, Principal};
 pub use ids::{
-    AccessKeyId, AccountId, AliasName, GrantId, KeyId, MaterialId, Region, RoleName, ServiceName, SessionName, UserName,
+    AccessKeyId, AccountId, AliasName, ExternalKeyId, GrantId, HyokStoreName, KeyId, MaterialId, Region, RoleName, ServiceName,
+    SessionName, StorePath, UserName,
 };
 pub use permit::Permit;
 pub use refusal::{Kind, Refusal};

@@ -100,6 +100,8 @@ pub enum Kind {
     XksKeyAlreadyInUse,
     XksKeyInvalidConfiguration,
     XksKeyNotFound,
+    /// No hold-your-own-key store is found at the path of the request.
+    InvalidUriPath,
     Throttled,
     /// Everything was in order, and the caller asked to stop there.
     DryRun,
@@ -166,6 +168,7 @@ impl Kind {
             Self::XksKeyAlreadyInUse => "XksKeyAlreadyInUseException",
             Self::XksKeyInvalidConfiguration => "XksKeyInvalidConfigurationException",
             Self::XksKeyNotFound => "XksKeyNotFoundException",
+            Self::InvalidUriPath => "InvalidUriPathException",
             Self::Throttled => "ThrottlingException",
             Self::DryRun => "DryRunOperationException",
             Self::KeyUnavailable => "KeyUnavailableException",

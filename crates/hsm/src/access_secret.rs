@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use claviger_domain::AccessKeyId;
 use zeroize::Zeroizing;
 
@@ -18,15 +18,25 @@ use crate::memory::Secret;
 use crate::state::State;
 
 pub(crate) const SECRET_BYTES: usize = 30;
-const SECRET_CHARACTERS: usize = 40;
+const SECRET_CHARACTERS_MAX: usize = 43;
 
-/// An access key's secret. A handle; the secret stays in locked memory.
+/// Whose secret it is, which says how many bits it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// An access key's: 30 bytes, 40 characters.
+    AccessKey,
+    /// A hold-your-own-key store's: 32 bytes, 43 characters.
+    Store,
+}
+
+/// The secret of an access key, or of a hold-your-own-key store. A handle; the secret stays in locked memory.
 #[derive(Clone)]
 pub struct AccessSecret(Arc<AccessSecretInner>);
 
 struct AccessSecretInner {
-    /// The 30 bytes, and two that do not count.
+    /// Its bytes, and in an access key's two that do not count.
     secret: Secret,
+    form: Form,
     state: Arc<State>,
 }
 
@@ -79,7 +89,12 @@ impl Hsm {
 impl AccessSecret {
     /// The secret in these 30 bytes; those after them do not count.
     pub(crate) fn new(secret: Secret, state: Arc<State>) -> Self {
-        Self(Arc::new(AccessSecretInner { secret, state }))
+        Self::of_form(secret, Form::AccessKey, state)
+    }
+
+    /// The secret of this form in these bytes.
+    pub(crate) fn of_form(secret: Secret, form: Form, state: Arc<State>) -> Self {
+        Self(Arc::new(AccessSecretInner { secret, form, state }))
     }
 
     /// A new random secret.
@@ -89,25 +104,28 @@ impl AccessSecret {
 
     /// The secret's bits.
     pub(crate) fn bits(&self) -> &[u8] {
-        self.0.secret.expose().split_at(SECRET_BYTES).0
+        match self.0.form {
+            Form::AccessKey => self.0.secret.expose().split_at(SECRET_BYTES).0,
+            Form::Store => self.0.secret.expose(),
+        }
     }
 
-    /// The 40 characters that a client knows.
+    /// The characters that a client knows.
     pub(crate) fn text(&self) -> Result<Zeroizing<String>, HsmError> {
         self.0.state.check()?;
-        let mut text = Zeroizing::new(String::with_capacity(SECRET_CHARACTERS));
-        STANDARD.encode_string(self.bits(), &mut text);
+        let mut text = Zeroizing::new(String::with_capacity(SECRET_CHARACTERS_MAX));
+        STANDARD_NO_PAD.encode_string(self.bits(), &mut text);
         Ok(text)
     }
 
     /// The key for one credential scope: the date as `yyyymmdd`, the Region, the service.
     pub fn signing_key(&self, date: &str, region: &str, service: &str) -> Result<SigningKey, HsmError> {
         self.0.state.check()?;
-        let mut text = Zeroizing::new([0; 4 + SECRET_CHARACTERS]);
+        let mut text = Zeroizing::new([0; 4 + SECRET_CHARACTERS_MAX]);
         let (prefix, secret) = text.split_at_mut(4);
         prefix.copy_from_slice(b"AWS4");
-        STANDARD.encode_slice(self.bits(), secret).map_err(|_| HsmError::Primitive("base64"))?;
-        let mut key = hmac::Key::new(hmac::HMAC_SHA256, &*text);
+        let length = STANDARD_NO_PAD.encode_slice(self.bits(), secret).map_err(|_| HsmError::Primitive("base64"))?;
+        let mut key = hmac::Key::new(hmac::HMAC_SHA256, text.split_at(4 + length).0);
         for part in [date, region, service, "aws4_request"] {
             let mut derived = Zeroizing::new([0; 32]);
             sign_into(&key, part.as_bytes(), &mut derived)?;
@@ -142,6 +160,8 @@ fn sign_into(key: &hmac::Key, data: &[u8], out: &mut [u8; 32]) -> Result<(), Hsm
 
 #[cfg(test)]
 mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
     use crate::testing::{account, account_key, flips, hsm, other_account, refusal, wrong_lengths};
 
@@ -180,7 +200,7 @@ mod tests {
         let hsm = hsm();
         let key = account_key(&hsm, account());
         let (text, sealed) = hsm.create_access_secret(&key, &access_key()).unwrap();
-        assert_eq!(text.len(), SECRET_CHARACTERS);
+        assert_eq!(text.len(), 40);
         assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')), "{}", *text);
         // What a client does with the text.
         let mut derived = format!("AWS4{}", *text).into_bytes();

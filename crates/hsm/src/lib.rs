@@ -40,9 +40,11 @@ mod sealed;
 mod self_test;
 mod session;
 mod state;
+mod store_secret;
 mod token;
 mod usage;
 mod xaes;
+mod xks;
 
 #[cfg(test)]
 mod testing;
@@ -68,3 +70,4 @@ pub use seal::{PassphraseCost, SealSecret, SealedRoot, generate_file_seal_secret
 pub use sealed::account_key_version;
 pub use self_test::self_test;
 pub use usage::{Destination, Source};
+pub use xks::{XKS_ADDITIONAL_DATA_BYTES_MAX, XksCiphertext, XksMessage};

@@ -115,14 +115,8 @@ impl Derived {
     fn new(key: &[u8; 32], nonce: &[u8; NONCE_BYTES]) -> Result<Self, HsmError> {
         let refused = |_| HsmError::Primitive("AES-CMAC");
         let key = cmac::Key::new(cmac::AES_256, key).map_err(refused)?;
-        let mut message_key = Zeroizing::new([0; 32]);
+        let message_key = derive_message_key(&key, nonce.split_at(12).0)?;
         let mut commitment = [0; COMMITMENT_BYTES];
-        let (half_nonce, _) = nonce.split_at(12);
-        for (counter, half) in (1_u8..).zip(message_key.chunks_exact_mut(16)) {
-            let mut block = [0, counter, b'X', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-            block.split_at_mut(4).1.copy_from_slice(half_nonce);
-            half.copy_from_slice(cmac::sign(&key, &block).map_err(refused)?.as_ref());
-        }
         let mut blocks = [0; 32];
         blocks.split_at_mut(4).0.copy_from_slice(b"XCMT");
         blocks.split_at_mut(4).1.split_at_mut(NONCE_BYTES).0.copy_from_slice(nonce);
@@ -132,6 +126,23 @@ impl Derived {
         }
         Ok(Self { message_key, commitment })
     }
+}
+
+/// The key of the message whose nonce begins with these 12 bytes, by itself: for what has no room for a commitment.
+pub(crate) fn message_key(key: &[u8; 32], half_nonce: &[u8]) -> Result<Zeroizing<[u8; 32]>, HsmError> {
+    let key = cmac::Key::new(cmac::AES_256, key).map_err(|_| HsmError::Primitive("AES-CMAC"))?;
+    derive_message_key(&key, half_nonce)
+}
+
+/// C2SP XAES-256-GCM: CMAC_K(`00 01 58 00` ‖ N[0..12]) ‖ CMAC_K(`00 02 58 00` ‖ N[0..12]).
+fn derive_message_key(key: &cmac::Key, half_nonce: &[u8]) -> Result<Zeroizing<[u8; 32]>, HsmError> {
+    let mut message_key = Zeroizing::new([0; 32]);
+    for (counter, half) in (1_u8..).zip(message_key.chunks_exact_mut(16)) {
+        let mut block = [0, counter, b'X', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        block.iter_mut().skip(4).zip(half_nonce).for_each(|(to, from)| *to = *from);
+        half.copy_from_slice(cmac::sign(key, &block).map_err(|_| HsmError::Primitive("AES-CMAC"))?.as_ref());
+    }
+    Ok(message_key)
 }
 
 fn gcm_key(key: &[u8; 32]) -> Result<LessSafeKey, HsmError> {

@@ -285,7 +285,7 @@ fn identity_of(caller: &Caller) -> EventIdentity<'_> {
 
 fn resource_of<'a>(ask: &'a Ask<'_>) -> Option<Resource<'a>> {
     match ask.key {
-        Some(_) => Some(Resource::key(&ask.resource, ask.owner)),
+        Some(snapshot) => Some(Resource::key(&snapshot.arn, ask.owner)),
         None if ask.trust.is_some() => Some(Resource::role(&ask.resource, ask.owner)),
         None if ask.resource.contains(":alias/") => Some(Resource::alias(&ask.resource, ask.owner)),
         None => None,

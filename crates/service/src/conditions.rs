@@ -115,6 +115,7 @@ fn of_identity<'a>(caller: &'a Caller, name: &str) -> Values<'a> {
         "aws:principaltype" => text(match identity.principal {
             Principal::Root => "Account",
             Principal::AssumedRole { .. } => "AssumedRole",
+            Principal::Store(_) => "Store",
             _ => "User",
         }),
         "aws:userid" => text(&identity.unique_id),

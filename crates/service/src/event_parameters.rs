@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use claviger_domain::{EncryptionContext, GrantConstraints, GrantOperation};
 use serde::Serialize;
 
+use crate::operations::xks::RequestMetadata;
+
 /// What a request asked for, as far as the audit log may know it: never a secret, a plaintext or a ciphertext. One type for all
 /// operations, with the members in the order of their names, which makes the entry's JSON canonical.
 #[derive(Debug, Default, Serialize)]
@@ -22,6 +24,10 @@ pub struct Parameters<'a> {
     pub assume_role_policy_document: Option<&'a str>,
     #[serde(skip_serializing_if = "is_false")]
     pub bypass_policy_lockout_safety_check: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_subjects: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud_hsm_cluster_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,6 +60,8 @@ pub struct Parameters<'a> {
     pub expiration_model: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external_key_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -105,7 +113,15 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primary_region: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub replica_region: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_metadata: Option<&'a RequestMetadata>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_second: Option<u32>,
+    #[serde(skip_serializing_if = "is_false")]
+    pub restore: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retiring_principal: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +134,8 @@ pub struct Parameters<'a> {
     pub role_session_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation_period_in_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seal_kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,6 +153,10 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tag_keys: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<&'a BTreeMap<String, String>>,
@@ -142,6 +164,8 @@ pub struct Parameters<'a> {
     pub target_key_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transitive_tag_keys: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Vec<&'static str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_name: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,6 +10,7 @@ use claviger_hsm::Attestation;
 use claviger_store::Change;
 
 use crate::event_parameters::Parameters;
+use crate::hyok::ExternalTarget;
 use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::{KeyTarget, Named};
 use crate::service::Service;
@@ -40,6 +41,11 @@ impl Event {
     /// An operation of AWS STS.
     pub const fn sts(name: &'static str) -> Self {
         Self { source: "sts.amazonaws.com", name, read_only: true }
+    }
+
+    /// A request of AWS KMS to the keys behind a hold-your-own-key store.
+    pub const fn xks(name: &'static str) -> Self {
+        Self { source: "kms-xks-proxy", name, read_only: true }
     }
 
     /// An operation of Claviger's own administration.
@@ -112,6 +118,8 @@ pub struct Ask<'a> {
     pub(crate) key: Option<&'a KeySnapshot>,
     /// The trust policy of the role that it is about, when it is about one.
     pub(crate) trust: Option<&'a Policy>,
+    /// The policy of the hold-your-own-key store through which the key is used; none when it is not used through one.
+    pub(crate) through: Option<&'a Policy>,
     /// How the request named the key; none when it is not about one.
     pub(crate) named: Option<&'a Named>,
     /// What the grant says that is to be created.
@@ -132,6 +140,7 @@ impl<'a> Ask<'a> {
             owner: snapshot.key.account,
             key: Some(snapshot),
             trust: None,
+            through: None,
             named: Some(&target.named),
             proposes: None,
             retires: None,
@@ -181,10 +190,22 @@ impl<'a> Ask<'a> {
             owner,
             key: None,
             trust: None,
+            through: None,
             named: None,
             proposes: None,
             retires: None,
             region: None,
+        }
+    }
+
+    /// An action on a key that stands behind the hold-your-own-key store that asks: the store's policy decides.
+    pub(crate) fn external(action: &'static str, target: &'a ExternalTarget) -> Self {
+        let owner = target.key.key.account;
+        Self {
+            key: Some(&target.key),
+            through: Some(&target.store.policy),
+            resource: Cow::Borrowed(&target.arn),
+            ..Self::resource(action, String::new(), owner)
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use claviger_domain::policy::{ConditionContext, Denial, Granted, authorize, authorize_assumption};
+use claviger_domain::policy::{ConditionContext, Denial, Granted, authorize, authorize_assumption, authorize_through_store};
 use claviger_domain::{Caller, Kind, Permit, Refusal};
 use claviger_store::{Commit, RecordKey, Shard, StoreError};
 
@@ -109,6 +109,11 @@ impl Service {
             let conditions = Conditions { caller, operation, target, ask };
             if let Some(trust) = ask.trust {
                 let decided = authorize_assumption(&caller.identity, &ask.demand(Granted::Nothing), trust, &conditions);
+                permits.push(decided.map_err(|denial| denied(caller, ask, denial))?);
+                continue;
+            }
+            if let Some(policy) = ask.through {
+                let decided = authorize_through_store(&caller.identity, &ask.demand(Granted::Nothing), policy, &conditions);
                 permits.push(decided.map_err(|denial| denied(caller, ask, denial))?);
                 continue;
             }

@@ -3,16 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use claviger_domain::hyok::{HyokPath, HyokStore};
 use claviger_domain::identity::{AccessKey, Owner, Role, User};
 use claviger_domain::key::{Alias, Key};
 use claviger_domain::key_store::KeyStores;
 use claviger_domain::policy::Denial;
 use claviger_domain::{
-    AccountId, AliasArn, AliasName, Caller, Identity, KeyArn, KeyId, KeyReference, Kind, Refusal, Region, RoleName,
+    AccountId, AliasArn, AliasName, Caller, HyokStoreName, Identity, KeyArn, KeyId, KeyReference, Kind, Refusal, Region,
+    RoleName, StorePath,
 };
 use claviger_store::{List, RecordKey, RecordKind, Shard};
 
 use crate::cache::Cache;
+use crate::hyok::HyokSnapshot;
 use crate::key_stores::OpenKeyStores;
 use crate::records::{Stored, Versioned, alias_record_id, key_record_id, store_refusal};
 use crate::service::Service;
@@ -227,6 +230,34 @@ impl Service {
         let account = found.value.account;
         self.caches.access_key_accounts.write().insert(id.into(), account);
         Box::pin(self.credential(id)).await
+    }
+
+    /// A hold-your-own-key store, its policy parsed and its credentials opened; none when there is no such store.
+    pub(crate) async fn hyok_store(
+        &self,
+        account: AccountId,
+        name: &HyokStoreName,
+    ) -> Result<Option<Arc<HyokSnapshot>>, Refusal> {
+        let slot = match self.look(&self.caches.hyok_stores, account, RecordKind::HyokStore, name.to_string()) {
+            Look::Cached(store) => return Ok(Some(store)),
+            Look::Missing(slot) => slot,
+        };
+        let Some(found) = self.records.get::<HyokStore>(account, name.as_str()).await? else { return Ok(None) };
+        let policy = self.policies.store_policy(&found.value.policy)?;
+        let account_keys = self.records.existing_account(account).await?;
+        let snapshot = HyokSnapshot::open(found.value, policy, &account_keys, &self.records.hsm)?;
+        Ok(Some(self.keep(&self.caches.hyok_stores, &slot, Arc::new(snapshot))))
+    }
+
+    /// Which hold-your-own-key store is found at a path.
+    pub(crate) async fn hyok_path(&self, path: &StorePath) -> Result<Option<Arc<HyokPath>>, Refusal> {
+        let account = AccountId::DEPLOYMENT;
+        let slot = match self.look(&self.caches.hyok_paths, account, RecordKind::HyokPath, path.to_string()) {
+            Look::Cached(path) => return Ok(Some(path)),
+            Look::Missing(slot) => slot,
+        };
+        let Some(found) = self.records.get::<HyokPath>(account, path.as_str()).await? else { return Ok(None) };
+        Ok(Some(self.keep(&self.caches.hyok_paths, &slot, Arc::new(found.value))))
     }
 
     /// Looks into a cache, and notes the epoch of the record's shard for the read that follows when it is not there.

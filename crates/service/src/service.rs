@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use claviger_audit::VerifierKey;
+use claviger_domain::hyok::HyokPath;
 use claviger_domain::key::{Alias, KeySpec};
 use claviger_domain::{AccountId, Identity, KeyArn, Refusal, Region, Timestamp};
 use claviger_hsm::{AttestationRoot, Hsm};
@@ -19,6 +20,8 @@ use crate::clock::Clock;
 use crate::complaints::Complaints;
 use crate::freshness::Freshness;
 use crate::grants::KeyGrants;
+use crate::hyok::HyokSnapshot;
+use crate::hyok_health::CachedHealth;
 use crate::key_stores::{KeyStoreBackends, OpenKeyStores};
 use crate::last_use::LastUses;
 use crate::quotas::Quotas;
@@ -27,6 +30,7 @@ use crate::room_for_keys::RoomForKeys;
 use crate::seals::{NoSecrets, SealKeeper};
 use crate::sessions::Sessions;
 use crate::snapshot::{Credential, KeySnapshot, Policies, RoleSnapshot};
+use crate::store_meters::StoreMeters;
 use crate::throttle::Throttle;
 use crate::work::Workplaces;
 
@@ -84,6 +88,9 @@ pub struct Service {
     pub(crate) last_uses: LastUses,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) throttle: Throttle,
+    /// How often hold-your-own-key stores ask.
+    pub(crate) store_meters: StoreMeters,
+    pub(crate) hyok_health: CachedHealth,
     pub(crate) room_for_keys: RoomForKeys,
     pub(crate) complaints: Complaints,
     pub(crate) started: Timestamp,
@@ -114,6 +121,8 @@ pub(crate) struct Caches {
     pub(crate) credentials: Cache<Credential>,
     /// By Region.
     pub(crate) key_stores: Cache<OpenKeyStores>,
+    pub(crate) hyok_stores: Cache<HyokSnapshot>,
+    pub(crate) hyok_paths: Cache<HyokPath>,
     /// Which account an access key belongs to. It never changes.
     pub(crate) access_key_accounts: RwLock<HashMap<Box<str>, AccountId>>,
 }
@@ -129,6 +138,8 @@ impl Caches {
             roles: Cache::new(keys / 8),
             credentials: Cache::new(keys / 8),
             key_stores: Cache::new(keys / 64),
+            hyok_stores: Cache::new(keys / 8),
+            hyok_paths: Cache::new(keys / 8),
             access_key_accounts: RwLock::new(HashMap::new()),
         }
     }
@@ -146,6 +157,8 @@ impl Caches {
             RecordKind::Role => self.roles.evict(shard, id),
             RecordKind::AccessKey => self.credentials.evict(shard, id),
             RecordKind::CustomKeyStores => self.key_stores.evict(shard, id),
+            RecordKind::HyokStore => self.hyok_stores.evict(shard, id),
+            RecordKind::HyokPath => self.hyok_paths.evict(shard, id),
             RecordKind::AccountKey
             | RecordKind::Account
             | RecordKind::GrantName
@@ -204,6 +217,8 @@ impl Service {
             sessions: Sessions::new(),
             last_uses: LastUses::new(&settings.node),
             throttle: Throttle::new(Arc::clone(&quotas)),
+            store_meters: StoreMeters::default(),
+            hyok_health: CachedHealth::default(),
             quotas,
             room_for_keys: RoomForKeys::default(),
             complaints: Complaints::default(),

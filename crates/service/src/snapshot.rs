@@ -180,7 +180,12 @@ impl Policies {
         self.parse(text, Policy::parse_trust_policy)
     }
 
-    // No text is a policy of two kinds: key policies have principals and resources, trust policies only those, identity policies only these.
+    /// The policy of a hold-your-own-key store with this text, which was checked when it was stored.
+    pub(crate) fn store_policy(&self, text: &str) -> Result<Arc<Policy>, Refusal> {
+        self.parse(text, Policy::parse_store_policy)
+    }
+
+    // No text is a policy of two kinds, but for those of identities and of stores, which are read in the same way: key policies have principals and resources, trust policies only those, identity policies only these.
     fn parse(
         &self,
         text: &str,

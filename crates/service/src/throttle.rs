@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use claviger_domain::{AccountId, Caller, Kind, Refusal, Region, Timestamp};
+use claviger_domain::{AccountId, Caller, Kind, Principal, Refusal, Region, Timestamp};
 use metrics::counter;
 use parking_lot::RwLock;
 
@@ -81,7 +81,8 @@ impl Throttle {
     }
 }
 
-const NS_PER_MS: u64 = 1_000_000;
+/// Nanoseconds in a millisecond.
+pub(crate) const NS_PER_MS: u64 = 1_000_000;
 
 impl Account {
     fn buckets(&self, region: &Region) -> Arc<Buckets> {
@@ -104,7 +105,7 @@ impl Buckets {
 }
 
 /// Takes one request from a bucket, unless it is empty.
-fn take(bucket: &AtomicU64, now: u64, rate: Rate) -> bool {
+pub(crate) fn take(bucket: &AtomicU64, now: u64, rate: Rate) -> bool {
     // A rate below one a second has room for one request.
     let latest = now.saturating_add(FILL_NS.max(rate.interval_ns));
     let taken = bucket.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
@@ -132,6 +133,10 @@ impl Service {
     /// Cross-account use counts against who asks, not against the owner of the key.
     fn count(&self, caller: &Caller, classes: RateClasses) -> Result<(), Refusal> {
         let request = &caller.request;
+        // What a cloud asks of a store counts against the store's own rate, and against no other.
+        if let Principal::Store(store) = &caller.identity.principal {
+            return self.store_meters.take(caller.identity.account, store, request.at);
+        }
         self.throttle.take(caller.identity.account, &request.region, request.at, classes).map_err(|class| {
             counter!("claviger_throttled_total", "quota" => class.name()).increment(1);
             Refusal::new(Kind::Throttled, THROTTLED).with_reason(format!("the request quota {} is used up", class.name()))

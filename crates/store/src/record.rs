@@ -36,6 +36,10 @@ pub enum RecordKind {
     CustomKeyStores,
     /// Which key stands for a key in a custom key store: what counts the keys there, and gives each to one key only.
     KeyStoreKey,
+    /// A hold-your-own-key store of an account.
+    HyokStore,
+    /// Which hold-your-own-key store is found at a path.
+    HyokPath,
     /// A setting of the deployment or of an account.
     Setting,
     /// The root key as its seals have wrapped it: plain data, read before anything can be opened.
@@ -44,7 +48,7 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::AccountKey,
         Self::Account,
         Self::User,
@@ -59,6 +63,8 @@ impl RecordKind {
         Self::Node,
         Self::CustomKeyStores,
         Self::KeyStoreKey,
+        Self::HyokStore,
+        Self::HyokPath,
         Self::Setting,
         Self::SealedRoot,
     ];
@@ -80,6 +86,8 @@ impl RecordKind {
             Self::Node => "node",
             Self::CustomKeyStores => "custom-key-store",
             Self::KeyStoreKey => "key-store-key",
+            Self::HyokStore => "hyok-store",
+            Self::HyokPath => "hyok-path",
             Self::Setting => "setting",
             Self::SealedRoot => "sealed-root",
         }

@@ -13,6 +13,7 @@
 //!   account reach keys of that account only.
 //! - To assume a role is decided by the role's trust policy as if it were a key policy. Source: AWS IAM User Guide, "Methods to assume a
 //!   role".
+//! - What a hold-your-own-key store may do to the keys behind it is decided by the store's policy.
 //! - Where these are silent about a key, a grant decides (`granted.rs`). It needs no identity policy, also across accounts.
 
 use std::sync::Arc;
@@ -87,6 +88,26 @@ pub fn authorize_assumption(
     }
 }
 
+/// Decides whether a hold-your-own-key store may do what it demands to a key that stands behind it. The store's policy alone decides: whoever
+/// put the key there had to be allowed to by the key's own.
+///
+/// # Errors
+/// The denial, with a message for the caller and a reason for the audit entry.
+pub fn authorize_through_store(
+    identity: &Identity,
+    demand: &Demand<'_>,
+    policy: &Policy,
+    context: &dyn ConditionContext,
+) -> Result<Permit, Denial> {
+    match decide(identity, demand, Some(Guard::Store(policy)), context) {
+        Ok(basis) => Ok(Permit::new(demand.action, demand.key.map(|(id, _)| id), basis)),
+        Err(objection) => {
+            let reason = objection.reason("store policy");
+            Err(Denial { reason, silent: false, ..objection.into_denial(identity, demand) })
+        }
+    }
+}
+
 impl Policy {
     /// Whether this key policy would let the identity put another key policy later on: AWS's lockout safety check of `CreateKey` and
     /// `PutKeyPolicy`. It is the decision that a `kms:PutKeyPolicy` of the same caller would get under this policy, identity policies
@@ -111,12 +132,14 @@ enum Guard<'p> {
     Key(&'p Policy),
     /// The trust policy of a role that somebody wants to assume.
     Role(&'p Policy),
+    /// The policy of the hold-your-own-key store that asks.
+    Store(&'p Policy),
 }
 
 impl<'p> Guard<'p> {
     fn policy(self) -> &'p Policy {
         match self {
-            Self::Key(policy) | Self::Role(policy) => policy,
+            Self::Key(policy) | Self::Role(policy) | Self::Store(policy) => policy,
         }
     }
 
@@ -124,6 +147,7 @@ impl<'p> Guard<'p> {
         match self {
             Self::Key(_) => ResourceBasis::KeyStatement(Arc::clone(statement)),
             Self::Role(_) => ResourceBasis::TrustStatement(Arc::clone(statement)),
+            Self::Store(_) => ResourceBasis::StoreStatement(Arc::clone(statement)),
         }
     }
 }

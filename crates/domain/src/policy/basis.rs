@@ -24,6 +24,8 @@ pub(super) enum ResourceBasis {
     KeyStatement(Arc<str>),
     /// A statement of the trust policy of the role that is assumed.
     TrustStatement(Arc<str>),
+    /// A statement of the policy of the hold-your-own-key store that asks.
+    StoreStatement(Arc<str>),
     /// A grant whose grantee the caller is.
     Grant(GrantId),
     /// A grant whose retiring principal the caller is.
@@ -49,6 +51,7 @@ impl fmt::Display for Basis {
             ResourceBasis::None => {}
             ResourceBasis::KeyStatement(statement) => write!(f, "key policy {statement}")?,
             ResourceBasis::TrustStatement(statement) => write!(f, "trust policy {statement}")?,
+            ResourceBasis::StoreStatement(statement) => write!(f, "store policy {statement}")?,
             ResourceBasis::Grant(grant) => write!(f, "grant {grant}")?,
             ResourceBasis::Retiring(grant) => write!(f, "retiring principal of grant {grant}")?,
             ResourceBasis::OwnGrant(grant) => write!(f, "account of grant {grant}")?,

@@ -24,6 +24,20 @@ pub fn default_key_policy(account: AccountId) -> String {
     )
 }
 
+/// The policy of a hold-your-own-key store that is created without one: whoever has the store's credential may do everything with the keys
+/// behind it.
+pub fn default_store_policy() -> &'static str {
+    r#"{
+  "Version" : "2012-10-17",
+  "Statement" : [ {
+    "Sid" : "AllowEverything",
+    "Effect" : "Allow",
+    "Action" : "xks:*",
+    "Resource" : "*"
+  } ]
+}"#
+}
+
 /// The policy of a key that the deployment makes for `service` (`s3`) in an account: everybody in the account may use it, the account
 /// may look at it, and nobody can change or delete it. Source: AWS KMS Developer Guide, "AWS managed keys".
 ///

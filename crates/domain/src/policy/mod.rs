@@ -2,7 +2,7 @@
 //!
 //! A policy is a JSON document in the language of AWS IAM. A *key policy* belongs to a key and names principals; an *identity policy*
 //! belongs to a user or a role and names resources, and so does a *session policy*, which limits a session of a role; a *trust policy*
-//! belongs to a role and names those who may assume it. [`Policy`] is any of them, parsed and checked as a whole, so that evaluation has
+//! belongs to a role and names those who may assume it; the policy of a hold-your-own-key store speaks about whoever has the store's credential. [`Policy`] is any of them, parsed and checked as a whole, so that evaluation has
 //! nothing left to refuse. [`authorize`] weighs all sides, and grants where these are silent, and answers with a [`crate::Permit`] or a [`Denial`].
 //!
 //! Source: AWS IAM User Guide, "IAM JSON policy elements reference", "Policy evaluation logic" and "Grammar of the IAM JSON policy
@@ -32,9 +32,9 @@ use std::sync::Arc;
 
 use document::Statement;
 
-pub use authorize::{Demand, Denial, authorize, authorize_assumption};
+pub use authorize::{Demand, Denial, authorize, authorize_assumption, authorize_through_store};
 pub use basis::Basis;
-pub use defaults::{default_key_policy, service_managed_key_policy};
+pub use defaults::{default_key_policy, default_store_policy, service_managed_key_policy};
 pub use granted::Granted;
 pub use principal::{PrincipalName, names_in_grants};
 
@@ -79,6 +79,14 @@ impl Policy {
     /// What is wrong with the document, with AWS's text where AWS has one. Whether the named principals exist is not checked here.
     pub fn parse_trust_policy(text: &str) -> Result<Self, MalformedPolicy> {
         document::parse(text, document::PolicyKind::Trust)
+    }
+
+    /// Reads the policy of a hold-your-own-key store: it speaks about whoever has the store's credential, and names no principals.
+    ///
+    /// # Errors
+    /// What is wrong with the document, with AWS's text where AWS has one.
+    pub fn parse_store_policy(text: &str) -> Result<Self, MalformedPolicy> {
+        document::parse(text, document::PolicyKind::Identity)
     }
 
     /// Everybody whom the policy names in `Principal` and `NotPrincipal`, repetitions included. The service refuses a

@@ -68,6 +68,8 @@ impl PrincipalName {
     /// How this name reaches a caller.
     fn reach(&self, identity: &Identity) -> Reach {
         match (self, &identity.principal) {
+            // Somebody else's cloud is not everyone: no policy but its store's own speaks about it.
+            (_, Principal::Store(_)) => Reach::Nobody,
             (Self::Everyone, _) => Reach::Caller,
             (Self::Service(name), Principal::Service(caller)) if **name == *caller.as_str() => Reach::Caller,
             // A service belongs to no account, as far as policies can see.
@@ -135,6 +137,7 @@ pub(super) fn reaching_names(identity: &Identity) -> Vec<(GrantPrincipal, Reach)
             (account, Reach::Account),
         ],
         Principal::Service(name) => vec![(GrantPrincipal::Service(name.to_string()), Reach::Caller)],
+        Principal::Store(_) => Vec::new(),
     }
 }
 
@@ -198,6 +201,7 @@ impl Principals {
                     Principal::Root | Principal::User(_) => account && named(Reach::Caller),
                     Principal::AssumedRole { .. } => account && named(Reach::Caller) && named(Reach::Session),
                     Principal::Service(_) => named(Reach::Caller),
+                    Principal::Store(_) => false,
                 };
                 !spared
             }

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod kms;
 pub mod sts;
+pub mod xks;
 
 /// Declares that an operation is about the one key that its field `key` names, and needs one action on it.
 macro_rules! about_one_key {

@@ -10,6 +10,7 @@ mod authorization;
 mod common;
 mod freshness;
 mod grants;
+mod hyok;
 mod imports;
 mod key_stores;
 mod last_use;

@@ -108,7 +108,8 @@ pub(crate) fn page(limit: Option<i64>, marker: Option<String>) -> Result<(usize,
     Ok((page_size(limit, 100, 1000), marker))
 }
 
-fn required<T: FromStr>(member: &str, text: Option<&str>) -> Result<T, Refusal>
+/// A member that has to be there.
+pub(crate) fn required<T: FromStr>(member: &str, text: Option<&str>) -> Result<T, Refusal>
 where
     T::Err: std::fmt::Display,
 {
@@ -116,7 +117,8 @@ where
     read(member, text)
 }
 
-fn read<T: FromStr>(member: &str, text: &str) -> Result<T, Refusal>
+/// The value of a member.
+pub(crate) fn read<T: FromStr>(member: &str, text: &str) -> Result<T, Refusal>
 where
     T::Err: std::fmt::Display,
 {

@@ -1,5 +1,6 @@
 //! A deployment in a temporary directory, the people in it, and what its audit log says.
 
+pub(crate) mod hyok;
 pub(crate) mod imports;
 pub(crate) mod key_store_backend;
 pub(crate) mod key_stores;
@@ -331,7 +332,7 @@ impl Node {
     }
 }
 
-fn sign(key: &[u8], message: &[u8]) -> Vec<u8> {
+pub(crate) fn sign(key: &[u8], message: &[u8]) -> Vec<u8> {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref().to_vec()
 }
 
