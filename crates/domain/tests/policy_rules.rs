@@ -471,13 +471,22 @@ fn keys_of_the_service_can_be_used_but_not_changed() {
         "kms:ReEncryptFrom",
         "kms:ReEncryptTo",
         "kms:GenerateDataKey",
-        "kms:CreateGrant",
         "kms:DescribeKey",
     ] {
         assert!(may(&alice, action), "{action}");
         assert!(may(&root(OWNER), action), "{action}");
         assert!(!may(&root(OTHER), action), "{action}");
         assert!(!may(&user(OTHER, "bob", &[ALLOW_ALL]), action), "{action}");
+    }
+    // A grant would carry the use of the key out of the account: services alone create them, for principals of the account.
+    for caller in [&alice, &administrator, &root(OWNER), &root(OTHER), &user(OTHER, "bob", &[ALLOW_ALL])] {
+        let own = caller.account == account(OWNER);
+        for (for_a_service, expected) in [(None, false), (Some("false"), false), (Some("true"), own)] {
+            let number = caller.account.to_string();
+            let values = [("kms:CallerAccount", number.as_str()), ("kms:GrantIsForAWSResource", for_a_service.unwrap_or_default())];
+            let keys = Keys::of(&values[..if for_a_service.is_some() { 2 } else { 1 }]);
+            assert_eq!(ask(caller, "kms:CreateGrant", &policy, &keys).is_ok(), expected, "{} {for_a_service:?}", caller.arn);
+        }
     }
     for action in ["kms:GetKeyPolicy", "kms:ListAliases", "kms:RevokeGrant", "kms:GetKeyRotationStatus"] {
         assert!(may(&root(OWNER), action), "{action}");

@@ -91,6 +91,15 @@ impl Service {
             }
         };
         let basis = Decision::of(allowed.permits());
+        // A key that the service makes for who asks for it is made now, since it may be had; then everything is looked at again.
+        if let Some(unborn) = asks.iter().filter_map(|ask| ask.key).find(|key| key.is_unborn())
+            && !operation.parameters().dry_run
+        {
+            return match self.give_birth(caller, unborn).await {
+                Ok(()) => Attempt::Overtaken(unborn.record_key()),
+                Err(refusal) => self.settle_refusal(caller, operation, Some(&target), &asks, basis.as_decision(), refusal).await,
+            };
+        }
         match operation.execute(self, caller, &target, allowed).await {
             Ok(effect) => self.settle_success(caller, operation, &target, &asks, basis, effect).await,
             Err(refusal) => self.settle_refusal(caller, operation, Some(&target), &asks, basis.as_decision(), refusal).await,

@@ -17,6 +17,7 @@ use claviger_store::{List, RecordKey, RecordKind, Shard};
 use crate::cache::Cache;
 use crate::hyok::HyokSnapshot;
 use crate::key_stores::OpenKeyStores;
+use crate::operations::kms::policy_in_force;
 use crate::records::{Stored, Versioned, alias_record_id, key_record_id, store_refusal};
 use crate::service::Service;
 use crate::snapshot::{Credential, KeySnapshot, RoleSnapshot};
@@ -74,12 +75,9 @@ impl Service {
     async fn resolve_alias(&self, caller: &Caller, arn: AliasArn, action: &'static str) -> Result<KeyTarget, Refusal> {
         check_region(caller, &arn.region)?;
         let own = arn.account == caller.identity.account;
-        let mut alias = self.alias(arn.account, &arn.region, &arn.alias).await?;
-        if alias.is_none() && own && arn.alias.is_reserved() {
-            alias = self.create_service_managed_key(caller, &arn.alias).await?;
-        }
-        let snapshot = match alias {
+        let snapshot = match self.alias(arn.account, &arn.region, &arn.alias).await? {
             Some(alias) => self.key(arn.account, &arn.region, alias.target).await?,
+            None if own && arn.alias.is_reserved() => self.unborn_key(caller, &arn.alias).await?,
             None => None,
         };
         match snapshot {
@@ -95,9 +93,12 @@ impl Service {
             Look::Cached(snapshot) => return Ok(Some(snapshot)),
             Look::Missing(slot) => slot,
         };
-        let Some(Versioned { value, version }) = self.records.get::<Key>(account, &slot.record.id).await? else {
+        let Some(Versioned { mut value, version }) = self.records.get::<Key>(account, &slot.record.id).await? else {
             return Ok(None);
         };
+        if let Some(policy) = policy_in_force(&value) {
+            value.policy = policy;
+        }
         let policy = self.policies.key_policy(&value.policy)?;
         let account_key = self.records.existing_account(account).await?;
         let snapshot = Arc::new(KeySnapshot::new(value, version, policy, account_key));

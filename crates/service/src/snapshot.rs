@@ -14,6 +14,9 @@ use parking_lot::{Mutex, RwLock};
 use crate::accounts::Versions;
 use crate::records::key_record_id;
 
+/// The version of a record that is not there yet.
+pub(crate) const UNBORN: u64 = 0;
+
 /// A key as it was at one version of its record.
 pub(crate) struct KeySnapshot {
     pub(crate) key: Key,
@@ -31,6 +34,11 @@ impl KeySnapshot {
         let arn = key.arn().to_string();
         let materials = key.materials.iter().map(|_| OnceLock::new()).collect();
         Self { key, version, arn, policy, account_key, materials }
+    }
+
+    /// Whether there is no record of it yet: it will be made for the request that names it.
+    pub(crate) fn is_unborn(&self) -> bool {
+        self.version == UNBORN
     }
 
     /// The material that encrypts.

@@ -41,6 +41,9 @@ pub fn default_store_policy() -> &'static str {
 /// The policy of a key that the deployment makes for `service` (`s3`) in an account: everybody in the account may use it, the account
 /// may look at it, and nobody can change or delete it. Source: AWS KMS Developer Guide, "AWS managed keys".
 ///
+/// A grant gives the use of the key to anybody, of any account. So only a service creates one, on behalf of a principal of the account, as
+/// `kms:ViaService` sees to in AWS's own policies of such keys. Source: AWS KMS Developer Guide, "kms:GrantIsForAWSResource".
+///
 /// `service` is a name of the program's own, of lower-case letters, digits and `-`; anything else in it is left out.
 pub fn service_managed_key_policy(account: AccountId, service: &str) -> String {
     let root = root_arn(account);
@@ -55,11 +58,27 @@ pub fn service_managed_key_policy(account: AccountId, service: &str) -> String {
     "Principal" : {{
       "AWS" : "*"
     }},
-    "Action" : [ "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:CreateGrant", "kms:DescribeKey" ],
+    "Action" : [ "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey" ],
     "Resource" : "*",
     "Condition" : {{
       "StringEquals" : {{
         "kms:CallerAccount" : "{account}"
+      }}
+    }}
+  }}, {{
+    "Sid" : "Allow services to create grants for all principals in the account",
+    "Effect" : "Allow",
+    "Principal" : {{
+      "AWS" : "*"
+    }},
+    "Action" : "kms:CreateGrant",
+    "Resource" : "*",
+    "Condition" : {{
+      "StringEquals" : {{
+        "kms:CallerAccount" : "{account}"
+      }},
+      "Bool" : {{
+        "kms:GrantIsForAWSResource" : "true"
       }}
     }}
   }}, {{

@@ -1,12 +1,12 @@
 //! Users that are marked as services: what they may do for themselves, and on behalf of others.
 
-use claviger_domain::{AccountId, Caller, KeyArn, Kind};
+use claviger_domain::{AccountId, Caller, GrantOperation, KeyArn, Kind};
 use claviger_service::operations::{admin, kms};
 use claviger_service::{Assertions, InitialCredential};
 use serde_json::{Value, json};
 
 use crate::common::{
-    Deployment, Node, account, create_key, create_user, deployed, generate_random, identity_policy, key_policy, kind_of,
+    Deployment, Node, account, alias, create_grant, create_key, create_user, deployed, generate_random, identity_policy, key_policy, kind_of,
     root_arn, trust_policy,
 };
 
@@ -95,6 +95,20 @@ async fn a_service_is_whom_key_policies_name_as_one() {
     let key = node.service.perform(&node.again(&scene.root), &operation).await.unwrap().arn();
     node.encrypt(&service, &key).await.unwrap();
     assert_eq!(kind_of(node.encrypt(&user, &key).await), Kind::AccessDenied);
+}
+
+/// What AWS has these grants for: a volume's key is used long after whoever made the volume has gone.
+#[tokio::test]
+async fn a_service_grants_the_use_of_a_key_that_the_service_manages() {
+    let scene = Scene::new().await;
+    let node = &scene.node;
+    let nobody = node.create_user(&scene.root, "nobody", &[]).await;
+    let by_alias = kms::DescribeKey { key: claviger_domain::KeyReference::Alias(alias("aws/ebs")) };
+    let key = node.service.perform(&node.again(&scene.root), &by_alias).await.unwrap().arn();
+    let grant = create_grant(&key, &nobody.identity.arn, &[GrantOperation::Decrypt]);
+    assert_eq!(kind_of(node.create_grant(&nobody, &grant).await), Kind::AccessDenied);
+    let via = scene.asks(Assertions { on_behalf_of: Some(&nobody.identity.arn), ..Assertions::default() }).await;
+    node.create_grant(&via, &grant).await.unwrap();
 }
 
 #[tokio::test]

@@ -4,11 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use claviger_domain::key::{KeyState, Manager, RotationSchedule, RotationType};
-use claviger_domain::{AccountId, Caller, KeyReference, Kind, Timestamp};
-use claviger_service::operations::kms;
+use claviger_domain::{AccountId, Caller, GrantOperation, KeyReference, Kind, Timestamp};
+use claviger_service::Settings;
+use claviger_service::operations::{admin, kms};
 use claviger_store::Store as _;
 
-use crate::common::{MINUTE_MS, Node, START, account, alias, by_arn, deployed, encrypt, identity_policy, key_policy, kind_of};
+use crate::common::{
+    MINUTE_MS, NODE, Node, START, account, alias, by_arn, create_grant, deployed, encrypt, identity_policy, key_policy, kind_of,
+};
 
 fn schedule(key: &claviger_domain::KeyArn) -> kms::ScheduleKeyDeletion {
     kms::ScheduleKeyDeletion { key: by_arn(key), window_days: 7 }
@@ -309,6 +312,81 @@ async fn a_service_managed_key_serves_its_account_and_nobody_changes_it() {
     node.clock.advance_days(365);
     assert_eq!(node.service.run_due_work().await.unwrap(), 1, "it is rotated every year");
     assert_eq!(node.decrypt(&nobody, &answer.ciphertext).await.unwrap().plaintext.plaintext().unwrap(), b"x");
+}
+
+/// Nothing is made by who may not have it, or only asks what would be.
+#[tokio::test]
+async fn a_service_managed_key_is_made_for_who_may_use_it_only() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let denied = node.create_user(&root, "denied", &[&identity_policy("Deny", &["kms:*"])]).await;
+    let simulator = node.create_user(&root, "simulator", &[&identity_policy("Allow", &["claviger:SimulatePolicy"])]).await;
+    let keys = async || node.store.count(claviger_store::RecordKind::Key, None).await.unwrap();
+
+    let refusal = node.service.perform(&node.again(&denied), &encrypt(by_service_alias(), b"x")).await.err().unwrap();
+    assert_eq!(refusal.kind, Kind::AccessDenied);
+    let describe = kms::DescribeKey { key: by_service_alias() };
+    assert_eq!(kind_of(node.service.perform(&node.again(&denied), &describe).await), Kind::AccessDenied);
+    assert_eq!(keys().await, 0, "not by who may not use it");
+
+    let rehearsal = kms::Encrypt { dry_run: true, ..encrypt(by_service_alias(), b"x") };
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &rehearsal).await), Kind::DryRun);
+    assert_eq!(kind_of(node.service.perform(&node.again(&denied), &rehearsal).await), Kind::AccessDenied);
+    let simulation = admin::SimulatePolicy {
+        account: None,
+        principal: admin::SimulatedPrincipal::Root,
+        action: "kms:Encrypt".to_owned(),
+        key: Some(by_service_alias()),
+        context: claviger_domain::EncryptionContext::default(),
+        conditions: std::collections::BTreeMap::new(),
+    };
+    let simulated = node.service.perform(&node.again(&simulator), &simulation).await.unwrap();
+    assert_eq!(simulated.verdict, admin::Verdict::Allowed);
+    assert_eq!(keys().await, 0, "not by who only wants to know");
+
+    let key = node.service.perform(&node.again(&root), &describe).await.unwrap().arn().to_string();
+    assert_eq!(keys().await, 1);
+    assert_eq!(simulated.resource, key, "what would be asked about is what is made");
+    assert!(refusal.detail.contains(&key), "{refusal}");
+    assert_eq!(node.service.perform(&node.again(&root), &encrypt(by_service_alias(), b"x")).await.unwrap().key_arn, key);
+}
+
+#[tokio::test]
+async fn a_service_managed_key_needs_room_and_a_region_that_is_served() {
+    let (deployment, node) = deployed().await;
+    node.shut_down().await;
+    let store = deployment.store();
+    let port = Arc::clone(&store) as Arc<dyn claviger_store::Store>;
+    let mut settings = Settings::for_node(NODE);
+    settings.regions = Some(vec![crate::common::region()]);
+    settings.quotas.every.resources.keys = 1;
+    let node = deployment.serve_through(store, port, settings).await.unwrap();
+    let root = deployment.root();
+    let describe = |name: &str| kms::DescribeKey { key: KeyReference::Alias(alias(name)) };
+    let mut elsewhere = node.again(&root);
+    elsewhere.request.region = crate::common::elsewhere();
+    assert_eq!(kind_of(node.service.perform(&elsewhere, &describe("aws/s3")).await), Kind::NotFound);
+    node.service.perform(&node.again(&root), &describe("aws/s3")).await.unwrap();
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &describe("aws/ebs")).await), Kind::LimitExceeded);
+    node.service.perform(&node.again(&root), &describe("aws/s3")).await.unwrap();
+    assert_eq!(node.store.count(claviger_store::RecordKind::Key, None).await.unwrap(), 1);
+}
+
+/// A grant gives the use of a key to anybody. Without a policy of its own, nobody takes the key out of the account with one.
+#[tokio::test]
+async fn nobody_grants_the_use_of_a_service_managed_key_to_others() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let nobody = node.create_user(&root, "nobody", &[]).await;
+    let everything = node.create_user(&root, "everything", &[&identity_policy("Allow", &["kms:*"])]).await;
+    let stranger = node.create_account(&deployment.administrator(), 42).await;
+    let ciphertext = node.service.perform(&node.again(&nobody), &encrypt(by_service_alias(), b"x")).await.unwrap().ciphertext;
+    let key = node.service.perform(&node.again(&root), &kms::DescribeKey { key: by_service_alias() }).await.unwrap().arn();
+    let grant = create_grant(&key, &stranger.identity.arn, &[GrantOperation::Decrypt]);
+    for caller in [&nobody, &everything, &root] {
+        assert_eq!(kind_of(node.create_grant(caller, &grant).await), Kind::AccessDenied, "{}", caller.identity);
+    }
+    assert_eq!(kind_of(node.decrypt(&stranger, &ciphertext).await), Kind::AccessDenied);
 }
 
 #[tokio::test]

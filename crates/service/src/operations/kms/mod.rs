@@ -65,6 +65,7 @@ mod imports;
 mod in_key_store;
 pub(crate) mod policy_check;
 mod service_managed_key;
+pub(crate) use service_managed_key::policy_in_force;
 mod signing;
 mod state;
 pub(crate) mod tags;
