@@ -465,14 +465,8 @@ fn keys_of_the_service_can_be_used_but_not_changed() {
         ask(caller, action, &policy, &keys).is_ok()
     };
     let (alice, administrator) = (user(OWNER, "alice", &[]), user(OWNER, "admin", &[ALLOW_ALL]));
-    for action in [
-        "kms:Encrypt",
-        "kms:Decrypt",
-        "kms:ReEncryptFrom",
-        "kms:ReEncryptTo",
-        "kms:GenerateDataKey",
-        "kms:DescribeKey",
-    ] {
+    for action in ["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey"]
+    {
         assert!(may(&alice, action), "{action}");
         assert!(may(&root(OWNER), action), "{action}");
         assert!(!may(&root(OTHER), action), "{action}");
@@ -483,7 +477,8 @@ fn keys_of_the_service_can_be_used_but_not_changed() {
         let own = caller.account == account(OWNER);
         for (for_a_service, expected) in [(None, false), (Some("false"), false), (Some("true"), own)] {
             let number = caller.account.to_string();
-            let values = [("kms:CallerAccount", number.as_str()), ("kms:GrantIsForAWSResource", for_a_service.unwrap_or_default())];
+            let values =
+                [("kms:CallerAccount", number.as_str()), ("kms:GrantIsForAWSResource", for_a_service.unwrap_or_default())];
             let keys = Keys::of(&values[..if for_a_service.is_some() { 2 } else { 1 }]);
             assert_eq!(ask(caller, "kms:CreateGrant", &policy, &keys).is_ok(), expected, "{} {for_a_service:?}", caller.arn);
         }

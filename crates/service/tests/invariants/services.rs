@@ -6,8 +6,8 @@ use claviger_service::{Assertions, InitialCredential};
 use serde_json::{Value, json};
 
 use crate::common::{
-    Deployment, Node, account, alias, create_grant, create_key, create_user, deployed, generate_random, identity_policy, key_policy, kind_of,
-    root_arn, trust_policy,
+    Deployment, Node, account, alias, create_grant, create_key, create_user, deployed, generate_random, identity_policy,
+    key_policy, kind_of, root_arn, trust_policy,
 };
 
 const S3: &str = "s3.amazonaws.com";
