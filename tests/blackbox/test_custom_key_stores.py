@@ -1,4 +1,5 @@
-"""Custom key stores: their whole life, with what AWS says of each state. Nothing stands behind them yet, and they say so."""
+"""Custom key stores: their whole life, with what AWS says of each state, where nothing stands behind them, and they say so. `test_external_key_stores.py`
+has those that a proxy stands behind."""
 
 import json
 import re
@@ -107,11 +108,12 @@ def test_a_cluster(client):
 
 
 def test_an_external_store(client):
-    parameters = proxy(XksProxyUriPath="/pre-fix/kms/xks/v1")
+    parameters = vpc(XksProxyUriPath="/pre-fix/kms/xks/v1")
     entry = describe(client, create(client, parameters))
     assert entry["CustomKeyStoreType"] == "EXTERNAL_KEY_STORE" and entry["ConnectionState"] == "DISCONNECTED"
-    assert entry["XksProxyConfiguration"] == {
-        "Connectivity": "PUBLIC_ENDPOINT",
+    configuration = entry["XksProxyConfiguration"]
+    assert {name: value for name, value in configuration.items() if not name.startswith("Vpc")} == {
+        "Connectivity": "VPC_ENDPOINT_SERVICE",
         "AccessKeyId": ACCESS_KEY,
         "UriEndpoint": parameters["XksProxyUriEndpoint"],
         "UriPath": "/pre-fix/kms/xks/v1",
@@ -130,7 +132,7 @@ def test_a_vpc_endpoint_service(client, owner):
 
 def test_lists_and_pages(client):
     assert client.describe_custom_key_stores()["CustomKeyStores"] == []
-    made = {create(client, cluster()) for _ in range(3)} | {create(client, proxy()) for _ in range(2)}
+    made = {create(client, cluster()) for _ in range(3)} | {create(client, vpc()) for _ in range(2)}
     everything = client.describe_custom_key_stores()
     assert {entry["CustomKeyStoreId"] for entry in everything["CustomKeyStores"]} == made and everything["Truncated"] is False
     pages = list(client.get_paginator("describe_custom_key_stores").paginate(PaginationConfig={"PageSize": 2}))
@@ -255,26 +257,6 @@ def test_a_trust_anchor_is_a_certificate(client, anchor):
         client.create_custom_key_store(**cluster(TrustAnchorCertificate=anchor))
 
 
-def test_what_must_be_unique(client):
-    first, second, third = cluster(), proxy(), vpc()
-    for parameters in (first, second, third):
-        create(client, parameters)
-    with refused("CustomKeyStoreNameInUseException"):
-        create(client, proxy(CustomKeyStoreName=first["CustomKeyStoreName"]))
-    with refused("CloudHsmClusterInUseException"):
-        create(client, cluster(CloudHsmClusterId=first["CloudHsmClusterId"]))
-    with refused("XksProxyUriInUseException"):
-        create(client, proxy(XksProxyUriEndpoint=second["XksProxyUriEndpoint"]))
-    with refused("XksProxyUriEndpointInUseException"):
-        create(client, vpc(XksProxyUriEndpoint=second["XksProxyUriEndpoint"], XksProxyUriPath="/other/kms/xks/v1"))
-    with refused("XksProxyUriEndpointInUseException"):
-        create(client, vpc(XksProxyUriEndpoint=third["XksProxyUriEndpoint"], XksProxyUriPath="/other/kms/xks/v1"))
-    with refused("XksProxyVpcEndpointServiceInUseException"):
-        create(client, vpc(XksProxyVpcEndpointServiceName=third["XksProxyVpcEndpointServiceName"]))
-    # The same public endpoint may serve several stores under paths of their own.
-    create(client, proxy(XksProxyUriEndpoint=second["XksProxyUriEndpoint"], XksProxyUriPath="/other/kms/xks/v1"))
-
-
 def test_ten_are_enough(client):
     stores = [create(client, cluster()) for _ in range(10)]
     with refused("LimitExceededException"):
@@ -286,7 +268,7 @@ def test_ten_are_enough(client):
 # States ---------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("parameters", "error"), [(cluster(), "CLUSTER_NOT_FOUND"), (proxy(), "XKS_PROXY_NOT_REACHABLE")], ids=["cluster", "proxy"])
+@pytest.mark.parametrize(("parameters", "error"), [(cluster(), "CLUSTER_NOT_FOUND"), (vpc(), "XKS_PROXY_NOT_REACHABLE")], ids=["cluster", "proxy"])
 def test_connecting_in_vain(client, parameters, error):
     store = create(client, parameters)
     answer = client.connect_custom_key_store(CustomKeyStoreId=store)
@@ -318,7 +300,7 @@ def test_disconnecting_what_is_not_connected(client):
 
 
 def test_keys_in_a_store(client):
-    hsm, external = create(client, cluster()), create(client, proxy())
+    hsm, external = create(client, cluster()), create(client, vpc())
     for parameters in (
         {"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": hsm},
         {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": external, "XksKeyId": "abc"},
@@ -334,7 +316,7 @@ def test_random_bytes_of_a_store(client):
     with refused("CustomKeyStoreInvalidStateException", re.compile("DISCONNECTED")):
         client.generate_random(NumberOfBytes=8, CustomKeyStoreId=create(client, cluster()))
     with refused("UnsupportedOperationException"):
-        client.generate_random(NumberOfBytes=8, CustomKeyStoreId=create(client, proxy()))
+        client.generate_random(NumberOfBytes=8, CustomKeyStoreId=create(client, vpc()))
 
 
 # Changes --------------------------------------------------------------------------------------------------------------------------
@@ -353,36 +335,6 @@ def test_changing_a_cluster(client):
         client.update_custom_key_store(CustomKeyStoreId=store, XksProxyUriPath="/kms/xks/v1")
     with refused("ValidationException"):
         client.update_custom_key_store(CustomKeyStoreId=store)
-
-
-def test_changing_a_proxy(client):
-    other = proxy()
-    create(client, other)
-    store = create(client, proxy())
-    client.update_custom_key_store(
-        CustomKeyStoreId=store,
-        XksProxyUriEndpoint="https://new.example.com",
-        XksProxyUriPath="/new/kms/xks/v1",
-        XksProxyAuthenticationCredential={"AccessKeyId": "B" * 20, "RawSecretAccessKey": "b" * 43},
-    )
-    expected = {"Connectivity": "PUBLIC_ENDPOINT", "AccessKeyId": "B" * 20, "UriEndpoint": "https://new.example.com", "UriPath": "/new/kms/xks/v1"}
-    assert describe(client, store)["XksProxyConfiguration"] == expected
-    with refused("XksProxyUriInUseException"):
-        client.update_custom_key_store(
-            CustomKeyStoreId=store, XksProxyUriEndpoint=other["XksProxyUriEndpoint"], XksProxyUriPath=other["XksProxyUriPath"]
-        )
-    with refused("CustomKeyStoreNameInUseException"):
-        client.update_custom_key_store(CustomKeyStoreId=store, NewCustomKeyStoreName=other["CustomKeyStoreName"])
-    with refused("ValidationException"):
-        client.update_custom_key_store(CustomKeyStoreId=store, KeyStorePassword=PASSWORD)
-    with refused("ValidationException", re.compile("XksProxyVpcEndpointServiceName is required")):
-        client.update_custom_key_store(CustomKeyStoreId=store, XksProxyConnectivity="VPC_ENDPOINT_SERVICE")
-    assert describe(client, store)["XksProxyConfiguration"] == expected, "what was refused has changed nothing"
-    service = vpc_service()
-    client.update_custom_key_store(CustomKeyStoreId=store, XksProxyConnectivity="VPC_ENDPOINT_SERVICE", XksProxyVpcEndpointServiceName=service)
-    assert describe(client, store)["XksProxyConfiguration"]["VpcEndpointServiceName"] == service
-    client.update_custom_key_store(CustomKeyStoreId=store, XksProxyConnectivity="PUBLIC_ENDPOINT")
-    assert describe(client, store)["XksProxyConfiguration"] == expected
 
 
 # Who may, and what is told of it ----------------------------------------------------------------------------------------------------
@@ -418,7 +370,7 @@ def test_permissions(server, owner, client, operation):
 
 
 def test_secrets_are_told_to_nobody(server, owner, client):
-    for parameters in (cluster(), proxy()):
+    for parameters in (cluster(), vpc()):
         store = create(client, parameters)
         told = json.dumps(describe(client, store), default=str)
         connect_in_vain(client, store)

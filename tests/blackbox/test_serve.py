@@ -55,7 +55,9 @@ class Authority:
             .add_extension(usage(authority), critical=True)
         )
         if not authority:
-            names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+            names = x509.SubjectAlternativeName(
+                [x509.DNSName("localhost"), x509.DNSName("*.proxies.example.com"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            )
             builder = builder.add_extension(names, critical=False)
             builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         return builder.sign(self.key, hashes.SHA256())

@@ -36,10 +36,11 @@ fn allowed() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 fn package(directory: &str) -> String {
-    match directory.strip_prefix("doors/") {
-        Some(door) => format!("claviger-door-{door}"),
-        None if directory == "claviger" => directory.to_owned(),
-        None => format!("claviger-{directory}"),
+    match directory.split_once('/') {
+        Some(("doors", door)) => format!("claviger-door-{door}"),
+        Some(("backends", backend)) => format!("claviger-backend-{backend}"),
+        _ if directory == "claviger" => directory.to_owned(),
+        _ => format!("claviger-{directory}"),
     }
 }
 

@@ -17,11 +17,13 @@ use serde::{Deserialize, Deserializer};
 use crate::problem::Problem;
 use crate::seals::ConfiguredSeals;
 
+mod external_key_stores;
 mod passphrase;
 mod quotas;
 mod seals;
 mod tokens;
 
+pub use external_key_stores::ExternalKeyStores;
 pub use passphrase::PassphraseSource;
 pub use seals::{NamedSeal, Seal, Seals};
 pub use tokens::{ClusterConfig, ClusterId, Clusters, TokenConfig, Tokens};
@@ -57,6 +59,9 @@ pub struct Config {
     /// Whose word is believed about what an enclave runs.
     #[serde(default)]
     pub attestation: Attestation,
+    /// How the proxies of custom key stores of type EXTERNAL_KEY_STORE are reached.
+    #[serde(default)]
+    pub external_key_stores: ExternalKeyStores,
     /// Bounds on what a client may use.
     #[serde(default)]
     pub limits: Limits,
@@ -231,6 +236,7 @@ impl Config {
             anchor(&mut tls.key);
         }
         self.attestation.roots.iter_mut().for_each(anchor);
+        self.external_key_stores.paths().for_each(anchor);
         for token in self.tokens.values_mut() {
             // A bare name is looked for where the loader looks.
             if token.library.components().count() > 1 {

@@ -5,7 +5,8 @@
 //!
 //! Start reading at [`cli::run`], which is all that `main` calls. [`server`] is the HTTP server, [`config`] the file it is
 //! configured with, [`deployment`] what is on disk, [`seals`] what opens it, [`observability`] its second listener, [`client`] what the administrative commands talk to it with, and
-//! [`file_encryption`] the format of `claviger encrypt`, [`key_material`] what `claviger import-key` wraps.
+//! [`file_encryption`] the format of `claviger encrypt`, [`key_material`] what `claviger import-key` wraps, [`key_stores`] what
+//! stands behind custom key stores.
 
 pub mod attestation;
 pub mod cli;
@@ -15,6 +16,7 @@ pub mod deployment;
 pub mod doors;
 pub mod file_encryption;
 pub mod key_material;
+pub mod key_stores;
 pub mod observability;
 pub mod problem;
 pub mod seals;

@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 
 use super::output;
 use super::serve::{Serving, keep_verifier_key};
-use crate::config::{Limits, Log, LogLevel, Seals};
+use crate::config::{ExternalKeyStores, Limits, Log, LogLevel, Seals};
 use crate::deployment::{DataDirectory, make_development_seal, write_file};
+use crate::key_stores;
 use crate::observability::{Metrics, start_logging};
 use crate::problem::Problem;
 use crate::server::bind;
@@ -62,7 +63,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         make(&data, &seal, &environment, address).await?;
     }
     let metrics = Metrics::install()?;
-    let deployment = data.open(Settings::for_node(NODE), &Seals::development_file(seal)).await?;
+    let key_stores = key_stores::backends(&ExternalKeyStores::default())?;
+    let settings = Settings { key_stores, ..Settings::for_node(NODE) };
+    let deployment = data.open(settings, &Seals::development_file(seal)).await?;
     keep_verifier_key(&data, NODE, &deployment)?;
     let credentials = Credentials::read(&environment)?;
     write_file(&environment, credentials.environment(address).as_bytes(), true)?;

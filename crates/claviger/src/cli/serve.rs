@@ -15,6 +15,7 @@ use crate::attestation;
 use crate::config::{Config, Limits, Seal};
 use crate::deployment::{DataDirectory, Deployment, close_store, write_file};
 use crate::doors;
+use crate::key_stores;
 use crate::observability::{self, Check, Metrics, Readiness, ReadinessProbe, start_logging};
 use crate::problem::Problem;
 use crate::seals::Unopened;
@@ -57,7 +58,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let metrics = Metrics::install()?;
     let tokens = OpenTokens::start(&config);
     let data = DataDirectory::new(&config.data);
-    let settings = Settings { attestation_roots: roots, ..config.settings() };
+    let key_stores = key_stores::backends(&config.external_key_stores)?;
+    let settings = Settings { attestation_roots: roots, key_stores, ..config.settings() };
     let deployment = data.open(settings, &config.seal).await?;
     tell_of_seals(&deployment);
     keep_verifier_key(&data, config.node.as_str(), &deployment)?;

@@ -16,7 +16,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -280,6 +280,16 @@ async fn read_answer(mut body: Incoming) -> hyper::Result<Option<Bytes>> {
 }
 
 fn tls_config(certificate_authority: Option<&Path>) -> Result<ClientConfig, Problem> {
+    let roots = trusted(certificate_authority)?;
+    if roots.is_empty() {
+        return Err(Problem::new("this machine has no certificate authorities to trust")
+            .remedy("name the server's certificate authority with --ca or AWS_CA_BUNDLE"));
+    }
+    client_tls(roots, None)
+}
+
+/// The certificate authorities in a PEM file, or those that this machine trusts, of which there may be none.
+pub(crate) fn trusted(certificate_authority: Option<&Path>) -> Result<RootCertStore, Problem> {
     let mut roots = RootCertStore::empty();
     match certificate_authority {
         Some(path) => {
@@ -293,15 +303,23 @@ fn tls_config(certificate_authority: Option<&Path>) -> Result<ClientConfig, Prob
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    if roots.is_empty() {
-        return Err(Problem::new("this machine has no certificate authorities to trust")
-            .remedy("name the server's certificate authority with --ca or AWS_CA_BUNDLE"));
-    }
-    Ok(ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+    Ok(roots)
+}
+
+/// The client's side of TLS, perhaps with a certificate of its own to show.
+pub(crate) fn client_tls(
+    roots: RootCertStore,
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Result<ClientConfig, Problem> {
+    let unusable = |error: rustls::Error| Problem::new(format!("TLS cannot be used: {error}"));
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| Problem::new(format!("TLS cannot be used: {error}")))?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+        .map_err(unusable)?
+        .with_root_certificates(roots);
+    match identity {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(unusable),
+        None => Ok(builder.with_no_client_auth()),
+    }
 }
 
 fn failed(happened: String) -> CallError {
