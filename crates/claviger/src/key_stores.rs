@@ -23,8 +23,10 @@ pub fn backends(external: &ExternalKeyStores) -> Result<KeyStoreBackends, Proble
         (Some(certificate), Some(key)) => Some((read_certificates(certificate)?, read_key(key)?)),
         (None, None) => None,
         _ => {
-            return Err(Problem::usage("external_key_stores names a certificate without its key, or a key without its certificate")
-                .remedy("give both, or neither"));
+            return Err(Problem::usage(
+                "external_key_stores names a certificate without its key, or a key without its certificate",
+            )
+            .remedy("give both, or neither"));
         }
     };
     let settings = XksSettings {

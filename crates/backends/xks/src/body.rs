@@ -56,9 +56,7 @@ impl Body {
     /// SHA-256 of associated data ‖ metadata ‖ initialization vector ‖ ciphertext ‖ tag. Source: the specification, appendix C.
     fn integrity_value(&self, associated_data: &[u8]) -> aws_lc_rs::digest::Digest {
         let mut context = Context::new(&SHA256);
-        for part in
-            [associated_data, &self.metadata, &self.initialization_vector, &self.ciphertext, &self.authentication_tag]
-        {
+        for part in [associated_data, &self.metadata, &self.initialization_vector, &self.ciphertext, &self.authentication_tag] {
             context.update(part);
         }
         context.finish()

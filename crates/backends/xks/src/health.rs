@@ -86,7 +86,12 @@ impl Watch {
             // One line for each change, however long it lasts.
             match (was, is) {
                 (Ok(()), Err(failure)) => {
-                    tracing::warn!(store = id.as_str(), endpoint = proxy.endpoint, ?failure, "an external key store proxy is not well");
+                    tracing::warn!(
+                        store = id.as_str(),
+                        endpoint = proxy.endpoint,
+                        ?failure,
+                        "an external key store proxy is not well"
+                    );
                 }
                 (Err(_), Ok(())) => {
                     tracing::info!(store = id.as_str(), endpoint = proxy.endpoint, "the external key store proxy is well again");

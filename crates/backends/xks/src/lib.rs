@@ -168,12 +168,7 @@ impl KeyStoreBackend for XksBackend {
         })
     }
 
-    fn create<'a>(
-        &'a self,
-        store: &'a OpenKeyStore,
-        key: NewRemoteKey<'a>,
-        asked: &'a Asked,
-    ) -> BackendFuture<'a, RemoteKey> {
+    fn create<'a>(&'a self, store: &'a OpenKeyStore, key: NewRemoteKey<'a>, asked: &'a Asked) -> BackendFuture<'a, RemoteKey> {
         Box::pin(self.find(store, key, asked))
     }
 

@@ -60,11 +60,15 @@ impl KeyMetadata {
     pub(crate) fn fault(&self) -> Option<String> {
         if self.key_spec != "AES_256" {
             let found = &self.key_spec;
-            return Some(format!("The key spec of the external key must be AES_256. The key spec of specified external key is {found}."));
+            return Some(format!(
+                "The key spec of the external key must be AES_256. The key spec of specified external key is {found}."
+            ));
         }
         if self.key_status != "ENABLED" {
             let found = &self.key_status;
-            return Some(format!("The status of the external key must be ENABLED. The status of specified external key is {found}."));
+            return Some(format!(
+                "The status of the external key must be ENABLED. The status of specified external key is {found}."
+            ));
         }
         if ["ENCRYPT", "DECRYPT"].iter().all(|usage| self.key_usage.iter().any(|found| found == usage)) {
             return None;
