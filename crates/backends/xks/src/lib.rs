@@ -4,6 +4,8 @@
 //! signed request over TLS, with 250 ms for everything and one retry (`client.rs`). What the proxy answers becomes the body of a ciphertext
 //! (`body.rs`), and what it refuses becomes one of the texts that the specification prescribes (`failure.rs`).
 //!
+//! Start reading at [`XksBackend`], then `client.rs`.
+//!
 //! What this crate is not: it makes no decision about who may do what, and holds no key material; what it sends to be encrypted has been encrypted
 //! before.
 //!
