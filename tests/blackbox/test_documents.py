@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from harness import BINARY, CLEAN_ENVIRONMENT, ROOT
+from harness import BINARY, CLEAN_ENVIRONMENT, ROOT, start_dev
 from test_serve import Site
 
 
@@ -38,12 +38,15 @@ def place(tmp_path_factory):
 
 def type_in(place, commands, environment=None):
     """Types commands into a shell, and answers what they print. The server listens elsewhere than in the document."""
-    script = commands.replace("https://localhost:9911", place.server.endpoint)
+    return type_into(place.typing, commands.replace("https://localhost:9911", place.server.endpoint), environment)
+
+
+def type_into(directory, script, environment=None):
     tools = [BINARY.parent, pathlib.Path(sys.executable).parent]
     path = os.pathsep.join([*map(str, tools), CLEAN_ENVIRONMENT["PATH"]])
     done = subprocess.run(
         ["bash", "-e", "-u", "-c", script],
-        cwd=place.typing,
+        cwd=directory,
         env=CLEAN_ENVIRONMENT | {"PATH": path} | (environment or {}),
         capture_output=True,
         text=True,
@@ -79,3 +82,35 @@ def test_accounts_roles_and_simulation(place):
     (simulate,) = blocks("docs/operations.md", "Why may somebody, or not?")
     decisions = re.findall(r"^Decision +(\S+)$", type_in(place, prelude + simulate), re.MULTILINE)
     assert decisions == ["allowed", "allowed"]
+
+
+def test_the_first_minute(tmp_path):
+    server = start_dev(tmp_path / ".dev")
+    try:
+        (_, three_lines) = blocks("README.md", "Two commands")
+        printed = [line for line in server.log.read_text().splitlines() if line.startswith(("source", "key=", "aws "))]
+        assert [printed[0].replace(f"{tmp_path}/", ""), *printed[1:]] == three_lines.splitlines()
+        told = type_into(tmp_path, three_lines + "".join(blocks("README.md", "A first minute")))
+        assert told.count("a secret") == 3, told
+        assert "CreateAlias" in told and "sound    " in told and "Everything fits." in told, told
+        assert "secret.txt" not in {path.name for path in tmp_path.iterdir()}
+        (python,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+        done = subprocess.run(
+            [sys.executable, "-c", python], env=CLEAN_ENVIRONMENT | server.environment, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0 and "arn:aws:kms:" in done.stdout, done.stderr
+    finally:
+        assert server.stop() == 0
+
+
+def test_an_auditors_visits(place):
+    (place.typing / "claviger.toml").symlink_to(place.config)
+    (place.typing / "data").symlink_to(place.data)
+    (place.typing / "verify_export.py").symlink_to(ROOT / "crates" / "audit" / "tests" / "verify_export.py")
+    (key,) = re.findall(r"^CLAVIGER_AUDIT_VKEY=(.*)$", (place.typing / "administrator.env").read_text(), re.MULTILINE)
+    first, later, python = blocks("README.md", "For auditors")
+    export = re.sub(r"VKEY='...'.*", f"VKEY='{key}'", first.splitlines()[0]) + "\n"
+    told = type_in(place, export + "".join(first.splitlines(True)[1:]), place.environment)
+    assert "sound    " in told and "Everything fits." in told, told
+    told = type_in(place, export + later + python, place.environment)
+    assert "the log has grown from it" in told and "\nsound: claviger." in told, told

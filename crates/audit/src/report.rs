@@ -141,6 +141,10 @@ impl Report {
     }
 }
 
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let node = self.key.origin().node();
@@ -150,9 +154,10 @@ impl fmt::Display for Report {
         if let Some(root) = self.root {
             writeln!(f, "root     {root}")?;
         }
-        writeln!(f, "signed   {} checkpoint(s) verified", self.signatures)?;
+        writeln!(f, "signed   {} verified", counted(self.signatures, "checkpoint", "checkpoints"))?;
         for prefix in &self.prefixes {
-            writeln!(f, "prefix   {} ({} entries): the log has grown from it", prefix.name, prefix.size)?;
+            let entries = counted(prefix.size, "entry", "entries");
+            writeln!(f, "prefix   {} ({entries}): the log has grown from it", prefix.name)?;
         }
         if self.is_sound() {
             return write!(f, "sound    nothing was altered, removed or put in");

@@ -123,6 +123,9 @@ def open_checkpoint(note, vkey):
     if not separator or not signatures.endswith("\n"):
         raise Unsound("the checkpoint is not a signed note")
     text += "\n"
+    log = text.split("\n")[0]
+    if log != name:
+        raise Unsound(f"the key belongs to another log: it is of {name!r}, the checkpoint of {log!r}")
     signed = False
     for line in signatures.splitlines():
         parts = line.split(" ")
@@ -136,8 +139,6 @@ def open_checkpoint(note, vkey):
     if not signed:
         raise Unsound("the checkpoint is not signed by the key")
     lines = text.split("\n")
-    if lines[0] != name:
-        raise Unsound(f"the checkpoint is of another log, {lines[0]!r}")
     size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
     if str(size) != lines[1] or len(root) != HASH_LENGTH:
         raise Unsound("the checkpoint is malformed")
@@ -225,10 +226,17 @@ def canonical(entry):
     return json.dumps(json.loads(entry), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def open_old(name, text, vkey):
+    try:
+        return open_checkpoint(text, vkey)
+    except (Unsound, ValueError, IndexError) as error:
+        raise Unsound(f"the old checkpoint {name}: {error}") from error
+
+
 def verify(directory, vkey, old_checkpoints):
     size, root = open_checkpoint(read_file(directory, "checkpoint").decode(), vkey)
     # A list: two checkpoints may be called the same, and each of them counts.
-    old = [(name, *open_checkpoint(text, vkey)) for name, text in old_checkpoints]
+    old = [(name, *open_old(name, text, vkey)) for name, text in old_checkpoints]
     for name, old_size, _ in old:
         if old_size > size:
             raise Unsound(f"the old checkpoint {name} speaks of {old_size} entries, the log has {size}")

@@ -37,6 +37,7 @@ pub struct Config {
     /// The directory that holds the store.
     pub data: PathBuf,
     /// Where the doors listen.
+    #[serde(deserialize_with = "addresses")]
     pub listen: Vec<SocketAddr>,
     /// Which Regions are served.
     pub regions: Regions,
@@ -150,6 +151,7 @@ impl Default for Limits {
 #[serde(deny_unknown_fields)]
 pub struct Observability {
     /// Its address.
+    #[serde(deserialize_with = "address")]
     pub listen: SocketAddr,
 }
 
@@ -368,6 +370,23 @@ impl LogLevel {
     }
 }
 
+/// Reads an address with its port. Names are not looked up: what a server listens on must not depend on who answers for them.
+///
+/// # Errors
+/// With what would be right.
+pub fn read_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not an address with a port, such as 127.0.0.1:9911, 0.0.0.0:9911 or [::1]:9911"))
+}
+
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    read_address(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| read_address(text).map_err(de::Error::custom)).collect()
+}
+
 /// Whole seconds, at least one: zero would mean "never" to some and "at once" to others.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = u32::deserialize(deserializer)?;
@@ -386,8 +405,10 @@ fn syntax_problem(text: &str, file: &Path, error: &toml::de::Error) -> Problem {
         }
         None => file.display().to_string(),
     };
-    Problem::usage(format!("{place}: {}", error.message().trim_end()))
-        .remedy("correct that line; packaging/claviger.example.toml explains every setting")
+    let message = error.message().trim_end();
+    let correct = if message.starts_with("missing field") { "add it" } else { "correct that line" };
+    Problem::usage(format!("{place}: {message}"))
+        .remedy(format!("{correct}; packaging/claviger.example.toml explains every setting"))
 }
 
 #[cfg(test)]

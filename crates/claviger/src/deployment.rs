@@ -10,12 +10,16 @@ use claviger_domain::{AccountId, Refusal, Timestamp};
 use claviger_hsm::{Hsm, HsmError, SealSecret, SealedRoot, generate_file_seal_secret};
 use claviger_service::{Initialized, Service, Settings, SystemClock};
 use claviger_store::{OpenMode, SqliteStore, Store, StoreError};
+use rustix::io::Errno;
 use uuid::Uuid;
 
 use crate::config::{Config, NamedSeal, Seal, Seals};
 use crate::file_encryption::NewFile;
 use crate::problem::Problem;
 use crate::seals::{self, Opened, Unopened};
+
+/// How the directory of a deployment in the making is called, before an id.
+const UNFINISHED: &str = ".new-";
 
 /// The files of a deployment in its data directory.
 #[derive(Debug, Clone)]
@@ -84,11 +88,12 @@ impl DataDirectory {
         first_account: Option<(AccountId, &str)>,
         keep: impl FnOnce(&Initialized) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
+        let _alone = self.take_alone()?;
         if self.has_deployment() {
-            return Err(Problem::new(format!("{} holds a deployment already; nothing was changed", self.0.display()))
-                .remedy("serve it, or choose another data directory"));
+            return Err(self.occupied());
         }
-        let nursery = Nursery::create(&self.0.join(format!(".new-{}", Uuid::new_v4().simple())))?;
+        self.remove_unfinished();
+        let nursery = Nursery::create(&self.0.join(format!("{UNFINISHED}{}", Uuid::new_v4().simple())))?;
         let unborn = DataDirectory::new(&nursery.0);
         let deployment = Uuid::new_v4();
         let (hsm, root) =
@@ -113,13 +118,54 @@ impl DataDirectory {
             .and_then(|()| sync_directory(&self.0))
             .map_err(|error| Problem::new(format!("cannot put the store into {}: {error}", self.0.display())))
     }
+
+    /// Keeps others from making a deployment here at the same time.
+    fn take_alone(&self) -> Result<fs::File, Problem> {
+        let failed = |error: io::Error| Problem::new(format!("cannot use the data directory {}: {error}", self.0.display()));
+        let directory = fs::File::open(&self.0).map_err(failed)?;
+        match rustix::fs::flock(&directory, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => {
+                Err(Problem::new(format!("another process is just making a deployment in {}", self.0.display()))
+                    .remedy("wait until it is done"))
+            }
+            Err(error) => Err(failed(error.into())),
+            Ok(()) => Ok(directory),
+        }
+    }
+
+    /// Why no deployment is made where there is a store's file.
+    fn occupied(&self) -> Problem {
+        match SqliteStore::open_read_only(&self.store()) {
+            Err(StoreError::NotAStore(path)) => {
+                Problem::new(format!("{} is there, and is not a Claviger store; nothing was changed", path.display()))
+                    .remedy("move it away, or choose another data directory")
+            }
+            _ => Problem::new(format!("{} holds a deployment already; nothing was changed", self.0.display()))
+                .remedy("serve it, or choose another data directory"),
+        }
+    }
+
+    /// Removes what is left of deployments that were never finished, because their making was ended: nobody was told of them.
+    fn remove_unfinished(&self) {
+        let Ok(entries) = fs::read_dir(&self.0) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let id = name.to_str().and_then(|name| name.strip_prefix(UNFINISHED));
+            if id.is_some_and(|id| Uuid::try_parse(id).is_ok()) {
+                drop(Nursery(entry.path()));
+            }
+        }
+    }
+
     /// Opens the deployment that is here, for serving it. Attestation documents of recipients may go back to the roots.
     ///
     /// # Errors
     /// There is none, another process serves it, none of the seals opens, or it was changed from outside.
     pub async fn open(&self, settings: Settings, seals: &Seals) -> Result<Deployment, Problem> {
         let store = open_store(&self.store(), OpenMode::Existing).await?;
-        Self::open_with(store, settings, seals).await
+        let deployment = Self::open_with(store, settings, seals).await?;
+        deployment.service.confirm_end_of_log().await.map_err(|refusal| refusal_problem(&refusal))?;
+        Ok(deployment)
     }
 
     /// Opens the deployment that is here for looking at it, beside a server that may be running.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::audit_trail::{ServiceAct, service_event};
 use crate::records::{Node, Records, store_refusal};
 use crate::sequencer::LogSequencer;
+use crate::service::Service;
 
 /// Attaches the node's log to the store, so that commits can carry entries, and returns the key that verifies it.
 ///
@@ -41,6 +42,27 @@ async fn take_up(records: &Records, origin: Origin, node: &Node) -> Result<Verif
         .map_err(|error| unfit(&format!("does not fit its signed checkpoint: {error}")))?;
     records.store.attach_log(Box::new(LogSequencer::new(node.name.clone(), log, signer)));
     Ok(verifier_key)
+}
+
+impl Service {
+    /// Confirms that the store holds the newest entries of this node's log, which its head tells of. Cheap: the rest is for
+    /// `claviger audit verify`. A server that went on behind a gap would bury it.
+    ///
+    /// # Errors
+    /// When they are not there, or the store cannot be read.
+    pub async fn confirm_end_of_log(&self) -> Result<(), Refusal> {
+        let Some(head) = self.records.store.log_head(&self.node).await.map_err(store_refusal)? else { return Ok(()) };
+        let Some(last) = head.size.checked_sub(1) else { return Ok(()) };
+        let found = self.records.store.bundles(&self.node, last, 1).await.map_err(store_refusal)?;
+        if found.last().is_some_and(|newest| newest.checkpoint == head.checkpoint) {
+            return Ok(());
+        }
+        Err(Refusal::internal(format!(
+            "The newest entries of the audit log of node {} were taken away: its head tells of {} entries, and the last of them is not there. Nothing is \
+             served. Keep the store as it is, run 'claviger audit verify', and restore a backup, or go on under a new node name.",
+            self.node, head.size
+        )))
+    }
 }
 
 /// Makes a signing key, attaches the empty log, and stores the node's record with the log's first entry, which tells of it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use claviger_audit::source::SourceError;
-use claviger_audit::{Bundle, BundleSource, StoredBundle, VerifierKey};
+use claviger_audit::{Bundle, BundleSource, Origin, StoredBundle, VerifierKey};
 use claviger_store::{SqliteStore, Store as _};
 use serde_json::Value;
 use tokio::runtime::Handle;
@@ -87,16 +87,20 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
 async fn export_log(found: &Found, vkey: Option<&str>, directory: PathBuf) -> Result<(), Problem> {
     let key = verifier_key(found, vkey)?;
     let store = Arc::new(found.data.read_store().await?);
+    must_be_of(&store, &key).await?;
+    must_have_log(&store, &found.node).await?;
     let mut log = StoredLog::new(store, &found.node);
     let target = directory.clone();
     let head = on_a_thread(move || claviger_audit::export::export(&mut log, &key, &target))
         .await?
         .map_err(|error| Problem::new(format!("the log was not exported: {error}")))?;
-    output::line(format_args!("{} entries were exported to {}", head.size, directory.display()))
+    let entries = if head.size == 1 { "1 entry was".to_owned() } else { format!("{} entries were", head.size) };
+    output::line(format_args!("{entries} exported to {}", directory.display()))
 }
 
 async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(), Problem> {
     let store = found.data.read_store().await?;
+    must_have_log(&store, &found.node).await?;
     let head = store.log_head(&found.node).await.map_err(|error| store_problem(&error))?;
     let size = head.map_or(0, |head| head.size);
     let mut next = size.saturating_sub(lines);
@@ -104,6 +108,11 @@ async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(),
         let bundles = store.bundles(&found.node, next, PAGE).await.map_err(|error| store_problem(&error))?;
         let behind = bundles.len() == PAGE;
         for bundle in bundles {
+            if bundle.first > next {
+                let (from, to) = (next, bundle.first - 1);
+                output::note(format_args!("warning: the entries {from} to {to} are missing from the log: run claviger audit verify"));
+                next = bundle.first;
+            }
             let parsed = Bundle::parse(&bundle.data).map_err(|_| {
                 Problem::new(format!("the log is damaged at entry {}", bundle.first)).remedy("run claviger audit verify")
             })?;
@@ -119,6 +128,10 @@ async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(),
         }
         if !behind {
             if !follow {
+                if next < size {
+                    let (from, to) = (next, size - 1);
+                    output::note(format_args!("warning: the entries {from} to {to} are missing from the log: run claviger audit verify"));
+                }
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
@@ -128,6 +141,27 @@ async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(),
             }
         }
     }
+}
+
+/// Refuses a name that no log of this store has.
+async fn must_have_log(store: &SqliteStore, node: &str) -> Result<(), Problem> {
+    let nodes = store.log_nodes().await.map_err(|error| store_problem(&error))?;
+    if nodes.iter().any(|found| found == node) {
+        return Ok(());
+    }
+    let there = if nodes.is_empty() { "none at all".to_owned() } else { nodes.join(", ") };
+    Err(Problem::usage(format!("there is no log of node {node}; there are: {}", output::printable(&there)))
+        .remedy("name one of them with --node"))
+}
+
+/// Refuses a verifier key of another deployment before anything looks like tampering.
+async fn must_be_of(store: &SqliteStore, key: &VerifierKey) -> Result<(), Problem> {
+    let Ok(deployment) = claviger_service::deployment::deployment_id(store).await else { return Ok(()) };
+    if Origin::new(deployment, key.origin().node()).is_ok_and(|ours| ours == *key.origin()) {
+        return Ok(());
+    }
+    let what = format!("this verifier key belongs to another log, {}: the store is of deployment {deployment}", key.origin());
+    Err(Problem::usage(what).remedy("give the key that was printed when this deployment was made; if it is that key, this is another store"))
 }
 
 /// One entry on one line: when, what, who, on what, and what came of it.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::output;
 use super::serve::{Serving, keep_verifier_key};
-use crate::config::{ExternalKeyStores, Limits, Log, LogLevel, Seals};
+use crate::config::{ExternalKeyStores, Limits, Log, LogLevel, Seals, read_address};
 use crate::deployment::{DataDirectory, make_development_seal, write_file};
 use crate::key_stores;
 use crate::observability::{Metrics, start_logging};
@@ -29,10 +29,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR", default_value = ".dev")]
     data: PathBuf,
     /// Where to listen: on loopback only, because this is plain HTTP
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9911")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = read_address, default_value = "127.0.0.1:9911")]
     listen: SocketAddr,
     /// Serve /healthz, /readyz and /metrics there too: on loopback only
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = read_address)]
     observability: Option<SocketAddr>,
 }
 
@@ -61,6 +61,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         data.create()?;
         make_development_seal(&seal)?;
         make(&data, &seal, &environment, address).await?;
+    }
+    if !seal.exists() {
+        return Err(Problem::new(format!("the store {} is there, but its seal {} is not", data.store().display(), seal.display()))
+            .remedy("restore that file; or, if the keys do not matter, remove the whole directory and start again"));
     }
     let metrics = Metrics::install()?;
     let key_stores = key_stores::backends(&ExternalKeyStores::default())?;
@@ -111,11 +115,18 @@ fn greet(environment: &Path, address: SocketAddr) -> Result<(), Problem> {
     output::note("DEVELOPMENT ONLY: the keys' seal is a plain file, and the wire is not encrypted.");
     output::note("Paste into another terminal:\n");
     let environment = std::path::absolute(environment).unwrap_or_else(|_| environment.to_owned());
-    output::line(format_args!("source {}", environment.display()))?;
+    output::line(format_args!("source {}", shell_word(&environment)))?;
     output::line("key=$(aws kms create-key --query KeyMetadata.KeyId --output text)")?;
     output::line("aws kms encrypt --key-id $key --plaintext fileb://<(printf hello) --query CiphertextBlob --output text")?;
     output::note("\nStop with Ctrl-C.");
     Ok(())
+}
+
+/// A path as shells read it as one word.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+:@%,=".contains(letter);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// What dev.env holds besides addresses.
@@ -181,5 +192,17 @@ impl Credentials {
             text.push('\n');
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_word_for_shells() {
+        for (path, word) in [("/a/.dev/dev.env", "/a/.dev/dev.env"), ("/a b", "'/a b'"), ("/it's", r"'/it'\''s'"), ("/$x", "'/$x'")] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
     }
 }

@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -222,10 +222,21 @@ impl Client {
     }
 
     fn untrusted(&self, error: &std::io::Error) -> CallError {
-        CallError::Failed(
-            Problem::new(format!("no TLS connection to {}: {error}", self.endpoint))
-                .remedy("name the certificate authority of the server with --ca or AWS_CA_BUNDLE"),
-        )
+        let cause = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let remedy = match cause {
+            Some(rustls::Error::InvalidMessage(_)) => format!(
+                "what answers there does not speak TLS: is it http://{} instead? Is it a Claviger server?",
+                self.endpoint.authority()
+            ),
+            Some(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. })) => {
+                "name the server as its certificate does, with --endpoint or CLAVIGER_ENDPOINT".to_owned()
+            }
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::ExpiredContext { .. } | CertificateError::NotValidYetContext { .. },
+            )) => "renew the server's certificate; or, if it is not out of date, set this machine's clock".to_owned(),
+            _ => "name the certificate authority of the server with --ca or AWS_CA_BUNDLE".to_owned(),
+        };
+        CallError::Failed(Problem::new(format!("no TLS connection to {}: {error}", self.endpoint)).remedy(remedy))
     }
 }
 
@@ -294,8 +305,9 @@ pub(crate) fn trusted(certificate_authority: Option<&Path>) -> Result<RootCertSt
     match certificate_authority {
         Some(path) => {
             for certificate in read_certificates(path)? {
-                roots.add(certificate).map_err(|error| {
-                    Problem::new(format!("{} holds a certificate that cannot be trusted: {error}", path.display()))
+                roots.add(certificate).map_err(|_| {
+                    Problem::new(format!("{} holds something that is no X.509 certificate", path.display()))
+                        .remedy("--ca or AWS_CA_BUNDLE names a PEM file with the server's certificate authority, or its own certificate")
                 })?;
             }
         }

@@ -1,6 +1,6 @@
 //! Where a passphrase comes from.
 
-use std::io::{IsTerminal, Read};
+use std::io::{ErrorKind, IsTerminal, Read};
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -120,7 +120,13 @@ fn read_credential(name: &str) -> Result<Zeroizing<String>, Problem> {
 
 fn read_file(path: &std::path::Path, what: &str) -> Result<Zeroizing<String>, Problem> {
     let failed = |error: std::io::Error| {
-        Problem::new(format!("cannot read {what}: {error}")).remedy("make it readable for the user that runs the server")
+        let remedy = match error.kind() {
+            ErrorKind::NotFound => "put it there, or correct [seal] in the configuration: without it the store stays closed",
+            ErrorKind::PermissionDenied => "make it readable for the user that runs the server",
+            ErrorKind::InvalidData => "a passphrase is text in UTF-8: write it as such",
+            _ => "correct [seal] in the configuration: it has to name a file with the passphrase only",
+        };
+        Problem::new(format!("cannot read {what}: {error}")).remedy(remedy)
     };
     let file = std::fs::File::open(path).map_err(failed)?;
     // The capacity is reserved up front, because a growing string would leave unwiped copies behind.

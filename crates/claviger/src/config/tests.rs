@@ -80,7 +80,9 @@ fn an_unknown_field_is_named_with_its_line() {
 fn a_missing_field_is_named() {
     let text = problem(&SMALLEST.replace("node = \"one\"\n", ""));
     assert!(text.contains("missing field `node`"), "{text}");
-    assert!(text.contains("claviger.example.toml"), "{text}");
+    assert!(text.contains("\n  add it; packaging/claviger.example.toml"), "{text}");
+    let text = problem(&format!("{SMALLEST}\n[observability]\nlisten = \"localhost:1\"\n"));
+    assert!(text.contains("\"localhost:1\" is not an address with a port") && text.contains("\n  correct that line;"), "{text}");
 }
 
 #[test]
@@ -90,7 +92,7 @@ fn wrong_values_say_what_would_be_right() {
         ("\"any\"", "\"all\"", "line 5: invalid value: string \"all\", expected \"any\", or a list of Regions"),
         ("\"any\"", "[]", "expected \"any\", or a list of Regions"),
         ("\"any\"", "[\"EU\"]", "this is not a Region"),
-        ("127.0.0.1:9911", "127.0.0.1", "line 4: invalid socket address"),
+        ("127.0.0.1:9911", "127.0.0.1", "line 4: \"127.0.0.1\" is not an address with a port, such as 127.0.0.1:9911"),
         ("[\"127.0.0.1:9911\"]", "[]", "`listen` is empty"),
         ("path = \"seal\"", "path = 5", "line 7: invalid type: integer"),
     ] {

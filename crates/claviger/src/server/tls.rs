@@ -1,5 +1,6 @@
 //! TLS with a certificate that can be exchanged while the server runs.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -7,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::pem::{Error, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
@@ -101,7 +102,7 @@ impl Fingerprint {
 /// # Errors
 /// The file cannot be read, is not PEM, or holds no certificate.
 pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let unreadable = |error: rustls_pki_types::pem::Error| pem_problem("certificate", path, &error);
+    let unreadable = |error: Error| pem_problem("certificate", path, &error);
     let chain: Vec<_> = CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect::<Result<_, _>>().map_err(unreadable)?;
     if chain.is_empty() {
         return Err(Problem::new(format!("{} holds no certificate", path.display()))
@@ -127,9 +128,19 @@ fn server_config(files: &Tls) -> Result<ServerConfig, Problem> {
     Ok(config)
 }
 
-fn pem_problem(what: &str, path: &Path, error: &rustls_pki_types::pem::Error) -> Problem {
-    Problem::new(format!("cannot read the {what} from {}: {error}", path.display()))
-        .remedy("the file has to exist, be readable for the server's user, and be in PEM form")
+const PEM: &str = "it has to be in PEM form, as openssl writes it (-----BEGIN ...)";
+
+fn pem_problem(what: &str, path: &Path, error: &Error) -> Problem {
+    let (why, remedy) = match error {
+        Error::Io(error) if error.kind() == ErrorKind::NotFound => (error.to_string(), "correct the path, or put the file there"),
+        Error::Io(error) => (error.to_string(), "it has to be readable for this user"),
+        Error::NoItemsFound => ("there is none in it".to_owned(), PEM),
+        Error::MissingSectionEnd { .. } => ("what begins in it has no -----END line".to_owned(), PEM),
+        Error::IllegalSectionStart { .. } => ("it has a -----BEGIN line that is none".to_owned(), PEM),
+        Error::Base64Decode(_) => ("what stands between -----BEGIN and -----END is not base64".to_owned(), PEM),
+        _ => ("it is not in PEM form".to_owned(), PEM),
+    };
+    Problem::new(format!("cannot read the {what} from {}: {why}", path.display())).remedy(remedy)
 }
 
 fn unusable_problem(certificate: &Path, key: &Path, error: &rustls::Error) -> Problem {

@@ -543,11 +543,16 @@ async fn an_invented_log_hides_nothing() {
 async fn a_log_that_was_taken_away_or_cut_is_found() {
     let scene = Scene::new().await;
     let before = checkpoint(&scene).await;
+    let node = scene.serve().await;
+    node.service.confirm_end_of_log().await.expect("nothing was cut off yet");
+    node.store.close();
     // The newest entries cut off, and the head left: the head speaks of more than there is.
     scene.edit(|connection| {
         connection.execute("DELETE FROM audit_bundles WHERE first = (SELECT MAX(first) FROM audit_bundles)", [])
     });
     let node = scene.serve().await;
+    let refusal = node.service.confirm_end_of_log().await.expect_err("a server does not go on behind a gap");
+    assert!(refusal.detail.contains("were taken away"), "{refusal}");
     let report = audit_report(&scene, &node, &[]).await;
     assert!(report.findings.iter().any(|finding| matches!(finding.problem, Problem::Shorter { .. })), "{report}");
     let report = audit_report(&scene, &node, &[before]).await;

@@ -114,7 +114,13 @@ pub(super) fn open_for_checkpoints(path: &Path) -> Result<Connection, StoreError
 
 /// Looks at the first bytes, without SQLite: SQLite itself would replay the journal of a file that is not ours.
 pub(super) fn recognise(path: &Path) -> Result<(), StoreError> {
-    let unavailable = |error: std::io::Error| StoreError::Unavailable(format!("reading {}: {error}", path.display()));
+    let unavailable = |error: std::io::Error| {
+        let remedy = match error.kind() {
+            ErrorKind::PermissionDenied => ": do this as the server's user",
+            _ => "",
+        };
+        StoreError::Unavailable(format!("reading {}: {error}{remedy}", path.display()))
+    };
     let mut file = File::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => StoreError::Missing(path.to_path_buf()),
         _ => unavailable(error),

@@ -11,7 +11,7 @@ use claviger_store::{SqliteStore, Store as _};
 
 use super::super::files_of_deployment::Found;
 use super::super::output;
-use super::{StoredLog, given_key, note_copies, on_a_thread, parse_key, read_text, unreadable};
+use super::{StoredLog, given_key, must_be_of, note_copies, on_a_thread, parse_key, read_text, unreadable};
 use crate::deployment::store_problem;
 use crate::problem::Problem;
 
@@ -30,6 +30,13 @@ pub(super) async fn run(
     };
     nodes.insert(found.node.clone());
     let keys = keys_of(found, vkeys, &mut nodes)?;
+    for key in keys.values() {
+        must_be_of(&store, key).await?;
+        if found.one_node && key.origin().node() != found.node {
+            return Err(Problem::usage(format!("the verifier key is of node {}, and --node names {}", key.origin().node(), found.node))
+                .remedy("give the key of that node, or leave --node out to verify every log"));
+        }
+    }
     let mut kept = sort_by_log(checkpoints, &keys, &found.node)?;
     let mut sound = true;
     for node in &nodes {
@@ -94,8 +101,8 @@ fn is_a_name(node: &str) -> bool {
     claviger_audit::Origin::new(uuid::Uuid::nil(), node).is_ok()
 }
 
-/// Reads the checkpoints, and finds for each the log that it is about: the first line of a checkpoint is the log's name. One that is about
-/// none of them is given to the node's own, whose report refuses it.
+/// Reads the checkpoints, and finds for each the log that it is about: the first line of a checkpoint is the log's name. A file that is no
+/// checkpoint is given to the node's own, whose report refuses it.
 fn sort_by_log(
     paths: &[PathBuf],
     keys: &BTreeMap<String, VerifierKey>,
@@ -105,7 +112,13 @@ fn sort_by_log(
     for path in paths {
         let text = read_text(path, "the checkpoint")?;
         let log = text.lines().next().unwrap_or_default();
-        let node = keys.iter().find(|(_, key)| key.origin().as_str() == log).map_or(own, |(node, _)| node);
+        let of = keys.iter().find(|(_, key)| key.origin().as_str() == log);
+        if of.is_none() && log.starts_with("claviger.") && log.parse::<claviger_audit::Origin>().is_ok() {
+            let here: Vec<&str> = keys.values().map(|key| key.origin().as_str()).collect();
+            return Err(Problem::usage(format!("{} is a checkpoint of another log, {log}", path.display()))
+                .remedy(format!("give checkpoints of these: {}", here.join(", "))));
+        }
+        let node = of.map_or(own, |(node, _)| node);
         let checkpoint = OldCheckpoint { name: path.display().to_string(), text: text.clone() };
         sorted.entry(node.to_owned()).or_default().push(checkpoint);
     }
