@@ -29,6 +29,5 @@ fn unreadable(problem: &Problem) -> Problem {
 }
 
 fn unusable(path: &Path, error: claviger_hsm::AttestationError) -> Problem {
-    Problem::usage(format!("{} cannot be a root of attestation: {error}", path.display()))
-        .remedy(REMEDY)
+    Problem::usage(format!("{} cannot be a root of attestation: {error}", path.display())).remedy(REMEDY)
 }

@@ -375,7 +375,8 @@ impl LogLevel {
 /// # Errors
 /// With what would be right.
 pub fn read_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("{text:?} is not an address with a port, such as 127.0.0.1:9911, 0.0.0.0:9911 or [::1]:9911"))
+    text.parse()
+        .map_err(|_| format!("{text:?} is not an address with a port, such as 127.0.0.1:9911, 0.0.0.0:9911 or [::1]:9911"))
 }
 
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {

@@ -363,8 +363,11 @@ impl Service {
             Backing::External(proxy) => &proxy.secret,
         };
         let versions = self.records.existing_account(account).await?;
-        let unreadable =
-            || Refusal::internal("The secret of a custom key store cannot be opened. Ask the operator to run 'claviger store verify'.");
+        let unreadable = || {
+            Refusal::internal(
+                "The secret of a custom key store cannot be opened. Ask the operator to run 'claviger store verify'.",
+            )
+        };
         let key = versions.version(sealed.account_key_version).ok_or_else(unreadable)?;
         let secret = self.hsm().open_key_store_secret(key, id, sealed)?;
         Ok(OpenKeyStore { account, region: region.clone(), id: id.clone(), store: store.clone(), secret })

@@ -110,7 +110,9 @@ async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(),
         for bundle in bundles {
             if bundle.first > next {
                 let (from, to) = (next, bundle.first - 1);
-                output::note(format_args!("warning: the entries {from} to {to} are missing from the log: run claviger audit verify"));
+                output::note(format_args!(
+                    "warning: the entries {from} to {to} are missing from the log: run claviger audit verify"
+                ));
                 next = bundle.first;
             }
             let parsed = Bundle::parse(&bundle.data).map_err(|_| {
@@ -130,7 +132,9 @@ async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(),
             if !follow {
                 if next < size {
                     let (from, to) = (next, size - 1);
-                    output::note(format_args!("warning: the entries {from} to {to} are missing from the log: run claviger audit verify"));
+                    output::note(format_args!(
+                        "warning: the entries {from} to {to} are missing from the log: run claviger audit verify"
+                    ));
                 }
                 return Ok(());
             }
@@ -161,7 +165,8 @@ async fn must_be_of(store: &SqliteStore, key: &VerifierKey) -> Result<(), Proble
         return Ok(());
     }
     let what = format!("this verifier key belongs to another log, {}: the store is of deployment {deployment}", key.origin());
-    Err(Problem::usage(what).remedy("give the key that was printed when this deployment was made; if it is that key, this is another store"))
+    Err(Problem::usage(what)
+        .remedy("give the key that was printed when this deployment was made; if it is that key, this is another store"))
 }
 
 /// One entry on one line: when, what, who, on what, and what came of it.

@@ -63,8 +63,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         make(&data, &seal, &environment, address).await?;
     }
     if !seal.exists() {
-        return Err(Problem::new(format!("the store {} is there, but its seal {} is not", data.store().display(), seal.display()))
-            .remedy("restore that file; or, if the keys do not matter, remove the whole directory and start again"));
+        return Err(Problem::new(format!(
+            "the store {} is there, but its seal {} is not",
+            data.store().display(),
+            seal.display()
+        ))
+        .remedy("restore that file; or, if the keys do not matter, remove the whole directory and start again"));
     }
     let metrics = Metrics::install()?;
     let key_stores = key_stores::backends(&ExternalKeyStores::default())?;
@@ -201,7 +205,9 @@ mod tests {
 
     #[test]
     fn a_path_is_one_word_for_shells() {
-        for (path, word) in [("/a/.dev/dev.env", "/a/.dev/dev.env"), ("/a b", "'/a b'"), ("/it's", r"'/it'\''s'"), ("/$x", "'/$x'")] {
+        for (path, word) in
+            [("/a/.dev/dev.env", "/a/.dev/dev.env"), ("/a b", "'/a b'"), ("/it's", r"'/it'\''s'"), ("/$x", "'/$x'")]
+        {
             assert_eq!(shell_word(Path::new(path)), word);
         }
     }

@@ -306,8 +306,9 @@ pub(crate) fn trusted(certificate_authority: Option<&Path>) -> Result<RootCertSt
         Some(path) => {
             for certificate in read_certificates(path)? {
                 roots.add(certificate).map_err(|_| {
-                    Problem::new(format!("{} holds something that is no X.509 certificate", path.display()))
-                        .remedy("--ca or AWS_CA_BUNDLE names a PEM file with the server's certificate authority, or its own certificate")
+                    Problem::new(format!("{} holds something that is no X.509 certificate", path.display())).remedy(
+                        "--ca or AWS_CA_BUNDLE names a PEM file with the server's certificate authority, or its own certificate",
+                    )
                 })?;
             }
         }

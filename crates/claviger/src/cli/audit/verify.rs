@@ -33,8 +33,12 @@ pub(super) async fn run(
     for key in keys.values() {
         must_be_of(&store, key).await?;
         if found.one_node && key.origin().node() != found.node {
-            return Err(Problem::usage(format!("the verifier key is of node {}, and --node names {}", key.origin().node(), found.node))
-                .remedy("give the key of that node, or leave --node out to verify every log"));
+            return Err(Problem::usage(format!(
+                "the verifier key is of node {}, and --node names {}",
+                key.origin().node(),
+                found.node
+            ))
+            .remedy("give the key of that node, or leave --node out to verify every log"));
         }
     }
     let mut kept = sort_by_log(checkpoints, &keys, &found.node)?;
