@@ -10,12 +10,11 @@ use super::output;
 use crate::client::{Client, Credentials, Endpoint, Target};
 use crate::problem::Problem;
 
-const ADMINISTRATION_CREDENTIALS: &str = "\
-Credentials come from the environment: CLAVIGER_ADMIN_ACCESS_KEY_ID and CLAVIGER_ADMIN_SECRET_ACCESS_KEY (the
-administrator's), or else AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (an account root's, a user's).";
-const KMS_CREDENTIALS: &str = "\
-Credentials come from the environment, and from nowhere else: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and
-AWS_SESSION_TOKEN for a session.";
+const ADMINISTRATION_CREDENTIALS: &str = "Credentials come from the environment: CLAVIGER_ADMIN_ACCESS_KEY_ID and \
+     CLAVIGER_ADMIN_SECRET_ACCESS_KEY (the administrator's), or else AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (an \
+     account root's, a user's).";
+const KMS_CREDENTIALS: &str = "Credentials come from the environment, and from nowhere else: AWS_ACCESS_KEY_ID, \
+     AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN for a session.";
 
 /// How to talk to a server, wherever it is.
 #[derive(Debug, Args)]
