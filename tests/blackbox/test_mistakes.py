@@ -200,7 +200,16 @@ def test_a_tampered_record_does_not_flood_the_log(tmp_path):
         (sealed,) = store.execute("SELECT sealed FROM records WHERE kind = 'key'").fetchone()
         store.execute("UPDATE records SET sealed = ? WHERE kind = 'key'", (sealed[:-1] + bytes([sealed[-1] ^ 1]),))
     time.sleep(2)
+    assert complaints(data, "could not be handled") == 1
+    # A row of which nothing can be read is met before any key is.
+    with edit(data) as store:
+        store.execute("UPDATE records SET sealed = 'text' WHERE kind = 'key'")
+    assert complaints(data, "Text where bytes belong") == 1
+
+
+def complaints(data, text):
+    """How often a server says this while it meets with it five times."""
     server = start_dev(data)
     time.sleep(5)
     assert server.stop() == 0
-    assert server.log.read_text().count("could not be handled") == 1, server.log.read_text()
+    return server.log.read_text().count(text)

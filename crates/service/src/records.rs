@@ -344,6 +344,14 @@ fn tampered(key: &RecordKey) -> Refusal {
     ))
 }
 
+/// What background work is told when the store fails: the cause. Whoever runs it logs that, once and not with every attempt.
+pub(crate) fn background_refusal(error: StoreError) -> Refusal {
+    match error {
+        conflict @ StoreError::Conflict(_) => store_refusal(conflict),
+        other => Refusal::internal(other.to_string()),
+    }
+}
+
 /// What a caller is told when the store fails. The operator finds the cause in the server's log.
 pub(crate) fn store_refusal(error: StoreError) -> Refusal {
     match error {

@@ -25,7 +25,7 @@ use crate::hyok_health::CachedHealth;
 use crate::key_stores::{KeyStoreBackends, OpenKeyStores};
 use crate::last_use::LastUses;
 use crate::quotas::Quotas;
-use crate::records::{Records, store_refusal};
+use crate::records::{Records, background_refusal, store_refusal};
 use crate::room_for_keys::RoomForKeys;
 use crate::seals::{NoSecrets, SealKeeper};
 use crate::sessions::Sessions;
@@ -291,10 +291,10 @@ impl Service {
         ))
     }
 
-    /// Asks the store for all epochs once.
+    /// Asks the store for all epochs once. Requests do not look at the reason of a failure; the background work says it.
     pub(crate) async fn poll_epochs(&self) -> Result<(), Refusal> {
         let began = Instant::now();
-        let epochs = self.records.store.epochs().await.map_err(store_refusal)?;
+        let epochs = self.records.store.epochs().await.map_err(background_refusal)?;
         self.freshness.polled(&epochs, began);
         Ok(())
     }

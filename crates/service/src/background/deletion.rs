@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::audit_trail::{ServiceAct, service_event};
 use crate::key_stores::KeyStoreKey;
-use crate::records::{Stored as _, alias_record_id, key_record_id, store_refusal};
+use crate::records::{Stored as _, alias_record_id, background_refusal, key_record_id};
 use crate::service::Service;
 
 impl Service {
@@ -43,7 +43,7 @@ impl Service {
             request_id: None,
         };
         let entry = service_event(&self.node, &act)?;
-        self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)?;
+        self.commit(Commit { changes, entries: vec![entry] }).await.map_err(background_refusal)?;
         self.forget_use_of_key(key.account, &key.region, key.id);
         self.destroy_elsewhere(key).await;
         Ok(())
@@ -86,7 +86,7 @@ impl Service {
                 request_id: None,
             };
             let entry = service_event(&self.node, &act)?;
-            self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)?;
+            self.commit(Commit { changes, entries: vec![entry] }).await.map_err(background_refusal)?;
         }
     }
 }

@@ -7,7 +7,7 @@ use claviger_store::Commit;
 use serde_json::json;
 
 use crate::audit_trail::{ServiceAct, service_event};
-use crate::records::store_refusal;
+use crate::records::background_refusal;
 use crate::service::Service;
 
 impl Service {
@@ -28,6 +28,6 @@ impl Service {
             request_id: None,
         };
         let entry = service_event(&self.node, &act)?;
-        self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)
+        self.commit(Commit { changes, entries: vec![entry] }).await.map_err(background_refusal)
     }
 }

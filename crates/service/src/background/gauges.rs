@@ -4,7 +4,7 @@ use claviger_domain::Refusal;
 use claviger_store::RecordKind;
 use metrics::gauge;
 
-use crate::records::store_refusal;
+use crate::records::background_refusal;
 use crate::service::Service;
 
 /// The names of [`claviger_domain::key::KeyState`].
@@ -14,7 +14,7 @@ const KEY_STATES: [&str; 7] =
 impl Service {
     /// Counts keys by state, for `/metrics`.
     pub(super) async fn record_gauges(&self) -> Result<(), Refusal> {
-        let by_state = self.records.store.count_by_owner(RecordKind::Key).await.map_err(store_refusal)?;
+        let by_state = self.records.store.count_by_owner(RecordKind::Key).await.map_err(background_refusal)?;
         for state in KEY_STATES {
             let count = by_state.iter().find(|(owner, _)| owner == state).map_or(0, |(_, count)| *count);
             #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 keys")]

@@ -7,13 +7,13 @@ use serde_json::json;
 
 use super::DUE_COUNT;
 use crate::audit_trail::{ServiceAct, service_event};
-use crate::records::{Versioned, describe, store_refusal};
+use crate::records::{Versioned, background_refusal, describe};
 use crate::service::Service;
 
 impl Service {
     /// Tries to connect every store that waits for it, and says how many there were.
     pub(super) async fn connect_due_key_stores(&self, now: Timestamp) -> Result<usize, Refusal> {
-        let records = self.records.store.due(RecordKind::CustomKeyStores, now, DUE_COUNT).await.map_err(store_refusal)?;
+        let records = self.records.store.due(RecordKind::CustomKeyStores, now, DUE_COUNT).await.map_err(background_refusal)?;
         let mut handled = 0;
         for record in &records {
             match self.records.open::<KeyStores>(record).await {
@@ -66,7 +66,7 @@ impl Service {
             Ok(()) => Ok(outcomes.len()),
             // Somebody changed a store meanwhile, perhaps disconnected it: what they say counts, and what still waits comes up again.
             Err(StoreError::Conflict(_)) => Ok(0),
-            Err(error) => Err(store_refusal(error)),
+            Err(error) => Err(background_refusal(error)),
         }
     }
 }

@@ -16,7 +16,7 @@ use claviger_domain::{Refusal, Timestamp};
 use claviger_store::{Record, RecordKind};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::records::{Versioned, describe, store_refusal};
+use crate::records::{Versioned, background_refusal, describe};
 use crate::service::Service;
 
 /// How often the epochs of all shards are read. Source: design, "Lease".
@@ -64,7 +64,8 @@ impl Service {
         let mut failed = HashSet::new();
         loop {
             // Those that failed are still the longest due: look past them.
-            let records = self.records.store.due(RecordKind::Key, now, DUE_COUNT + failed.len()).await.map_err(store_refusal)?;
+            let records =
+                self.records.store.due(RecordKind::Key, now, DUE_COUNT + failed.len()).await.map_err(background_refusal)?;
             let mut found_new = false;
             for record in records.iter().filter(|record| !failed.contains(&record.key)).cloned().collect::<Vec<_>>() {
                 found_new = true;

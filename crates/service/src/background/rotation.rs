@@ -6,7 +6,7 @@ use claviger_store::Commit;
 use serde_json::json;
 
 use crate::audit_trail::{ServiceAct, service_event};
-use crate::records::store_refusal;
+use crate::records::background_refusal;
 use crate::replication::Related;
 use crate::service::Service;
 use crate::work::Effort;
@@ -33,7 +33,7 @@ impl Service {
             request_id: None,
         };
         let entry = service_event(&self.node, &act)?;
-        self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)
+        self.commit(Commit { changes, entries: vec![entry] }).await.map_err(background_refusal)
     }
 
     /// Makes new material for a key; it encrypts once the key is stored.
