@@ -186,8 +186,9 @@ fn verifier_key(found: &Found, given: Option<&str>) -> Result<VerifierKey, Probl
     }
     let path = found.data.verifier_key(&found.node);
     note_copies(found.data.path());
-    let copy = read_text(&path, "the verifier key")
-        .map_err(|problem| Problem::new(problem.happened()).remedy("give the key of this node's log, or a file that holds it, with --vkey"))?;
+    let copy = read_text(&path, "the verifier key").map_err(|problem| {
+        Problem::new(problem.happened()).remedy("give the key of this node's log, or a file that holds it, with --vkey")
+    })?;
     parse_key(&copy, &path.display().to_string())
 }
 
