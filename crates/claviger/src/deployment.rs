@@ -60,6 +60,11 @@ impl DataDirectory {
         self.0.join(format!("audit-{node}.vkey"))
     }
 
+    /// How much keys in tokens have encrypted that have to be counted: a directory.
+    pub fn token_message_counts(&self) -> PathBuf {
+        self.0.join("token-message-counts")
+    }
+
     /// Whether it holds a deployment.
     pub fn has_deployment(&self) -> bool {
         self.store().exists()

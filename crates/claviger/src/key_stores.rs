@@ -12,12 +12,21 @@ use crate::client::{client_tls, trusted};
 use crate::config::ExternalKeyStores;
 use crate::problem::Problem;
 use crate::server::tls::read_certificates;
+use crate::tokens::TokenClusters;
 
 /// The backends of a deployment with this configuration.
 ///
 /// # Errors
 /// A certificate or key cannot be used.
-pub fn backends(external: &ExternalKeyStores) -> Result<KeyStoreBackends, Problem> {
+pub fn backends(external: &ExternalKeyStores, clusters: TokenClusters) -> Result<KeyStoreBackends, Problem> {
+    let proxies = Arc::new(proxies(external)?);
+    if clusters.is_empty() {
+        return Ok(KeyStoreBackends { proxies, ..KeyStoreBackends::default() });
+    }
+    Ok(KeyStoreBackends { proxies, clusters: Arc::new(clusters) })
+}
+
+fn proxies(external: &ExternalKeyStores) -> Result<XksBackend, Problem> {
     let roots = trusted(external.certificate_authority.as_deref())?;
     let identity = match (&external.certificate, &external.key) {
         (Some(certificate), Some(key)) => Some((read_certificates(certificate)?, read_key(key)?)),
@@ -34,7 +43,7 @@ pub fn backends(external: &ExternalKeyStores) -> Result<KeyStoreBackends, Proble
         addresses: external.addresses.clone(),
         timeout: external.timeout,
     };
-    Ok(KeyStoreBackends { proxies: Arc::new(XksBackend::new(settings)), ..KeyStoreBackends::default() })
+    Ok(XksBackend::new(settings))
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Problem> {

@@ -1,4 +1,4 @@
-//! The tokens of a configuration, kept open by this process.
+//! The tokens of a configuration, kept open by this process, and the clusters that they form.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,6 +10,15 @@ use claviger_token::{Health, Launcher, PinSource, Settings, Token};
 
 use crate::config::{Config, TokenConfig};
 use crate::observability::Degraded;
+
+mod cluster;
+mod key_uses;
+mod message_counts;
+mod pool;
+mod pool_reference;
+
+pub use cluster::TokenClusters;
+pub use message_counts::MessageCounts;
 
 /// How long a command waits for tokens to open.
 const OPENING: Duration = Duration::from_secs(35);

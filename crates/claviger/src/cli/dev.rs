@@ -16,7 +16,7 @@ use crate::key_stores;
 use crate::observability::{Metrics, start_logging};
 use crate::problem::Problem;
 use crate::server::bind;
-use crate::tokens::OpenTokens;
+use crate::tokens::{OpenTokens, TokenClusters};
 
 const NODE: &str = "dev";
 /// The account id that AWS's own examples use.
@@ -71,7 +71,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         .remedy("restore that file; or, if the keys do not matter, remove the whole directory and start again"));
     }
     let metrics = Metrics::install()?;
-    let key_stores = key_stores::backends(&ExternalKeyStores::default())?;
+    let key_stores = key_stores::backends(&ExternalKeyStores::default(), TokenClusters::default())?;
     let settings = Settings { key_stores, ..Settings::for_node(NODE) };
     let deployment = data.open(settings, &Seals::development_file(seal)).await?;
     keep_verifier_key(&data, NODE, &deployment)?;

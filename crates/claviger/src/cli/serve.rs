@@ -20,7 +20,7 @@ use crate::observability::{self, Check, Metrics, Readiness, ReadinessProbe, star
 use crate::problem::Problem;
 use crate::seals::Unopened;
 use crate::server::{ReloadingTls, Server, Stop, bind};
-use crate::tokens::OpenTokens;
+use crate::tokens::{MessageCounts, OpenTokens, TokenClusters};
 
 /// How often the certificate's files are looked at.
 const TLS_LOOK: Duration = Duration::from_secs(5);
@@ -58,7 +58,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let metrics = Metrics::install()?;
     let tokens = OpenTokens::start(&config);
     let data = DataDirectory::new(&config.data);
-    let key_stores = key_stores::backends(&config.external_key_stores)?;
+    let clusters = TokenClusters::of(&config, &tokens, MessageCounts::new(data.token_message_counts()))?;
+    let key_stores = key_stores::backends(&config.external_key_stores, clusters)?;
     let settings = Settings { attestation_roots: roots, key_stores, ..config.settings() };
     let deployment = data.open(settings, &config.seal).await?;
     tell_of_seals(&deployment);

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{self, VerificationAlgorithm};
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
 
-use super::faults::Failure;
+use super::faults::{Course, Failure, course, may_blame_input};
 use super::objects::{self, Described};
 use super::token::{Resolved, Token};
 use super::uses;
@@ -40,7 +40,9 @@ pub(super) fn reference(
         _ => Check::PublicKey { spki: public_key.clone() },
     };
     // A key that cannot prove itself now could never be used.
-    prove(session, token, &resolved(&reference))?;
+    if !passes(session, token, &resolved(&reference))? {
+        return Err(Failure::fault(FaultKind::Unsupported, "the token's key does not do what it should be able to"));
+    }
     let bytes = reference.to_bytes();
     token.remember(&bytes, Resolved { reference, handle });
     Ok(MadeKey { reference: bytes, kind, purpose, public_key })
@@ -73,26 +75,37 @@ pub(super) fn resolve(session: &Session, token: &Token, bytes: &[u8]) -> Result<
     Err(last.unwrap_or_else(swapped))
 }
 
-/// Lets a key prove that it is the right one.
+/// Lets a key prove that it is the right one. A key that cannot do at all what the right one did is not the right one; but a token that is going may
+/// look like that.
 pub(super) fn prove(session: &Session, token: &Token, resolved: &Resolved) -> Result<(), Failure> {
-    let Resolved { reference, handle } = resolved;
-    let passed = match &reference.check {
-        Check::Wrapped => objects::describe(session, *handle)?.purpose == Purpose::Wrap,
-        Check::Ciphertext { ciphertext } => match uses::decrypt_unblamed(session, token, resolved, ciphertext, CHALLENGE_AAD) {
-            Ok(plaintext) => *plaintext == *CHALLENGE,
-            Err(Failure::Library(error)) if super::faults::may_blame_input(&error) => {
-                // A wrong key and a token that is going look alike to some libraries.
-                return if token.works() { Err(swapped()) } else { Err(Failure::Library(error)) };
+    match passes(session, token, resolved) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(swapped()),
+        Err(Failure::Library(error)) if course(&error) == Course::Answer || may_blame_input(&error) => {
+            if token.works() {
+                Err(swapped())
+            } else {
+                Err(Failure::Library(error))
             }
-            Err(failure) => return Err(failure),
-        },
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whether a key does what its reference says.
+fn passes(session: &Session, token: &Token, resolved: &Resolved) -> Result<bool, Failure> {
+    let Resolved { reference, handle } = resolved;
+    match &reference.check {
+        Check::Wrapped => Ok(objects::describe(session, *handle)?.purpose == Purpose::Wrap),
+        Check::Ciphertext { ciphertext } => {
+            Ok(*uses::decrypt_unblamed(session, token, resolved, ciphertext, CHALLENGE_AAD)? == *CHALLENGE)
+        }
         Check::Mac { mac } => {
             let made = uses::mac(session, *handle, Hash::Sha256, CHALLENGE)?;
-            aws_lc_rs::constant_time::verify_slices_are_equal(&made, mac).is_ok()
+            Ok(aws_lc_rs::constant_time::verify_slices_are_equal(&made, mac).is_ok())
         }
-        Check::PublicKey { spki } => fits_public_key(session, *handle, reference, spki)?,
-    };
-    if passed { Ok(()) } else { Err(swapped()) }
+        Check::PublicKey { spki } => fits_public_key(session, *handle, reference, spki),
+    }
 }
 
 fn swapped() -> Failure {
@@ -124,7 +137,7 @@ fn fits_public_key(session: &Session, handle: ObjectHandle, reference: &Referenc
             let Some(ciphertext) = encrypt_challenge(spki, bits) else { return Ok(false) };
             match uses::oaep_decrypt(session, handle, Hash::Sha1, &ciphertext) {
                 Ok(plaintext) => Ok(*plaintext == *CHALLENGE),
-                Err(Failure::Library(error)) if super::faults::may_blame_input(&error) => Ok(false),
+                Err(Failure::Library(error)) if may_blame_input(&error) => Ok(false),
                 Err(failure) => Err(failure),
             }
         }
