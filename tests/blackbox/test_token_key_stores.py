@@ -4,6 +4,7 @@ under way when a host is killed or a token is pulled."""
 import concurrent.futures
 import hashlib
 import hmac
+import json
 import re
 import threading
 import time
@@ -238,6 +239,52 @@ def test_what_tokens_cannot_make(kms, single):
 def test_random_bytes_come_from_a_token(kms, single):
     first, second = (kms.generate_random(NumberOfBytes=1024, CustomKeyStoreId=single)["Plaintext"] for _ in range(2))
     assert len(first) == 1024 and first != second
+
+
+# Keys that are there already ------------------------------------------------------------------------------------------------------
+
+
+def adopt(served, owner, store, *arguments, check=True):
+    return served.run("token", "adopt-key", "--store", store, "--account", owner.account, "--region", "us-east-1", "--json", *arguments, check=check)
+
+
+def test_a_key_of_somebody_elses_making_is_adopted(served, owner, kms, single, cluster):
+    cluster.three.pkcs11_tool("three", "--keygen", "--key-type", "AES:32", "--label", "their own", "--id", "beef", "--sensitive")
+    by_label = json.loads(adopt(served, owner, single, "--label", "their own").stdout)["KeyId"]
+    by_id = json.loads(adopt(served, owner, single, "--id", "BEEF", "--description", "theirs").stdout)["KeyId"]
+    assert kms.describe_key(KeyId=by_id)["KeyMetadata"]["Description"] == "theirs"
+    for key in (by_label, by_id):
+        blob = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
+        assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+    # Each KMS key opens its own ciphertexts only, although one key in the token stands behind both.
+    with refused("IncorrectKeyException"):
+        kms.decrypt(CiphertextBlob=blob, KeyId=by_label)
+    entries = [line for line in served.run("audit", "tail", "--data", served.data, "--node", "node-1", "-n", "50", "--json").stdout.splitlines() if "AdoptKey" in line]
+    assert any(json.loads(line)["requestParameters"]["tokenKey"] == "label:their own" for line in entries), entries
+
+
+def test_a_pair_of_somebody_elses_making_is_adopted(served, owner, kms, single, cluster):
+    cluster.three.pkcs11_tool("three", "--keypairgen", "--key-type", "EC:prime256v1", "--label", "pair", "--id", "cafe", "--usage-sign")
+    made = adopt(served, owner, single, "--label", "pair", "--spec", "ECC_NIST_P256", "--usage", "SIGN_VERIFY")
+    key = json.loads(made.stdout)["KeyId"]
+    signature = kms.sign(KeyId=key, Message=b"message", SigningAlgorithm="ECDSA_SHA_256")["Signature"]
+    public = serialization.load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    public.verify(signature, b"message", ec.ECDSA(hashes.SHA256()))
+    wrong = adopt(served, owner, single, "--label", "pair", check=False)
+    assert wrong.returncode == 1 and "The key labelled \"pair\" in the token is P-256" in wrong.stderr, wrong.stderr
+    nobody = adopt(served, owner, single, "--label", "nobody", check=False)
+    assert nobody.returncode == 1 and "is not in the cluster" in nobody.stderr, nobody.stderr
+
+
+def test_only_the_administrator_adopts(served, owner, single):
+    credentials = owner.credentials
+    environment = {"CLAVIGER_ADMIN_ACCESS_KEY_ID": credentials.access_key, "CLAVIGER_ADMIN_SECRET_ACCESS_KEY": credentials.secret}
+    done = served.run(
+        *("token", "adopt-key", "--store", single, "--account", owner.account, "--region", "us-east-1", "--label", "their own"),
+        environment=environment,
+        check=False,
+    )
+    assert done.returncode == 1 and "not authorized" in done.stderr, done.stderr
 
 
 # Faults ----------------------------------------------------------------------------------------------------------------------

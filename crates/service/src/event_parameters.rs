@@ -175,6 +175,8 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wrapping_key_spec: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub xks_key_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xks_proxy_connectivity: Option<&'static str>,

@@ -60,6 +60,8 @@ fn every_documented_command_is_understood() {
         "claviger token list --config c.toml",
         "claviger token check one --config c.toml",
         "claviger token keys one --config c.toml",
+        "claviger token adopt-key --label k --store cks-1 --account 111122223333 --region us-east-1",
+        "claviger token adopt-key --id a1 --store c --account 111122223333 --region us-east-1 --spec RSA_2048 --usage SIGN_VERIFY",
     ] {
         assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
     }

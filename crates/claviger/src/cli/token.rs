@@ -4,8 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use claviger_domain::AccountId;
+use claviger_domain::key::{KeySpec, KeyUsage};
 use claviger_token::{Health, KeyKind, Purpose, Token};
+use serde_json::json;
 
+use super::connection::Administration;
 use super::output;
 use crate::config::{Config, TokenConfig};
 use crate::problem::Problem;
@@ -22,6 +26,32 @@ pub(super) enum Command {
         /// The token; all of them without it
         #[arg(value_name = "NAME")]
         name: Option<String>,
+    },
+    /// Let a KMS key stand for a key that is in a cluster's tokens already, in the Region of the request. For the administrator
+    AdoptKey {
+        /// The key's label in the tokens
+        #[arg(long, value_name = "LABEL", required_unless_present = "id", conflicts_with = "id")]
+        label: Option<String>,
+        /// The key's id in the tokens, in hexadecimal digits
+        #[arg(long, value_name = "HEX")]
+        id: Option<String>,
+        /// A connected custom key store of the type AWS_CLOUDHSM
+        #[arg(long, value_name = "ID")]
+        store: String,
+        /// The account that the store belongs to, and the key will
+        #[arg(long, value_name = "ID")]
+        account: AccountId,
+        /// What the key is
+        #[arg(long, value_name = "SPEC", default_value = "SYMMETRIC_DEFAULT")]
+        spec: KeySpec,
+        /// What the key is for; ENCRYPT_DECRYPT for a symmetric one
+        #[arg(long, value_name = "USAGE")]
+        usage: Option<KeyUsage>,
+        /// What it is there for
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+        #[command(flatten)]
+        administration: Administration,
     },
     /// The secret and private keys in a token, as it shows them
     Keys {
@@ -44,6 +74,21 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
     match command {
         Command::List(configured) => list(&configured.load()?).await,
         Command::Check { configured, name } => check(&configured.load()?, name.as_deref()).await,
+        Command::AdoptKey { label, id, store, account, spec, usage, description, administration } => {
+            let token_key = match (label, id) {
+                (Some(label), _) => format!("label:{label}"),
+                (None, id) => format!("id:{}", id.unwrap_or_default()),
+            };
+            let input = json!({
+                "AccountId": account,
+                "CustomKeyStoreId": store,
+                "TokenKey": token_key,
+                "KeySpec": spec,
+                "KeyUsage": usage,
+                "Description": description,
+            });
+            administration.perform("AdoptKey", input).await.map(|()| ExitCode::SUCCESS)
+        }
         Command::Keys { configured, name } => keys(&configured.load()?, &name).await,
     }
 }

@@ -56,7 +56,7 @@ fn timeout_ms() -> u32 {
     2000
 }
 
-/// An id as CreateCustomKeyStore takes it: `cluster-` and 11 to 16 characters. Source: AWS KMS API Reference, "CreateCustomKeyStore".
+/// An id as CreateCustomKeyStore takes it: `cluster-` and 11 to 16 letters and digits from 2 to 7. Source: AWS KMS API Reference, "CreateCustomKeyStore".
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClusterId(String);
 
@@ -117,11 +117,11 @@ impl<'de> Deserialize<'de> for ClusterId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let rest = text.strip_prefix("cluster-").unwrap_or_default();
-        let fits = (11..=16).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let fits = (11..=16).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphabetic() || (b'2'..=b'7').contains(&b));
         if fits {
             Ok(Self(text))
         } else {
-            Err(de::Error::custom(format!("{text:?} is no cluster's id: `cluster-` and 11 to 16 of a-z and 0-9")))
+            Err(de::Error::custom(format!("{text:?} is no cluster's id: `cluster-` and 11 to 16 letters and digits from 2 to 7")))
         }
     }
 }
@@ -186,7 +186,7 @@ mod tests {
         let one = token("library = \"l.so\"\nlabel = \"one\"\npin.file = \"pin\"\n").unwrap();
         let tokens = Tokens::from([("one".to_owned(), one.clone()), ("two".to_owned(), one)]);
         let cluster = |text: &str| -> Clusters {
-            toml::from_str(&format!("[cluster-1a2b3c4d5e6]\npassword.file = \"p\"\n{text}")).unwrap()
+            toml::from_str(&format!("[cluster-a2b3c4d5e6f]\npassword.file = \"p\"\n{text}")).unwrap()
         };
         assert_eq!(check(&tokens, &cluster("tokens = [\"one\"]")), Ok(()));
         assert_eq!(check(&tokens, &cluster("tokens = [\"one\", \"two\"]\ncopies_min = 2\nwrapping_key = \"w\"")), Ok(()));

@@ -6,6 +6,7 @@ use claviger_domain::key::{Key, KeySpec, KeyState, KeyUsage, MacAlgorithm, Origi
 use claviger_domain::key_store::{ConnectionError, ConnectionState, KeyStoreType};
 use claviger_domain::{Caller, EncryptionContext, KeyArn, Kind, Refusal};
 use claviger_service::Settings;
+use claviger_service::operations::admin;
 use claviger_service::operations::kms::{self, ProxyUpdate};
 use claviger_store::Store;
 use serde_json::json;
@@ -353,4 +354,36 @@ async fn codes_are_made_and_checked_there() {
     let verify = |mac: Vec<u8>| kms::VerifyMac { key: by_arn(&arn), message: message.clone(), mac, algorithm, dry_run: false };
     node.service.perform(&node.again(&root), &verify(made.mac)).await.unwrap();
     assert_eq!(kind_of(node.service.perform(&node.again(&root), &verify(vec![1; 32])).await), Kind::InvalidMac);
+}
+
+#[tokio::test]
+async fn the_administrator_alone_lets_a_key_stand_for_one_that_is_there() {
+    let (deployment, node, behind) = reaching_behind().await;
+    let root = deployment.root();
+    let store = node.service.perform(&node.again(&root), &create_cluster("cluster")).await.unwrap().to_string();
+    connect(&node, &root, &store).await;
+    node.service.run_due_work().await.unwrap();
+    let account = root.identity.account;
+    let adopt = admin::AdoptKey {
+        account,
+        store: store.clone(),
+        token_key: "label:theirs".to_owned(),
+        spec: KeySpec::SymmetricDefault,
+        usage: KeyUsage::EncryptDecrypt,
+        description: String::new(),
+    };
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &adopt).await), Kind::AccessDenied);
+    assert_eq!(*behind.made.lock().unwrap(), 0);
+
+    let administrator = deployment.administrator();
+    let size = node.log_size().await;
+    let key = node.service.perform(&node.again(&administrator), &adopt).await.unwrap();
+    assert_eq!((key.account, key.origin), (account, Origin::CloudHsm));
+    assert_eq!(key.home.as_ref().unwrap().reference, b"label:theirs");
+    let entry = &node.log_since(size).await[0].json;
+    assert_eq!((&entry["eventName"], &entry["requestParameters"]["tokenKey"]), (&json!("AdoptKey"), &json!("label:theirs")));
+    assert_eq!(entry["requestParameters"]["accountId"], json!(account.to_string()));
+
+    let nobody = admin::AdoptKey { account: claviger_domain::AccountId::from_number(999_999_999_999).unwrap(), ..adopt };
+    assert!(node.service.perform(&node.again(&administrator), &nobody).await.is_err());
 }

@@ -3,6 +3,7 @@
 
 mod add_hyok_key;
 mod add_seal;
+mod adopt_key;
 mod break_glass;
 mod create_access_key;
 mod create_account;
@@ -95,6 +96,7 @@ macro_rules! operations {
 operations! {
     "AddHyokKey" => add_hyok_key::AddHyokKey,
     "AddSeal" => add_seal::AddSeal,
+    "AdoptKey" => adopt_key::AdoptKey,
     "BreakGlass" => break_glass::BreakGlass,
     "CreateAccessKey" => create_access_key::CreateAccessKey,
     "CreateAccount" => create_account::CreateAccount,

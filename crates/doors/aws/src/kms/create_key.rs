@@ -83,7 +83,7 @@ impl Mapping for CreateKey {
 }
 
 /// What the key will be for. Only symmetric keys have one usage, and so a default.
-fn usage_of(spec: KeySpec, usage: Option<&String>) -> Result<KeyUsage, Refusal> {
+pub(crate) fn usage_of(spec: KeySpec, usage: Option<&String>) -> Result<KeyUsage, Refusal> {
     match usage {
         Some(_) => name(usage),
         None if spec == KeySpec::SymmetricDefault => Ok(KeyUsage::EncryptDecrypt),

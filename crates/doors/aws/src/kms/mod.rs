@@ -68,6 +68,7 @@ mod update_primary_region;
 mod verify;
 mod verify_mac;
 
+pub(crate) use create_key::usage_of;
 pub(crate) use tag::{Tag, read_tags};
 
 use bytes::Bytes;

@@ -5,6 +5,7 @@
 
 mod add_hyok_key;
 mod add_seal;
+mod adopt_key;
 mod break_glass;
 mod create_access_key;
 mod create_account;
@@ -54,6 +55,7 @@ mod verify_seals;
 
 pub use add_hyok_key::AddHyokKey;
 pub use add_seal::AddSeal;
+pub use adopt_key::AdoptKey;
 pub use break_glass::{AffectedKey, AffectedStore, BreakGlass, GlassReport, Scope};
 pub use create_access_key::{CreateAccessKey, CreatedAccessKey};
 pub use create_account::CreateAccount;

@@ -76,6 +76,47 @@ impl Operation for CreateKey {
     }
 
     async fn execute(&self, service: &Service, caller: &Caller, (): &(), _: Allowed<Self>) -> Result<Effect<Key>, Refusal> {
+        self.make(service, caller).await
+    }
+
+    fn parameters(&self) -> Parameters<'_> {
+        Parameters {
+            bypass_policy_lockout_safety_check: self.bypass_lockout_check,
+            description: Some(&self.description),
+            key_spec: Some(self.spec.as_str()),
+            key_usage: Some(self.usage.as_str()),
+            multi_region: self.multi_region,
+            custom_key_store_id: self.in_key_store.as_ref().map(|place| place.store.as_str()),
+            origin: Some(self.origin_name()),
+            policy: self.policy.as_deref(),
+            tags: (!self.tags.is_empty()).then_some(&self.tags),
+            xks_key_id: self
+                .in_key_store
+                .as_ref()
+                .and_then(|place| place.existing.as_deref().filter(|_| place.kind == KeyStoreType::External)),
+            ..Parameters::default()
+        }
+    }
+
+    fn response_elements(key: &Key) -> Option<serde_json::Value> {
+        Some(json!({"keyMetadata": {
+            "arn": key.arn().to_string(),
+            "aWSAccountId": key.account.to_string(),
+            "creationDate": key.created.to_rfc3339(),
+            "enabled": key.state == KeyState::Enabled,
+            "keyId": key.id.to_string(),
+            "keySpec": key.spec.as_str(),
+            "keyState": key.state.as_str(),
+            "keyUsage": key.usage.as_str(),
+            "multiRegion": key.id.is_multi_region(),
+            "origin": key.origin.as_str(),
+        }}))
+    }
+}
+
+impl CreateKey {
+    /// Makes the key, in the caller's account and the request's Region. Whoever calls this has been allowed to.
+    pub(crate) async fn make(&self, service: &Service, caller: &Caller) -> Result<Effect<Key>, Refusal> {
         let account = caller.identity.account;
         if account == AccountId::DEPLOYMENT {
             return Err(Refusal::unsupported("The deployment's own account holds no keys. Create an account for them first."));
@@ -132,40 +173,6 @@ impl Operation for CreateKey {
         }
         changes.push(service.records.create(&key).await?);
         Ok(Effect::change(key, changes))
-    }
-
-    fn parameters(&self) -> Parameters<'_> {
-        Parameters {
-            bypass_policy_lockout_safety_check: self.bypass_lockout_check,
-            description: Some(&self.description),
-            key_spec: Some(self.spec.as_str()),
-            key_usage: Some(self.usage.as_str()),
-            multi_region: self.multi_region,
-            custom_key_store_id: self.in_key_store.as_ref().map(|place| place.store.as_str()),
-            origin: Some(self.origin_name()),
-            policy: self.policy.as_deref(),
-            tags: (!self.tags.is_empty()).then_some(&self.tags),
-            xks_key_id: self
-                .in_key_store
-                .as_ref()
-                .and_then(|place| place.existing.as_deref().filter(|_| place.kind == KeyStoreType::External)),
-            ..Parameters::default()
-        }
-    }
-
-    fn response_elements(key: &Key) -> Option<serde_json::Value> {
-        Some(json!({"keyMetadata": {
-            "arn": key.arn().to_string(),
-            "aWSAccountId": key.account.to_string(),
-            "creationDate": key.created.to_rfc3339(),
-            "enabled": key.state == KeyState::Enabled,
-            "keyId": key.id.to_string(),
-            "keySpec": key.spec.as_str(),
-            "keyState": key.state.as_str(),
-            "keyUsage": key.usage.as_str(),
-            "multiRegion": key.id.is_multi_region(),
-            "origin": key.origin.as_str(),
-        }}))
     }
 }
 
