@@ -42,6 +42,7 @@ mod primitives;
 mod report;
 mod requests;
 mod server;
+mod tokens;
 mod usage;
 
 /// Measures Claviger beside a bare HTTP server.
@@ -59,6 +60,16 @@ enum Command {
     /// The bare server, which the benchmark starts itself
     #[command(hide = true)]
     Bare(BareArguments),
+    /// A token's library alone, which the benchmark starts itself
+    #[command(hide = true)]
+    TokenAlone(TokenAloneArguments),
+}
+
+#[derive(Debug, Args)]
+struct TokenAloneArguments {
+    /// The library
+    #[arg(long)]
+    library: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -98,6 +109,9 @@ struct Plan {
     /// Leave out the signatures, codes and grants beside their primitives
     #[arg(long)]
     without_algorithms: bool,
+    /// Leave out the key in a token
+    #[arg(long)]
+    without_tokens: bool,
     /// A short run, to see that everything works: a third of the time, 10,000 keys
     #[arg(long)]
     quick: bool,
@@ -124,6 +138,7 @@ fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     let outcome = match command_line.command {
         Some(Command::Bare(arguments)) => bare::run(arguments.listen, arguments.header, arguments.body_bytes),
+        Some(Command::TokenAlone(arguments)) => tokens::alone(&arguments.library),
         None => measure(&command_line.plan),
     };
     match outcome {
@@ -158,6 +173,9 @@ fn measure(plan: &Plan) -> Result<(), Failure> {
         operations::measure(plan, &binaries, scratch.path(), &mut report).await?;
         if !plan.without_algorithms {
             algorithms::measure(plan, &binaries, scratch.path(), &mut report).await?;
+        }
+        if !plan.without_tokens {
+            tokens::measure(plan, &binaries, scratch.path(), &mut report).await?;
         }
         if plan.key_count() > 0 {
             many_keys::measure(plan.key_count(), &binaries, scratch.path(), &mut report).await?;

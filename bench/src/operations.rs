@@ -120,7 +120,11 @@ pub(crate) async fn create_key(client: &Client, connection: &mut Connection) -> 
 
 /// The id of the key that CreateKey's answer tells of.
 pub(crate) fn key_of(answer: &[u8]) -> Result<String, Failure> {
-    let answer: Value = serde_json::from_slice(answer).context("the answer to CreateKey is not JSON")?;
+    key_of_value(&serde_json::from_slice(answer).context("the answer to CreateKey is not JSON")?)
+}
+
+/// The same of an answer that was read.
+pub(crate) fn key_of_value(answer: &Value) -> Result<String, Failure> {
     let id = answer.pointer("/KeyMetadata/KeyId").and_then(Value::as_str);
     id.map(str::to_owned).ok_or_else(|| Failure::new("CreateKey's answer names no key"))
 }

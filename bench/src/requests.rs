@@ -47,6 +47,12 @@ impl Client {
         Self { access_key, secret, region: self.region.clone(), host: self.host.clone() }
     }
 
+    /// Somebody with an access key.
+    pub(crate) fn of(access_key: &str, secret: &str, region: &str, address: SocketAddr) -> Result<Self, Failure> {
+        let host = HeaderValue::from_str(&address.to_string()).context("an address that is no host")?;
+        Ok(Self { access_key: access_key.to_owned(), secret: secret.to_owned(), region: region.to_owned(), host })
+    }
+
     /// Takes the credentials from the file that `claviger dev` writes.
     pub(crate) fn from_environment(file: &Path, address: SocketAddr) -> Result<Self, Failure> {
         let text = fs::read_to_string(file).context(format!("cannot read {}", file.display()))?;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::connection::Connection;
 use crate::failure::{Context as _, Failure};
-use crate::requests::Client;
+use crate::requests::{Api, Client};
 use crate::usage::CpuTime;
 
 /// The programs that are started.
@@ -37,6 +37,12 @@ pub(crate) struct Deployment<'a> {
     data: PathBuf,
     address: SocketAddr,
     observability: SocketAddr,
+}
+
+/// A Claviger that was made and is served with a configuration file, and its administrator.
+pub(crate) struct Served {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
 }
 
 /// A Claviger that answers.
@@ -83,6 +89,36 @@ impl<'a> Deployment<'a> {
             server.pause(begun).await?;
         }
         Client::from_environment(&environment, self.address)
+    }
+}
+
+impl Served {
+    /// Makes a deployment with this at the end of its configuration, and serves it.
+    pub(crate) async fn start(binaries: &Binaries, directory: &Path, configuration: &str) -> Result<Self, Failure> {
+        let begun = Instant::now();
+        let address = free_address()?;
+        fs::create_dir_all(directory).context("cannot make a directory for a server")?;
+        let file = directory.join("claviger.toml");
+        let text = format!(
+            "node = \"bench\"\ndata = \"data\"\nlisten = [\"{address}\"]\nregions = \"any\"\n\
+             [seal.development_file]\npath = \"seal.key\"\n{configuration}"
+        );
+        fs::write(&file, text).context("cannot write a configuration")?;
+        let made = Command::new(&binaries.claviger).arg("init").arg("--config").arg(&file).output();
+        let made = made.context("cannot start claviger init")?;
+        let printed = String::from_utf8_lossy(&made.stdout);
+        let value = |name: &str| {
+            let found = printed.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            found.ok_or_else(|| Failure::new(format!("claviger init: {}", String::from_utf8_lossy(&made.stderr))))
+        };
+        let (access_key, secret) = (value("CLAVIGER_ADMIN_ACCESS_KEY_ID")?, value("CLAVIGER_ADMIN_SECRET_ACCESS_KEY")?);
+        let client = Client::of(access_key, secret, "us-east-1", address)?;
+        let mut command = Command::new(&binaries.claviger);
+        command.arg("serve").arg("--config").arg(&file);
+        let mut server = Server::spawn(command, directory.join("server.log"), address)?;
+        let first = client.requests_to(Api::Administration, "ListAccounts", &[json!({})])?.pop().unwrap_or_default();
+        server.until_it_answers(begun, &first).await?;
+        Ok(Self { server, client })
     }
 }
 
