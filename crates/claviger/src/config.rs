@@ -118,6 +118,8 @@ pub struct Limits {
     pub header_bytes: u32,
     /// Bytes of a request's body. KMS requests are small: the largest hold a 32 KiB policy or 6 KiB of ciphertext.
     pub body_bytes: u32,
+    /// Bytes of bodies that are kept at the same time, over all connections. Small bodies that come in one piece are not counted.
+    pub buffered_bytes: u32,
     /// From the first byte of a request's head to its last, and for the TLS handshake.
     #[serde(rename = "header_read_seconds", deserialize_with = "seconds")]
     pub header_read: Duration,
@@ -138,6 +140,7 @@ impl Default for Limits {
             connections: 4096,
             header_bytes: 32 * 1024,
             body_bytes: 512 * 1024,
+            buffered_bytes: 256 << 20,
             header_read: Duration::from_secs(10),
             request: Duration::from_secs(30),
             idle: Duration::from_secs(75),
@@ -286,6 +289,7 @@ impl Limits {
             ("header_bytes", self.header_bytes, 8192, 1 << 20),
             // The largest legal KMS body is a policy of 32 KiB, escaped.
             ("body_bytes", self.body_bytes, 64 * 1024, 64 << 20),
+            ("buffered_bytes", self.buffered_bytes, 16 << 20, 2 << 30),
         ];
         match bounds.into_iter().find(|(_, value, least, most)| !(least..=most).contains(&value)) {
             Some((name, value, least, most)) => Err(format!("limits.{name} is {value}, but may be {least} to {most}")),

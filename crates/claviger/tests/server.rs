@@ -232,6 +232,100 @@ async fn http2_serves_requests_side_by_side_with_the_same_limits() {
     assert_eq!(panic.0, StatusCode::INTERNAL_SERVER_ERROR);
 }
 
+/// Whoever sends large bodies and does not end them keeps others from sending large ones, but not from being served.
+#[tokio::test]
+async fn all_bodies_together_are_bounded_and_small_ones_have_room() {
+    let limits = Limits { buffered_bytes: 100_000, request: Duration::from_secs(20), ..Limits::default() };
+    let server = start(limits, echo).await;
+    let large = |sent: usize| {
+        let mut request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 90000\r\nconnection: close\r\n\r\n".to_vec();
+        request.extend(vec![b'a'; sent]);
+        request
+    };
+    assert!(exchange(server.address, large(90_000)).await.starts_with("HTTP/1.1 200 OK"));
+    let mut held = TcpStream::connect(server.address).await.unwrap();
+    held.write_all(&large(80_000)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let refused = exchange(server.address, large(90_000)).await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("limits.buffered_bytes"), "{refused}");
+    let small = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\nconnection: close\r\n\r\nsmall";
+    assert!(exchange(server.address, small).await.ends_with("small"));
+    // What is let go is there for others: by its end, or by its sender's.
+    held.write_all(&[b'a'; 10_000]).await.unwrap();
+    assert!(read_some(&mut held, "\r\n\r\n").await.starts_with("HTTP/1.1 200 OK"));
+    drop(held);
+    assert!(exchange(server.address, large(90_000)).await.starts_with("HTTP/1.1 200 OK"));
+}
+
+/// What lies in the windows of HTTP/2 is in our memory, and no limit on bodies knows of it.
+#[tokio::test]
+async fn an_http2_connection_may_send_little_that_was_not_read() {
+    let server = start(Limits::default(), echo).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await.unwrap();
+    let (mut streams, mut stream_window, mut connection_window) = (u32::MAX, 65_535, 65_535);
+    // The server's settings, and perhaps a WINDOW_UPDATE of the connection, come before it acknowledges ours.
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; usize::from(u16::from_be_bytes([head[1], head[2]]))];
+        stream.read_exact(&mut payload).await.unwrap();
+        match (head[3], head[4]) {
+            (4, 1) => break,
+            (4, _) => {
+                for setting in payload.chunks(6) {
+                    let value = u32::from_be_bytes(setting[2..].try_into().unwrap());
+                    match u16::from_be_bytes([setting[0], setting[1]]) {
+                        3 => streams = value,
+                        4 => stream_window = value,
+                        _ => {}
+                    }
+                }
+            }
+            (8, _) => connection_window += u32::from_be_bytes(payload.try_into().unwrap()),
+            _ => {}
+        }
+    }
+    assert!(streams <= 64, "{streams}");
+    assert!(stream_window <= 64 * 1024, "{stream_window}");
+    assert!(connection_window <= 128 * 1024, "{connection_window}");
+}
+
+/// Nobody who waits: neither a client that goes away, nor one whose time is over, keeps what was begun from its end.
+#[tokio::test]
+async fn what_was_begun_is_brought_to_its_end() {
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&ended);
+    let slow = move |request: Request<Bytes>, _| {
+        let counter = Arc::clone(&counter);
+        async move {
+            tokio::time::sleep(Duration::from_secs(if request.uri().path() == "/long" { 2 } else { 1 })).await;
+            counter.fetch_add(1, Ordering::SeqCst);
+            Response::new(Bytes::new())
+        }
+    };
+    let server = start(Limits { request: Duration::from_millis(1500), ..short() }, slow).await;
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\na").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        drop(stream);
+    }
+    let late = exchange(server.address, "POST /long HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\nconnection: close\r\n\r\na").await;
+    assert!(late.starts_with("HTTP/1.1 503"), "{late}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(ended.load(Ordering::SeqCst), 4);
+    // A stop waits for them, as for connections.
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\na").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(stream);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.stop.request();
+    server.task.await.unwrap();
+    assert_eq!(ended.load(Ordering::SeqCst), 5);
+}
+
 #[tokio::test]
 async fn a_stop_lets_requests_finish_and_accepts_no_more() {
     let server = start(short(), echo).await;

@@ -183,11 +183,18 @@ pub(crate) fn refusal_event(
     let mut entry = blank(node, request, event, account);
     entry.identity = match caller {
         Some(caller) => identity_of(caller),
-        None => EventIdentity::unknown(claimed_access_key),
+        None => EventIdentity::unknown(claimed_access_key.map(recognizable)),
     };
     entry.error = Some(error_of(refusal));
     entry.decision = reasoned(entry.decision, refusal);
     encode(&entry)
+}
+
+/// The access key id that somebody claimed who did not prove it, if it looks like one. Anything else is no id, and might be anything: such as
+/// a secret that was typed in its place.
+fn recognizable(claimed: &str) -> &str {
+    let looks = (16..=32).contains(&claimed.len()) && claimed.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    if looks { claimed } else { "(not an access key id)" }
 }
 
 /// What the service did by itself.
@@ -315,4 +322,20 @@ fn error_of(refusal: &Refusal) -> EventError<'_> {
     // CloudTrail writes this one without its ending.
     let code = if refusal.kind == Kind::AccessDenied { "AccessDenied" } else { refusal.kind.name() };
     EventError { code, message: (!refusal.detail.is_empty()).then_some(refusal.detail.as_str()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_look_like_an_access_key_id_is_not_written_down() {
+        for id in ["AKIAIOSFODNN7EXAMPLE", "ASIA2345ABCDEFGHIJKL"] {
+            assert_eq!(recognizable(id), id);
+        }
+        let long = "A".repeat(7600);
+        for other in ["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "cBXZ61EDZgeHFZyxTFSpz0uxHtf5JNi0pL72HQiX", "AKIA", "", &long, "AKIA\u{9b}31mRED\u{202e}ABCDEF"] {
+            assert_eq!(recognizable(other), "(not an access key id)", "{other}");
+        }
+    }
 }

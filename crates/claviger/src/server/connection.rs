@@ -28,7 +28,11 @@ use super::{Handler, Peer, Shared};
 /// What an HTTP/2 client sends first. Source: RFC 9113 section 3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Requests that one HTTP/2 connection may have under way.
-const HTTP2_STREAMS_MAX: u32 = 128;
+const HTTP2_STREAMS_MAX: u32 = 64;
+/// What an HTTP/2 client may send of one body, and of all together, before we have read it: what is in these windows is in our memory, and no
+/// limit on bodies knows of it. A request to KMS fits into either.
+const HTTP2_STREAM_WINDOW: u32 = 64 * 1024;
+const HTTP2_CONNECTION_WINDOW: u32 = 128 * 1024;
 /// What a client may still send of a body that was refused, so that it gets to read the refusal: closing a socket with unread bytes
 /// resets the connection.
 const LINGER_BYTES_MAX: usize = 8 << 20;
@@ -139,6 +143,8 @@ where
     let connection = pin!(
         http2::Builder::new(TokioExecutor::new())
             .max_concurrent_streams(HTTP2_STREAMS_MAX)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
             .max_header_list_size(shared.limits.header_bytes)
             .serve_connection(io, service)
     );
@@ -213,9 +219,15 @@ async fn answer<H: Handler>(
     let mut has_body = false;
     // One deadline for both, because setting one costs more than most bodies.
     let answered = timeout_at(start + shared.limits.request, async {
-        let body = collect(body, shared.limits.body_bytes as usize).await?;
+        let (body, room) = collect(body, shared.limits.body_bytes as usize, &shared.room).await?;
         has_body = true;
-        Ok(contain_panics(shared.handler.answer(Request::from_parts(head, body), peer)).await)
+        let handled = Arc::clone(&shared);
+        let handle = async move {
+            let answer = contain_panics(handled.handler.answer(Request::from_parts(head, body), peer)).await;
+            drop(room);
+            answer
+        };
+        Ok(shared.leftovers.to_its_end(handle, &shared.stop).await)
     })
     .await;
     if !has_body {
@@ -226,6 +238,14 @@ async fn answer<H: Handler>(
         Ok(Ok(None)) => last_answer(StatusCode::INTERNAL_SERVER_ERROR, "The server failed to process the request.", version),
         Ok(Err(Unreadable::TooLarge)) => {
             last_answer(StatusCode::PAYLOAD_TOO_LARGE, "The request is larger than this server allows.", version)
+        }
+        Ok(Err(Unreadable::NoRoom)) => {
+            metrics::counter!("claviger_bodies_refused_total").increment(1);
+            last_answer(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The server keeps as many large requests as it may (limits.buffered_bytes). Nothing was done. Try again.",
+                version,
+            )
         }
         Ok(Err(Unreadable::Broken(error))) => {
             tracing::debug!(%error, peer = %peer.address, "a body broke off");

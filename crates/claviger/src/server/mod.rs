@@ -15,11 +15,13 @@ use http::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::leftovers::Leftovers;
 use crate::config::Limits;
 use crate::problem::Problem;
 
 mod body;
 mod connection;
+mod leftovers;
 mod stop;
 pub mod tls;
 mod watch;
@@ -38,7 +40,7 @@ pub struct Peer {
 
 /// What answers requests: a function from the whole request to the whole answer.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. Dropped when the client goes away or the request takes too long.
+    /// Answers one request. When the client goes away or the request takes too long, it goes on without anybody who waits for the answer.
     fn answer(&self, request: Request<Bytes>, peer: Peer) -> impl Future<Output = Response<Bytes>> + Send;
 }
 
@@ -56,6 +58,9 @@ where
 struct Shared<H> {
     handler: H,
     limits: Limits,
+    /// What is left of the bytes that bodies may take together.
+    room: Arc<Semaphore>,
+    leftovers: Leftovers,
     stop: Stop,
     tls: Option<Arc<ReloadingTls>>,
     log_requests: bool,
@@ -95,7 +100,9 @@ impl<H: Handler> Server<H> {
         let permits = limits.connections;
         let connections = Arc::new(Semaphore::new(permits as usize));
         let patience = limits.stop;
-        let shared = Arc::new(Shared { handler, limits, stop: stop.clone(), tls, log_requests });
+        let room = Arc::new(Semaphore::new(limits.buffered_bytes as usize));
+        let leftovers = Leftovers::new(limits.connections, limits.request);
+        let shared = Arc::new(Shared { handler, limits, room, leftovers, stop: stop.clone(), tls, log_requests });
 
         let mut loops = Vec::with_capacity(listeners.len());
         for listener in listeners {
@@ -106,8 +113,9 @@ impl<H: Handler> Server<H> {
                 tracing::error!(%error, "an accept loop ended by itself");
             }
         }
-        // All permits back means that all connections have ended.
-        if tokio::time::timeout(patience, connections.acquire_many(permits)).await.is_err() {
+        // All permits back means that all connections have ended, and all that was begun on them.
+        let ended = async { (connections.acquire_many(permits).await.is_ok(), shared.leftovers.ended().await) };
+        if tokio::time::timeout(patience, ended).await.is_err() {
             let open = permits as usize - connections.available_permits();
             tracing::warn!(open, "the time to stop is over: dropping the connections that are still busy");
         }

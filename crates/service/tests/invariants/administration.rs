@@ -165,6 +165,9 @@ async fn policies_count_from_the_next_request_on() {
     }
 }
 
+/// Which of these is about the access keys of the account's root.
+const OF_ROOT: usize = 12;
+
 /// Each administrative request about an account's users, tried by `caller`.
 async fn administer(
     node: &Node,
@@ -195,6 +198,9 @@ async fn administer(
         admin::UpdateAccessKey { account, id: credential.access_key.clone(), active: false },
         admin::DeleteAccessKey { account, id: credential.access_key.clone() },
         admin::DeleteUser { account, name: user("new") },
+    );
+    assert_eq!(results.len(), OF_ROOT);
+    tries!(
         admin::CreateAccessKey { account, user: None },
         admin::GetUser { account, name: named() },
         admin::TagUser { account, user: named(), tags: BTreeMap::from([("team".to_owned(), "red".to_owned())]) },
@@ -242,6 +248,8 @@ async fn an_account_is_administered_by_its_root_and_by_the_administrator_alone()
         node.service.perform(&node.again(&root), &admin::DeleteAccessKey { account: None, id: spare }).await.unwrap();
         let before = node.store.epochs().await.unwrap();
         for (number, result) in administer(&node, caller, account(), &credential).await.into_iter().enumerate() {
+            // The access keys of a root are for roots only, whatever policies say.
+            let may = may && (number != OF_ROOT || caller.identity.is_root());
             match result {
                 Ok(()) => assert!(may, "{name} does number {number}"),
                 Err(refusal) => assert!(!may && refusal.kind == Kind::AccessDenied, "{name}, number {number}: {refusal}"),
@@ -326,4 +334,67 @@ async fn the_deployments_own_account_holds_no_keys() {
         kind_of(node.service.perform(&node.again(&administrator), &kms::DisableKey { key: by_arn(&key) }).await),
         Kind::AccessDenied
     );
+}
+
+/// Policies name whose user or role may be administered, and the account's root is nobody's but its own.
+#[tokio::test]
+async fn policies_name_what_may_be_administered() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    for name in ["mine", "other"] {
+        node.service.perform(&node.again(&root), &create_user(name)).await.unwrap();
+    }
+    let on = |resource: &str| {
+        let resource = format!("arn:aws:iam::{}:{resource}", account());
+        serde_json::json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "claviger:*", "Resource": resource}})
+            .to_string()
+    };
+    let put = |who: &str| admin::PutUserPolicy {
+        account: None,
+        user: user(who),
+        policy_name: "p".to_owned(),
+        policy: identity_policy("Deny", &["kms:*"]),
+    };
+    // Who may on which resource, and whether that lets it administer "mine", "other", and the access keys of the root.
+    let cases = [
+        ("one", "user/mine", [true, false, false]),
+        ("users", "user/*", [true, true, false]),
+        ("roots", "root", [false, false, false]),
+        ("account", "*", [true, true, false]),
+    ];
+    let of_root = deployment.tenant.access_key.clone();
+    for (name, resource, may) in cases {
+        let caller = node.create_user(&root, name, &[&on(resource)]).await;
+        for (of, may) in [Some("mine"), Some("other"), None].into_iter().zip(may) {
+            let what = format!("{name} on {of:?}");
+            let created = create_access_key(&node, &caller, of).await;
+            assert_eq!(created.as_ref().map(drop).map_err(|refusal| refusal.kind), if may { Ok(()) } else { Err(Kind::AccessDenied) }, "{what}");
+            let Some(of) = of else { continue };
+            let done = node.service.perform(&node.again(&caller), &put(of)).await;
+            assert_eq!(done.map_err(|refusal| refusal.kind), if may { Ok(()) } else { Err(Kind::AccessDenied) }, "{what}");
+            let made = create_access_key(&node, &root, Some(of)).await.or(created).unwrap();
+            let delete = admin::DeleteAccessKey { account: None, id: made.access_key.clone() };
+            let done = node.service.perform(&node.again(&caller), &delete).await;
+            assert_eq!(done.map_err(|refusal| refusal.kind), if may { Ok(()) } else { Err(Kind::AccessDenied) }, "{what}");
+            for key in node.service.perform(&node.again(&root), &admin::ListAccessKeys { account: None, user: Some(user(of)) }).await.unwrap() {
+                let delete = admin::DeleteAccessKey { account: None, id: key.key.id };
+                node.service.perform(&node.again(&root), &delete).await.unwrap();
+            }
+        }
+        let off = admin::UpdateAccessKey { account: None, id: of_root.clone(), active: false };
+        let gone = admin::DeleteAccessKey { account: None, id: of_root.clone() };
+        assert_eq!(kind_of(node.service.perform(&node.again(&caller), &off).await), Kind::AccessDenied, "{name}");
+        assert_eq!(kind_of(node.service.perform(&node.again(&caller), &gone).await), Kind::AccessDenied, "{name}");
+        // Of an access key that is not there hears only who may administer all.
+        let nothing = admin::DeleteAccessKey { account: None, id: "AKIAQQQQQQQQQQQQQQQQ".parse().unwrap() };
+        let expected = if name == "account" { Kind::NotFound } else { Kind::AccessDenied };
+        assert_eq!(kind_of(node.service.perform(&node.again(&caller), &nothing).await), expected, "{name}");
+    }
+    // The root itself does, and the administrator, with what entries that say so.
+    create_access_key(&node, &root, None).await.unwrap();
+    let administrator = deployment.administrator();
+    let helper = node.create_user(&administrator, "helper", &[&identity_policy("Allow", &["*"])]).await;
+    let theirs = admin::DeleteAccessKey { account: Some(account()), id: of_root.clone() };
+    assert_eq!(kind_of(node.service.perform(&node.again(&helper), &theirs).await), Kind::AccessDenied, "a user of the deployment's account");
+    node.service.perform(&node.again(&administrator), &theirs).await.unwrap();
 }

@@ -403,6 +403,11 @@ async fn sessions_assume_roles_for_an_hour_and_hand_on_their_transitive_tags() {
     let credential = scene.try_to(&first, &adding).await.unwrap();
     let added = scene.node.sign_in_to(&credential).await.unwrap();
     assert_eq!(added.identity.tags, tags(&[("more", "x"), ("team", "red")]));
+    // What is wrong with a request is said whether or not there is such a role: nobody finds out which roles there are.
+    for role in ["first", "no-such-role"] {
+        let missing = sts::AssumeRole { transitive: BTreeSet::from(["absent".to_owned()]), ..assume(role) };
+        assert_eq!(kind_of(scene.try_to(&scene.user, &missing).await), Kind::Invalid, "{role}");
+    }
     let missing = sts::AssumeRole { transitive: BTreeSet::from(["absent".to_owned()]), ..assume("first") };
     assert_eq!(kind_of(scene.try_to(&scene.user, &missing).await), Kind::Invalid);
 }

@@ -4,10 +4,10 @@ use claviger_domain::identity::{AccessKey, Account, Owner};
 use claviger_domain::{AccountId, Caller, Refusal, Timestamp, UserName};
 use claviger_store::{List, RecordKind};
 
-use super::about_an_account;
+use super::{administered_account, ask_to_administer_one, must_be_a_root, user_or_root};
 use crate::deployment::{InitialCredential, create_access_key};
 use crate::event_parameters::Parameters;
-use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::quotas::{ACCESS_KEYS_PER_PRINCIPAL, check_room_in_account};
 use crate::service::Service;
 
@@ -32,7 +32,20 @@ pub struct CreatedAccessKey {
 impl Operation for CreateAccessKey {
     const EVENT: Event = Event::admin("CreateAccessKey", false);
     type Output = CreatedAccessKey;
-    about_an_account!("claviger:CreateAccessKey");
+    type Target = AccountId;
+
+    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<AccountId, Refusal> {
+        let account = administered_account(service, caller, self.account).await?;
+        if self.user.is_none() {
+            must_be_a_root(caller, "claviger:CreateAccessKey", account)?;
+        }
+        Ok(account)
+    }
+
+    fn demands<'a>(&'a self, caller: &'a Caller, account: &'a AccountId) -> Vec<Ask<'a>> {
+        let resource = user_or_root(self.user.as_ref());
+        vec![ask_to_administer_one("claviger:CreateAccessKey", caller, *account, &resource)]
+    }
 
     async fn execute(
         &self,

@@ -35,7 +35,7 @@ pub struct CreateRole {
 impl Operation for CreateRole {
     const EVENT: Event = Event::admin("CreateRole", false);
     type Output = Role;
-    about_an_account!("claviger:CreateRole");
+    about_an_account!("claviger:CreateRole", |it| format!("role/{}", it.name));
 
     async fn execute(
         &self,

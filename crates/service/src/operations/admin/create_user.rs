@@ -8,7 +8,7 @@ use claviger_domain::{AccountId, Caller, Refusal, ServiceName, UserName};
 use claviger_store::RecordKind;
 
 use super::roles::check_principal_tags;
-use super::{administered_account, ask_to_administer};
+use super::{administered_account, ask_to_administer_one};
 use crate::deployment::random_id;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
@@ -38,7 +38,7 @@ impl Operation for CreateUser {
     }
 
     fn demands<'a>(&'a self, caller: &'a Caller, account: &'a AccountId) -> Vec<Ask<'a>> {
-        let mut demands = vec![ask_to_administer("claviger:CreateUser", caller, *account)];
+        let mut demands = vec![ask_to_administer_one("claviger:CreateUser", caller, *account, &format!("user/{}", self.name))];
         if self.service.is_some() {
             // Services are believed when they speak for others.
             demands.push(Ask::resource("claviger:CreateService", "*".to_owned(), AccountId::DEPLOYMENT));

@@ -2,9 +2,9 @@
 
 use claviger_domain::{AccessKeyId, AccountId, Caller, Refusal};
 
-use super::about_an_account;
+use super::{OwnedAccessKey, ask_to_administer_one};
 use crate::event_parameters::Parameters;
-use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::service::Service;
 
 /// The request.
@@ -18,13 +18,21 @@ pub struct DeleteAccessKey {
 impl Operation for DeleteAccessKey {
     const EVENT: Event = Event::admin("DeleteAccessKey", false);
     type Output = ();
-    about_an_account!("claviger:DeleteAccessKey");
+    type Target = OwnedAccessKey;
+
+    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<OwnedAccessKey, Refusal> {
+        service.owned_access_key(caller, self.account, &self.id, "claviger:DeleteAccessKey").await
+    }
+
+    fn demands<'a>(&'a self, caller: &'a Caller, target: &'a OwnedAccessKey) -> Vec<Ask<'a>> {
+        vec![ask_to_administer_one("claviger:DeleteAccessKey", caller, target.account, &target.resource)]
+    }
 
     async fn execute(
         &self,
         service: &Service,
         caller: &Caller,
-        account: &AccountId,
+        OwnedAccessKey { account, .. }: &OwnedAccessKey,
         _: Allowed<Self>,
     ) -> Result<Effect<()>, Refusal> {
         if caller.access_key == self.id {

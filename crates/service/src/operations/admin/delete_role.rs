@@ -18,7 +18,7 @@ pub struct DeleteRole {
 impl Operation for DeleteRole {
     const EVENT: Event = Event::admin("DeleteRole", false);
     type Output = ();
-    about_an_account!("claviger:DeleteRole");
+    about_an_account!("claviger:DeleteRole", |it| format!("role/{}", it.name));
 
     async fn execute(
         &self,

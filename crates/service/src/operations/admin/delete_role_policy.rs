@@ -21,7 +21,7 @@ pub struct DeleteRolePolicy {
 impl Operation for DeleteRolePolicy {
     const EVENT: Event = Event::admin("DeleteRolePolicy", false);
     type Output = ();
-    about_an_account!("claviger:DeleteRolePolicy");
+    about_an_account!("claviger:DeleteRolePolicy", |it| format!("role/{}", it.role));
 
     async fn execute(
         &self,

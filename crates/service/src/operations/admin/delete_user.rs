@@ -20,7 +20,7 @@ pub struct DeleteUser {
 impl Operation for DeleteUser {
     const EVENT: Event = Event::admin("DeleteUser", false);
     type Output = ();
-    about_an_account!("claviger:DeleteUser");
+    about_an_account!("claviger:DeleteUser", |it| format!("user/{}", it.name));
 
     async fn execute(
         &self,

@@ -21,7 +21,7 @@ pub struct DeleteUserPolicy {
 impl Operation for DeleteUserPolicy {
     const EVENT: Event = Event::admin("DeleteUserPolicy", false);
     type Output = ();
-    about_an_account!("claviger:DeleteUserPolicy");
+    about_an_account!("claviger:DeleteUserPolicy", |it| format!("user/{}", it.user));
 
     async fn execute(
         &self,

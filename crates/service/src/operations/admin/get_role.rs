@@ -19,7 +19,7 @@ pub struct GetRole {
 impl Operation for GetRole {
     const EVENT: Event = Event::admin("GetRole", true);
     type Output = Role;
-    about_an_account!("claviger:GetRole");
+    about_an_account!("claviger:GetRole", |it| format!("role/{}", it.name));
 
     async fn execute(
         &self,

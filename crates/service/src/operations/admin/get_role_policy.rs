@@ -20,7 +20,7 @@ pub struct GetRolePolicy {
 impl Operation for GetRolePolicy {
     const EVENT: Event = Event::admin("GetRolePolicy", true);
     type Output = String;
-    about_an_account!("claviger:GetRolePolicy");
+    about_an_account!("claviger:GetRolePolicy", |it| format!("role/{}", it.role));
 
     async fn execute(
         &self,

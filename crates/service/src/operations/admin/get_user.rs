@@ -19,7 +19,7 @@ pub struct GetUser {
 impl Operation for GetUser {
     const EVENT: Event = Event::admin("GetUser", true);
     type Output = User;
-    about_an_account!("claviger:GetUser");
+    about_an_account!("claviger:GetUser", |it| format!("user/{}", it.name));
 
     async fn execute(
         &self,

@@ -20,7 +20,7 @@ pub struct GetUserPolicy {
 impl Operation for GetUserPolicy {
     const EVENT: Event = Event::admin("GetUserPolicy", true);
     type Output = String;
-    about_an_account!("claviger:GetUserPolicy");
+    about_an_account!("claviger:GetUserPolicy", |it| format!("user/{}", it.user));
 
     async fn execute(
         &self,

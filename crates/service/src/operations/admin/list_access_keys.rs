@@ -5,7 +5,7 @@ use claviger_domain::key::LastUse;
 use claviger_domain::{AccountId, Caller, Refusal, UserName};
 use claviger_store::{List, RecordKind};
 
-use super::about_an_account;
+use super::{about_an_account, user_or_root};
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
 use crate::service::Service;
@@ -32,7 +32,7 @@ const COUNT_MAX: usize = 100;
 impl Operation for ListAccessKeys {
     const EVENT: Event = Event::admin("ListAccessKeys", true);
     type Output = Vec<ListedAccessKey>;
-    about_an_account!("claviger:ListAccessKeys");
+    about_an_account!("claviger:ListAccessKeys", |it| user_or_root(it.user.as_ref()));
 
     async fn execute(
         &self,

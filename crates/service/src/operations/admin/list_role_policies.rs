@@ -18,7 +18,7 @@ pub struct ListRolePolicies {
 impl Operation for ListRolePolicies {
     const EVENT: Event = Event::admin("ListRolePolicies", true);
     type Output = Vec<String>;
-    about_an_account!("claviger:ListRolePolicies");
+    about_an_account!("claviger:ListRolePolicies", |it| format!("role/{}", it.role));
 
     async fn execute(
         &self,

@@ -18,7 +18,7 @@ pub struct ListUserPolicies {
 impl Operation for ListUserPolicies {
     const EVENT: Event = Event::admin("ListUserPolicies", true);
     type Output = Vec<String>;
-    about_an_account!("claviger:ListUserPolicies");
+    about_an_account!("claviger:ListUserPolicies", |it| format!("user/{}", it.user));
 
     async fn execute(
         &self,

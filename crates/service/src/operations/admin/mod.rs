@@ -101,16 +101,22 @@ pub use update_assume_role_policy::UpdateAssumeRolePolicy;
 pub use update_hyok_store::UpdateHyokStore;
 pub use verify_seals::{SealOutcome, VerifiedSeal, VerifySeals};
 
-use claviger_domain::identity::{AccessKey, Role, User};
-use claviger_domain::{AccessKeyId, AccountId, Caller, Refusal, RoleName, UserName};
+use claviger_domain::identity::{AccessKey, Owner, Role, User};
+use claviger_domain::{AccessKeyId, AccountId, Caller, Kind, Refusal, RoleName, UserName};
 
 use crate::operation::Ask;
 use crate::records::Versioned;
 use crate::service::Service;
 
 /// Declares that an operation administers the account that its field `account` names, by default the caller's.
+///
+/// With `|it| RESOURCE`, it is about something in that account: `user/NAME`, `role/NAME` or `root`, which policies name as
+/// `arn:aws:iam::ACCOUNT:RESOURCE`. Without, about the account as such: `arn:aws:iam::ACCOUNT:*`.
 macro_rules! about_an_account {
     ($action:literal) => {
+        $crate::operations::admin::about_an_account!($action, |_it| String::from("*"));
+    };
+    ($action:literal, |$it:ident| $resource:expr) => {
         type Target = claviger_domain::AccountId;
 
         async fn resolve(
@@ -126,7 +132,9 @@ macro_rules! about_an_account {
             caller: &'a claviger_domain::Caller,
             target: &'a Self::Target,
         ) -> Vec<$crate::operation::Ask<'a>> {
-            vec![$crate::operations::admin::ask_to_administer($action, caller, *target)]
+            let $it = self;
+            let resource: String = $resource;
+            vec![$crate::operations::admin::ask_to_administer_one($action, caller, *target, &resource)]
         }
     };
 }
@@ -165,13 +173,77 @@ pub(crate) async fn administered_account(
     Ok(account)
 }
 
-/// The demand for an action on an account's users. The administrator's own account decides what the administrator may do elsewhere.
+/// The demand for an action on an account as such.
 pub(crate) fn ask_to_administer<'a>(action: &'static str, caller: &Caller, account: AccountId) -> Ask<'a> {
+    ask_to_administer_one(action, caller, account, "*")
+}
+
+/// The demand for an action on something in an account: `user/NAME`, `role/NAME`, `root`; `*` is the account as such. The administrator's own
+/// account decides what the administrator may do elsewhere.
+pub(crate) fn ask_to_administer_one<'a>(action: &'static str, caller: &Caller, account: AccountId, resource: &str) -> Ask<'a> {
     let owner = if caller.identity.account == AccountId::DEPLOYMENT { AccountId::DEPLOYMENT } else { account };
-    Ask::resource(action, format!("arn:aws:iam::{account}:*"), owner)
+    Ask::resource(action, format!("arn:aws:iam::{account}:{resource}"), owner)
+}
+
+/// The resource that a user is, or an account's root where none is named.
+pub(crate) fn user_or_root(user: Option<&UserName>) -> String {
+    user.map_or_else(|| "root".to_owned(), |name| format!("user/{name}"))
+}
+
+/// Whose credentials an access key's are.
+pub(crate) fn resource_of_owner(owner: &Owner) -> String {
+    match owner {
+        Owner::Root => "root".to_owned(),
+        Owner::User(name) => format!("user/{name}"),
+    }
+}
+
+/// The credentials of an account's root are for that root itself, and for the deployment's administrator, who is a root too: with them
+/// anybody would become the root, whatever policies say of anybody.
+pub(crate) fn must_be_a_root(caller: &Caller, action: &str, account: AccountId) -> Result<(), Refusal> {
+    if caller.identity.is_root() {
+        return Ok(());
+    }
+    let detail = format!(
+        "User: {} is not authorized to perform: {action} on resource: arn:aws:iam::{account}:root because only the account's root and the \
+         deployment's administrator may administer the access keys of an account's root",
+        caller.identity.arn
+    );
+    Err(Refusal::new(Kind::AccessDenied, detail).with_reason("access keys of a root are for roots"))
+}
+
+/// An access key that a request is about: whose account, and whose credential.
+pub struct OwnedAccessKey {
+    pub(crate) account: AccountId,
+    /// `user/NAME` or `root`; of one that does not exist `access-key/ID`, which only who may do it to all access keys hears of.
+    pub(crate) resource: String,
 }
 
 impl Service {
+    /// Whose access key this is, for an action on it.
+    pub(crate) async fn owned_access_key(
+        &self,
+        caller: &Caller,
+        account: Option<AccountId>,
+        id: &AccessKeyId,
+        action: &str,
+    ) -> Result<OwnedAccessKey, Refusal> {
+        let account = administered_account(self, caller, account).await?;
+        // Of another account not even what there is: it is refused whatever it is.
+        let known = caller.identity.account == account || caller.identity.account == AccountId::DEPLOYMENT;
+        let found = if known { self.records.get::<AccessKey>(account, id.as_str()).await? } else { None };
+        let resource = match found {
+            Some(found) => {
+                if found.value.owner == Owner::Root {
+                    must_be_a_root(caller, action, account)?;
+                }
+                resource_of_owner(&found.value.owner)
+            }
+            None => format!("access-key/{id}"),
+        };
+        Ok(OwnedAccessKey { account, resource })
+    }
+
     pub(crate) async fn existing_user(&self, account: AccountId, name: &UserName) -> Result<Versioned<User>, Refusal> {
         let user = self.records.get::<User>(account, name.as_str()).await?;
         user.ok_or_else(|| Refusal::not_found(format!("Account {account} has no user named {name}.")))

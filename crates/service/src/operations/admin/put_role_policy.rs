@@ -24,7 +24,7 @@ pub struct PutRolePolicy {
 impl Operation for PutRolePolicy {
     const EVENT: Event = Event::admin("PutRolePolicy", false);
     type Output = ();
-    about_an_account!("claviger:PutRolePolicy");
+    about_an_account!("claviger:PutRolePolicy", |it| format!("role/{}", it.role));
 
     async fn execute(
         &self,

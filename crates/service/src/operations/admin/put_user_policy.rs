@@ -24,7 +24,7 @@ pub struct PutUserPolicy {
 impl Operation for PutUserPolicy {
     const EVENT: Event = Event::admin("PutUserPolicy", false);
     type Output = ();
-    about_an_account!("claviger:PutUserPolicy");
+    about_an_account!("claviger:PutUserPolicy", |it| format!("user/{}", it.user));
 
     async fn execute(
         &self,

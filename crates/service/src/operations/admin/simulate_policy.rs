@@ -82,7 +82,11 @@ impl Verdict {
 impl Operation for SimulatePolicy {
     const EVENT: Event = Event::admin("SimulatePolicy", true);
     type Output = Simulated;
-    about_an_account!("claviger:SimulatePolicy");
+    about_an_account!("claviger:SimulatePolicy", |it| match &it.principal {
+        SimulatedPrincipal::Root => "root".to_owned(),
+        SimulatedPrincipal::User(name) => format!("user/{name}"),
+        SimulatedPrincipal::Session(role, _) => format!("role/{role}"),
+    });
 
     /// What the simulated request would say of itself, as operations that encrypt do.
     fn condition<'a>(&'a self, _ask: &Ask<'_>, _target: &'a AccountId, key: &str) -> Values<'a> {

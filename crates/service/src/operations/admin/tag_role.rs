@@ -23,7 +23,7 @@ pub struct TagRole {
 impl Operation for TagRole {
     const EVENT: Event = Event::admin("TagRole", false);
     type Output = ();
-    about_an_account!("claviger:TagRole");
+    about_an_account!("claviger:TagRole", |it| format!("role/{}", it.role));
 
     async fn execute(
         &self,

@@ -23,7 +23,7 @@ pub struct TagUser {
 impl Operation for TagUser {
     const EVENT: Event = Event::admin("TagUser", false);
     type Output = ();
-    about_an_account!("claviger:TagUser");
+    about_an_account!("claviger:TagUser", |it| format!("user/{}", it.user));
 
     async fn execute(
         &self,

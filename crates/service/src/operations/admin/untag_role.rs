@@ -20,7 +20,7 @@ pub struct UntagRole {
 impl Operation for UntagRole {
     const EVENT: Event = Event::admin("UntagRole", false);
     type Output = ();
-    about_an_account!("claviger:UntagRole");
+    about_an_account!("claviger:UntagRole", |it| format!("role/{}", it.role));
 
     async fn execute(
         &self,

@@ -20,7 +20,7 @@ pub struct UntagUser {
 impl Operation for UntagUser {
     const EVENT: Event = Event::admin("UntagUser", false);
     type Output = ();
-    about_an_account!("claviger:UntagUser");
+    about_an_account!("claviger:UntagUser", |it| format!("user/{}", it.user));
 
     async fn execute(
         &self,

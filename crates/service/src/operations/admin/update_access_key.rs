@@ -3,9 +3,9 @@
 
 use claviger_domain::{AccessKeyId, AccountId, Caller, Refusal};
 
-use super::about_an_account;
+use super::{OwnedAccessKey, ask_to_administer_one};
 use crate::event_parameters::Parameters;
-use crate::operation::{Allowed, Effect, Event, Operation};
+use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::service::Service;
 
 /// The request.
@@ -21,13 +21,21 @@ pub struct UpdateAccessKey {
 impl Operation for UpdateAccessKey {
     const EVENT: Event = Event::admin("UpdateAccessKey", false);
     type Output = ();
-    about_an_account!("claviger:UpdateAccessKey");
+    type Target = OwnedAccessKey;
+
+    async fn resolve(&self, service: &Service, caller: &Caller) -> Result<OwnedAccessKey, Refusal> {
+        service.owned_access_key(caller, self.account, &self.id, "claviger:UpdateAccessKey").await
+    }
+
+    fn demands<'a>(&'a self, caller: &'a Caller, target: &'a OwnedAccessKey) -> Vec<Ask<'a>> {
+        vec![ask_to_administer_one("claviger:UpdateAccessKey", caller, target.account, &target.resource)]
+    }
 
     async fn execute(
         &self,
         service: &Service,
         caller: &Caller,
-        account: &AccountId,
+        OwnedAccessKey { account, .. }: &OwnedAccessKey,
         _: Allowed<Self>,
     ) -> Result<Effect<()>, Refusal> {
         if !self.active && caller.access_key == self.id {

@@ -21,7 +21,7 @@ pub struct UpdateAssumeRolePolicy {
 impl Operation for UpdateAssumeRolePolicy {
     const EVENT: Event = Event::admin("UpdateAssumeRolePolicy", false);
     type Output = ();
-    about_an_account!("claviger:UpdateAssumeRolePolicy");
+    about_an_account!("claviger:UpdateAssumeRolePolicy", |it| format!("role/{}", it.role));
 
     async fn execute(
         &self,

@@ -78,6 +78,8 @@ impl Operation for AssumeRole {
         if caller.identity.is_root() {
             return Err(Refusal::new(Kind::AccessDenied, "Roles may not be assumed by root accounts."));
         }
+        // Before the role is looked for, so that what is wrong with the request is told whether or not there is such a role.
+        let (tags, transitive) = self.session_tags(caller)?;
         let role = match &self.role {
             Some(name) => service.role(self.account, name).await?,
             None => None,
@@ -86,7 +88,6 @@ impl Operation for AssumeRole {
             let denial = Denial::of_assumption(&caller.identity, "sts:AssumeRole", &self.role_arn);
             return Err(Refusal::new(Kind::AccessDenied, denial.message).with_reason(denial.reason));
         };
-        let (tags, transitive) = self.session_tags(caller)?;
         Ok(Assumption { role, tags, transitive })
     }
 
