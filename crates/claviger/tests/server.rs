@@ -311,7 +311,8 @@ async fn what_was_begun_is_brought_to_its_end() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         drop(stream);
     }
-    let late = exchange(server.address, "POST /long HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\nconnection: close\r\n\r\na").await;
+    let late =
+        exchange(server.address, "POST /long HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\nconnection: close\r\n\r\na").await;
     assert!(late.starts_with("HTTP/1.1 503"), "{late}");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(ended.load(Ordering::SeqCst), 4);

@@ -334,7 +334,14 @@ mod tests {
             assert_eq!(recognizable(id), id);
         }
         let long = "A".repeat(7600);
-        for other in ["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "cBXZ61EDZgeHFZyxTFSpz0uxHtf5JNi0pL72HQiX", "AKIA", "", &long, "AKIA\u{9b}31mRED\u{202e}ABCDEF"] {
+        for other in [
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "cBXZ61EDZgeHFZyxTFSpz0uxHtf5JNi0pL72HQiX",
+            "AKIA",
+            "",
+            &long,
+            "AKIA\u{9b}31mRED\u{202e}ABCDEF",
+        ] {
             assert_eq!(recognizable(other), "(not an access key id)", "{other}");
         }
     }

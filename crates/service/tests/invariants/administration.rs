@@ -368,7 +368,11 @@ async fn policies_name_what_may_be_administered() {
         for (of, may) in [Some("mine"), Some("other"), None].into_iter().zip(may) {
             let what = format!("{name} on {of:?}");
             let created = create_access_key(&node, &caller, of).await;
-            assert_eq!(created.as_ref().map(drop).map_err(|refusal| refusal.kind), if may { Ok(()) } else { Err(Kind::AccessDenied) }, "{what}");
+            assert_eq!(
+                created.as_ref().map(drop).map_err(|refusal| refusal.kind),
+                if may { Ok(()) } else { Err(Kind::AccessDenied) },
+                "{what}"
+            );
             let Some(of) = of else { continue };
             let done = node.service.perform(&node.again(&caller), &put(of)).await;
             assert_eq!(done.map_err(|refusal| refusal.kind), if may { Ok(()) } else { Err(Kind::AccessDenied) }, "{what}");
@@ -376,7 +380,12 @@ async fn policies_name_what_may_be_administered() {
             let delete = admin::DeleteAccessKey { account: None, id: made.access_key.clone() };
             let done = node.service.perform(&node.again(&caller), &delete).await;
             assert_eq!(done.map_err(|refusal| refusal.kind), if may { Ok(()) } else { Err(Kind::AccessDenied) }, "{what}");
-            for key in node.service.perform(&node.again(&root), &admin::ListAccessKeys { account: None, user: Some(user(of)) }).await.unwrap() {
+            for key in node
+                .service
+                .perform(&node.again(&root), &admin::ListAccessKeys { account: None, user: Some(user(of)) })
+                .await
+                .unwrap()
+            {
                 let delete = admin::DeleteAccessKey { account: None, id: key.key.id };
                 node.service.perform(&node.again(&root), &delete).await.unwrap();
             }
@@ -395,6 +404,10 @@ async fn policies_name_what_may_be_administered() {
     let administrator = deployment.administrator();
     let helper = node.create_user(&administrator, "helper", &[&identity_policy("Allow", &["*"])]).await;
     let theirs = admin::DeleteAccessKey { account: Some(account()), id: of_root.clone() };
-    assert_eq!(kind_of(node.service.perform(&node.again(&helper), &theirs).await), Kind::AccessDenied, "a user of the deployment's account");
+    assert_eq!(
+        kind_of(node.service.perform(&node.again(&helper), &theirs).await),
+        Kind::AccessDenied,
+        "a user of the deployment's account"
+    );
     node.service.perform(&node.again(&administrator), &theirs).await.unwrap();
 }
