@@ -25,7 +25,7 @@ mod tokens;
 
 pub use external_key_stores::ExternalKeyStores;
 pub use passphrase::PassphraseSource;
-pub use seals::{NamedSeal, Seal, Seals};
+pub use seals::{NamedSeal, Seal, Seals, Sharing};
 pub use tokens::{ClusterConfig, ClusterId, Clusters, TokenConfig, Tokens};
 
 /// Everything that a node needs to know before it starts.

@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use claviger_domain::{AccountId, Refusal, Timestamp};
-use claviger_hsm::{Hsm, HsmError, SealSecret, SealedRoot, generate_file_seal_secret};
+use claviger_hsm::{Hsm, HsmError, NewSeal, PrintedShares, SealedRoot, generate_file_seal_secret};
 use claviger_service::{Initialized, Service, Settings, SystemClock};
 use claviger_store::{OpenMode, SqliteStore, Store, StoreError};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use crate::config::{Config, NamedSeal, Seal, Seals};
+use crate::config::{NamedSeal, Seal, Seals, Sharing};
 use crate::file_encryption::NewFile;
 use crate::problem::Problem;
-use crate::seals::{self, Opened, Unopened};
+use crate::seals::{self, Opened, Unopened, none_opens};
+use crate::unseal::{ByPeople, Unsealing};
 
 /// How the directory of a deployment in the making is called, before an id.
 const UNFINISHED: &str = ".new-";
@@ -24,6 +25,43 @@ const UNFINISHED: &str = ".new-";
 /// The files of a deployment in its data directory.
 #[derive(Debug, Clone)]
 pub struct DataDirectory(PathBuf);
+
+/// What there is at a server's start.
+pub enum Start {
+    /// A deployment that a seal opened.
+    Open(Deployment),
+    /// One that waits for people, or for a seal that does not answer yet.
+    Sealed(SealedDeployment),
+}
+
+/// A deployment that is not open yet.
+pub struct SealedDeployment {
+    store: Arc<SqliteStore>,
+    settings: Settings,
+    /// What it waits for.
+    pub unsealing: Arc<Unsealing>,
+}
+
+impl SealedDeployment {
+    /// Begins to be open. How that came about is written into the audit log.
+    ///
+    /// # Errors
+    /// The store was changed from outside, or cannot be written.
+    pub async fn open(self, opened: ByPeople) -> Result<Deployment, Problem> {
+        let ByPeople { hsm, seal, details } = opened;
+        let deployment = begin_writing(self.store, self.settings, Opened { hsm, by: seal, unopened: Vec::new() }).await?;
+        deployment.service.record_unsealing(details).await.map_err(|refusal| refusal_problem(&refusal))?;
+        Ok(deployment)
+    }
+
+    /// Lets go of the store without having opened it.
+    ///
+    /// # Errors
+    /// As for [`close_store`].
+    pub async fn close(self) -> Result<(), Problem> {
+        close_store(self.store).await
+    }
+}
 
 /// A deployment that is open, and serves nobody yet.
 pub struct Deployment {
@@ -89,9 +127,9 @@ impl DataDirectory {
     pub async fn make_deployment(
         &self,
         node: &str,
-        seals: Vec<(String, SealSecret)>,
+        seals: Vec<(String, NewSeal)>,
         first_account: Option<(AccountId, &str)>,
-        keep: impl FnOnce(&Initialized) -> Result<(), Problem>,
+        keep: impl FnOnce(&Initialized, &[SharesOfSeal]) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let _alone = self.take_alone()?;
         if self.has_deployment() {
@@ -101,7 +139,7 @@ impl DataDirectory {
         let nursery = Nursery::create(&self.0.join(format!("{UNFINISHED}{}", Uuid::new_v4().simple())))?;
         let unborn = DataDirectory::new(&nursery.0);
         let deployment = Uuid::new_v4();
-        let (hsm, root) =
+        let (hsm, root, shares) =
             off_the_runtime(move || initialize(deployment, &seals).map_err(|error| Problem::new(error.to_string()))).await?;
         let store = Arc::new(open_store(&unborn.store(), OpenMode::CreateNew).await?);
         let now = Timestamp(jiff::Timestamp::now().as_millisecond());
@@ -117,7 +155,7 @@ impl DataDirectory {
         .await;
         close_store(store).await?;
         let initialized = made.map_err(|refusal| refusal_problem(&refusal))?;
-        keep(&initialized)?;
+        keep(&initialized, &shares)?;
         write_file(&self.verifier_key(node), format!("{}\n", initialized.verifier_key).as_bytes(), true)?;
         fs::rename(unborn.store(), self.store())
             .and_then(|()| sync_directory(&self.0))
@@ -165,12 +203,29 @@ impl DataDirectory {
     /// Opens the deployment that is here, for serving it. Attestation documents of recipients may go back to the roots.
     ///
     /// # Errors
-    /// There is none, another process serves it, none of the seals opens, or it was changed from outside.
+    /// There is none, another process serves it, none of the seals opens or can be waited for, or it was changed from outside.
+    pub async fn start(&self, settings: Settings, seals: &Seals) -> Result<Start, Problem> {
+        let store = Arc::new(open_store(&self.store(), OpenMode::Existing).await?);
+        let (deployment, root) = sealed(store.as_ref()).await?;
+        match try_seals(deployment, &root, seals).await? {
+            Ok(opened) => begin_writing(store, settings, opened).await.map(Start::Open),
+            Err(unopened) if unopened.iter().any(|unopened| unopened.waits.is_some()) => {
+                let unsealing = Arc::new(Unsealing::new(deployment, root, seals.clone(), unopened));
+                Ok(Start::Sealed(SealedDeployment { store, settings, unsealing }))
+            }
+            Err(unopened) => Err(none_opens(&unopened)),
+        }
+    }
+
+    /// Opens the deployment that is here for a command that changes it while no server runs.
+    ///
+    /// # Errors
+    /// As for [`DataDirectory::start`], except that nothing is waited for.
     pub async fn open(&self, settings: Settings, seals: &Seals) -> Result<Deployment, Problem> {
-        let store = open_store(&self.store(), OpenMode::Existing).await?;
-        let deployment = Self::open_with(store, settings, seals).await?;
-        deployment.service.confirm_end_of_log().await.map_err(|refusal| refusal_problem(&refusal))?;
-        Ok(deployment)
+        let store = Arc::new(open_store(&self.store(), OpenMode::Existing).await?);
+        let (deployment, root) = sealed(store.as_ref()).await?;
+        let opened = try_seals(deployment, &root, seals).await?.map_err(|unopened| none_opens(&unopened))?;
+        begin_writing(store, settings, opened).await
     }
 
     /// Opens the deployment that is here for looking at it, beside a server that may be running.
@@ -178,8 +233,10 @@ impl DataDirectory {
     /// # Errors
     /// As for [`DataDirectory::open`], except that it may be served.
     pub async fn open_read_only(&self, node: &str, seals: &Seals) -> Result<Deployment, Problem> {
-        let store = self.read_store().await?;
-        Self::open_with(store, Settings::for_node(node), seals).await
+        let store = Arc::new(self.read_store().await?);
+        let (deployment, root) = sealed(store.as_ref()).await?;
+        let opened = try_seals(deployment, &root, seals).await?.map_err(|unopened| none_opens(&unopened))?;
+        begin(store, Settings::for_node(node), opened).await
     }
 
     /// The store alone, for reading.
@@ -190,33 +247,56 @@ impl DataDirectory {
         let path = self.store();
         off_the_runtime(move || SqliteStore::open_read_only(&path).map_err(|error| store_problem(&error))).await
     }
-
-    async fn open_with(store: SqliteStore, settings: Settings, seals: &Seals) -> Result<Deployment, Problem> {
-        let store = Arc::new(store);
-        let port: Arc<dyn Store> = Arc::clone(&store) as Arc<dyn Store>;
-        let deployment = claviger_service::deployment::deployment_id(port.as_ref()).await.map_err(|r| refusal_problem(&r))?;
-        let root = claviger_service::deployment::sealed_root(port.as_ref()).await.map_err(|r| refusal_problem(&r))?;
-        let seals = seals.clone();
-        let Opened { hsm, by, unopened } = off_the_runtime(move || seals::open_with_any(deployment, &root, &seals)).await?;
-        let hsm = Arc::new(hsm);
-        let service =
-            Service::open(port, Arc::clone(&hsm), Arc::new(SystemClock), settings).await.map_err(|r| refusal_problem(&r))?;
-        Ok(Deployment { service, store, hsm, opened_by: by, unopened })
-    }
 }
 
-/// The secrets of all configured seals, for a deployment that is being made. A development seal's file is made if it is not there.
+/// The deployment's id, and its root key as its seals have wrapped it.
+async fn sealed(store: &dyn Store) -> Result<(Uuid, SealedRoot), Problem> {
+    let deployment = claviger_service::deployment::deployment_id(store).await.map_err(|r| refusal_problem(&r))?;
+    let root = claviger_service::deployment::sealed_root(store).await.map_err(|r| refusal_problem(&r))?;
+    Ok((deployment, root))
+}
+
+async fn try_seals(deployment: Uuid, root: &SealedRoot, seals: &Seals) -> Result<Result<Opened, Vec<Unopened>>, Problem> {
+    let (root, seals) = (root.clone(), seals.clone());
+    off_the_runtime(move || Ok(seals::open_with_any(deployment, &root, &seals))).await
+}
+
+/// Begins with a store that may be written to.
+async fn begin_writing(store: Arc<SqliteStore>, settings: Settings, opened: Opened) -> Result<Deployment, Problem> {
+    let deployment = begin(store, settings, opened).await?;
+    deployment.service.confirm_end_of_log().await.map_err(|refusal| refusal_problem(&refusal))?;
+    Ok(deployment)
+}
+
+async fn begin(store: Arc<SqliteStore>, settings: Settings, opened: Opened) -> Result<Deployment, Problem> {
+    let Opened { hsm, by, unopened } = opened;
+    let (hsm, port) = (Arc::new(hsm), Arc::clone(&store) as Arc<dyn Store>);
+    let service =
+        Service::open(port, Arc::clone(&hsm), Arc::new(SystemClock), settings).await.map_err(|r| refusal_problem(&r))?;
+    Ok(Deployment { service, store, hsm, opened_by: by, unopened })
+}
+
+/// What all configured seals are made of, for a deployment that is being made. A development seal's file is made if it is not there.
 ///
 /// # Errors
-/// A secret cannot be had.
-pub fn new_seal_secrets(config: &Config) -> Result<Vec<(String, SealSecret)>, Problem> {
-    let secret = |NamedSeal { name, seal }: &NamedSeal| {
-        if let Seal::DevelopmentFile(path) = seal {
-            make_development_seal(path)?;
-        }
-        Ok((name.clone(), seals::read_secret(seal, true)?))
+/// A secret cannot be had, or it is not said how many shares there shall be.
+pub fn new_seals(seals: &Seals) -> Result<Vec<(String, NewSeal)>, Problem> {
+    let new = |NamedSeal { name, seal }: &NamedSeal| {
+        let new = match seal {
+            Seal::Shares(Some(Sharing { threshold, count })) => NewSeal::Shares { threshold: *threshold, count: *count },
+            Seal::Shares(None) => {
+                return Err(Problem::usage(format!("how many shares the seal {name} shall have is not said"))
+                    .remedy("add --threshold and --shares, or `threshold` and `shares` in the configuration"));
+            }
+            Seal::DevelopmentFile(path) => {
+                make_development_seal(path)?;
+                NewSeal::Secret(seals::read_secret(seal, true)?)
+            }
+            Seal::Passphrase(_) => NewSeal::Secret(seals::read_secret(seal, true)?),
+        };
+        Ok((name.clone(), new))
     };
-    config.seal.named().iter().map(secret).collect()
+    seals.named().iter().map(new).collect()
 }
 
 /// Makes the key file of a development seal, for the owner only, if it is not there.
@@ -276,9 +356,23 @@ pub fn store_problem(error: &StoreError) -> Problem {
     Problem::new(error.to_string())
 }
 
-fn initialize(deployment: Uuid, seals: &[(String, SealSecret)]) -> Result<(Hsm, SealedRoot), HsmError> {
-    let seals: Vec<(&str, &SealSecret)> = seals.iter().map(|(name, secret)| (name.as_str(), secret)).collect();
-    Hsm::initialize(deployment, &seals)
+/// The shares of a new seal, to be told once.
+pub struct SharesOfSeal {
+    /// The seal's name.
+    pub seal: String,
+    /// How many open it.
+    pub threshold: u8,
+    /// The shares, in the order of their numbers.
+    pub shares: PrintedShares,
+}
+
+fn initialize(deployment: Uuid, seals: &[(String, NewSeal)]) -> Result<(Hsm, SealedRoot, Vec<SharesOfSeal>), HsmError> {
+    let (hsm, root, printed) = Hsm::initialize_with(deployment, seals)?;
+    let shares = seals.iter().zip(printed).filter_map(|((seal, new), shares)| match new {
+        NewSeal::Shares { threshold, .. } => Some(SharesOfSeal { seal: seal.clone(), threshold: *threshold, shares }),
+        NewSeal::Secret(_) => None,
+    });
+    Ok((hsm, root, shares.collect()))
 }
 
 async fn open_store(path: &Path, mode: OpenMode) -> Result<SqliteStore, Problem> {

@@ -4,7 +4,7 @@
 //! opens store and HSM, puts the doors behind an HTTP server, and talks to such a server from the command line.
 //!
 //! Start reading at [`cli::run`], which is all that `main` calls. [`server`] is the HTTP server, [`config`] the file it is
-//! configured with, [`deployment`] what is on disk, [`seals`] what opens it, [`observability`] its second listener, [`client`] what the administrative commands talk to it with, and
+//! configured with, [`deployment`] what is on disk, [`seals`] what opens it, [`unseal`] how people open it, [`observability`] its second listener, [`client`] what the administrative commands talk to it with, and
 //! [`file_encryption`] the format of `claviger encrypt`, [`key_material`] what `claviger import-key` wraps, [`key_stores`] what
 //! stands behind custom key stores.
 
@@ -22,3 +22,4 @@ pub mod problem;
 pub mod seals;
 pub mod server;
 pub mod tokens;
+pub mod unseal;

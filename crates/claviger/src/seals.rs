@@ -15,6 +15,15 @@ pub struct Unopened {
     pub name: String,
     /// Why, and what to do.
     pub problem: Problem,
+    /// Where it may open later without a change of the configuration: whose turn it is.
+    pub waits: Option<String>,
+}
+
+impl Unopened {
+    /// A seal that waits for somebody.
+    pub fn waiting(name: &str, turn: &str) -> Self {
+        Self { name: name.to_owned(), problem: Problem::new(format!("it waits: {turn}")), waits: Some(turn.to_owned()) }
+    }
 }
 
 /// What came of trying the configured seals.
@@ -30,35 +39,74 @@ pub struct Opened {
 /// Tries the seals one after another, until one opens. Blocks; may ask at the terminal.
 ///
 /// # Errors
-/// None of them opens. Each is named with its reason.
-pub fn open_with_any(deployment: Uuid, root: &SealedRoot, seals: &Seals) -> Result<Opened, Problem> {
-    let mut unopened = Vec::new();
-    for seal in seals.named() {
-        match open_with(deployment, root, seal) {
-            Ok(hsm) => return Ok(Opened { hsm, by: seal.name.clone(), unopened }),
-            Err(problem) => unopened.push(Unopened { name: seal.name.clone(), problem }),
-        }
-    }
-    Err(none_opens(&unopened))
+/// None of them opens: each with its reason.
+pub fn open_with_any(deployment: Uuid, root: &SealedRoot, seals: &Seals) -> Result<Opened, Vec<Unopened>> {
+    try_seals(deployment, root, seals, true)
 }
 
-fn open_with(deployment: Uuid, root: &SealedRoot, seal: &NamedSeal) -> Result<Hsm, Problem> {
-    let secret = read_secret(&seal.seal, false)?;
-    Hsm::open(deployment, root, Some(&seal.name), &secret).map_err(|error| {
-        Problem::new(error.to_string()).remedy("check [seal] in the configuration; `claviger doctor` looks at it too")
-    })
+/// The same without asking anybody.
+///
+/// # Errors
+/// As for [`open_with_any`].
+pub fn open_without_people(deployment: Uuid, root: &SealedRoot, seals: &Seals) -> Result<Opened, Vec<Unopened>> {
+    try_seals(deployment, root, seals, false)
+}
+
+fn try_seals(deployment: Uuid, root: &SealedRoot, seals: &Seals, may_ask: bool) -> Result<Opened, Vec<Unopened>> {
+    let mut unopened = Vec::new();
+    for seal in seals.named() {
+        match open_with(deployment, root, seal, may_ask) {
+            Ok(hsm) => return Ok(Opened { hsm, by: seal.name.clone(), unopened }),
+            Err(failed) => unopened.push(failed),
+        }
+    }
+    Err(unopened)
+}
+
+fn open_with(deployment: Uuid, root: &SealedRoot, seal: &NamedSeal, may_ask: bool) -> Result<Hsm, Unopened> {
+    let name = &seal.name;
+    if root.seals().any(|(known, _)| known == name)
+        && let Some(turn) = waits_for_people(seal, may_ask)
+    {
+        return Err(Unopened::waiting(name, &turn));
+    }
+    let opened = read_secret(&seal.seal, false).and_then(|secret| {
+        Hsm::open(deployment, root, Some(name), &secret).map_err(|error| {
+            Problem::new(error.to_string()).remedy("check [seal] in the configuration; `claviger doctor` looks at it too")
+        })
+    });
+    opened.map_err(|problem| Unopened { name: name.clone(), problem, waits: None })
+}
+
+/// Whose turn it is, where a seal opens with what people bring to the server.
+fn waits_for_people(seal: &NamedSeal, may_ask: bool) -> Option<String> {
+    let terminal = may_ask && std::io::IsTerminal::is_terminal(&std::io::stdin());
+    match &seal.seal {
+        Seal::Shares(_) => Some("the holders of its shares bring them, one after another, with 'claviger unseal'".to_owned()),
+        Seal::Passphrase(PassphraseSource::Prompt) if !terminal => {
+            Some(format!("whoever knows its passphrase types it: 'claviger unseal --passphrase --seal {}'", seal.name))
+        }
+        Seal::Passphrase(_) | Seal::DevelopmentFile(_) => None,
+    }
 }
 
 /// One problem of all that were found.
-fn none_opens(unopened: &[Unopened]) -> Problem {
+pub fn none_opens(unopened: &[Unopened]) -> Problem {
     if let [one] = unopened {
         return one.problem.clone();
     }
     let mut text = "none of the configured seals opens the deployment".to_owned();
-    for Unopened { name, problem } in unopened {
-        text.push_str(&format!("\n  seal {name}: {}", problem.to_string().replace("\n  ", "; ")));
+    for Unopened { name, problem, .. } in unopened {
+        text.push_str("\n  seal ");
+        text.push_str(name);
+        text.push_str(": ");
+        text.push_str(&on_one_line(problem));
     }
     Problem::new(text).remedy("correct one of them; `claviger doctor` looks at each")
+}
+
+fn on_one_line(problem: &Problem) -> String {
+    problem.to_string().replace("\n  ", "; ")
 }
 
 /// The secret of a seal, wherever the configuration says that it is. `confirm` asks twice at a prompt.
@@ -75,12 +123,16 @@ pub fn read_secret(seal: &Seal, confirm: bool) -> Result<SealSecret, Problem> {
             };
             Ok(SealSecret::File(Zeroizing::new(std::fs::read(path).map_err(failed)?)))
         }
+        Seal::Shares(_) => {
+            Err(Problem::new("the shares are kept by people")
+                .remedy("their holders bring them to the server with 'claviger unseal'"))
+        }
     }
 }
 
-/// Whether a person has to give the secret.
+/// Whether people have to give the secret.
 pub fn needs_people(seal: &Seal) -> bool {
-    matches!(seal, Seal::Passphrase(PassphraseSource::Prompt))
+    matches!(seal, Seal::Passphrase(PassphraseSource::Prompt) | Seal::Shares(_))
 }
 
 /// The seals of the configuration, for a service that wants to try them again.
@@ -99,9 +151,9 @@ impl SealKeeper for ConfiguredSeals {
 
 fn kept_secret(seal: &NamedSeal) -> KeptSecret {
     let secret = if needs_people(&seal.seal) {
-        Err("its passphrase is typed by a person: bring it to try it".to_owned())
+        Err("people keep its secret: bring it to try it".to_owned())
     } else {
-        read_secret(&seal.seal, false).map_err(|problem| problem.to_string().replace("\n  ", "; "))
+        read_secret(&seal.seal, false).map_err(|problem| on_one_line(&problem))
     };
     KeptSecret { seal: seal.name.clone(), secret }
 }

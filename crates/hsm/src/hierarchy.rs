@@ -11,7 +11,7 @@ use crate::encoding::AssociatedData;
 use crate::error::HsmError;
 use crate::kdf;
 use crate::memory::Secret;
-use crate::seal::{self, PassphraseCost, Seal, SealSecret, SealedRoot};
+use crate::seal::{self, NewSeal, PassphraseCost, PrintedShares, Seal, SealSecret, SealedRoot};
 use crate::sealed::{self, Blob};
 use crate::self_test::self_test;
 use crate::state::State;
@@ -102,17 +102,39 @@ impl Hsm {
         seals: &[(&str, impl Borrow<SealSecret>)],
         cost: PassphraseCost,
     ) -> Result<(Self, SealedRoot), HsmError> {
-        self_test()?;
+        let (hsm, mut root) = Self::unsealed(deployment)?;
         if seals.is_empty() {
-            return Err(seal::refused("any", "a deployment needs at least one seal, or its root key would be lost at once"));
+            return Err(no_seals());
         }
-        let roots = vec![Root::new(Self::FIRST_ROOT_VERSION, Secret::generate()?)?];
-        let hsm = Self { deployment, state: Arc::default(), roots };
-        let mut root = SealedRoot { seals: Vec::new() };
         for (name, secret) in seals {
             root = hsm.add_seal_with_cost(&root, name, secret.borrow(), cost)?;
         }
         Ok((hsm, root))
+    }
+
+    /// [`Self::initialize`] with seals of every kind: the module, the sealed root, and the shares of each seal, to be told once.
+    pub fn initialize_with(
+        deployment: Uuid,
+        seals: &[(String, NewSeal)],
+    ) -> Result<(Self, SealedRoot, Vec<PrintedShares>), HsmError> {
+        let (hsm, mut root) = Self::unsealed(deployment)?;
+        if seals.is_empty() {
+            return Err(no_seals());
+        }
+        let mut printed = Vec::with_capacity(seals.len());
+        for (name, new) in seals {
+            let (more, shares) = hsm.add_new_seal(&root, name, new, PassphraseCost::DEFAULT)?;
+            root = more;
+            printed.push(shares);
+        }
+        Ok((hsm, root, printed))
+    }
+
+    /// A module with a new root key that nothing wraps yet.
+    fn unsealed(deployment: Uuid) -> Result<(Self, SealedRoot), HsmError> {
+        self_test()?;
+        let roots = vec![Root::new(Self::FIRST_ROOT_VERSION, Secret::generate()?)?];
+        Ok((Self { deployment, state: Arc::default(), roots }, SealedRoot { seals: Vec::new() }))
     }
 
     /// Opens a deployment with one of its seals: the named one, or the only one of the secret's kind. A secret that does not open says which
@@ -137,14 +159,32 @@ impl Hsm {
         secret: &SealSecret,
         cost: PassphraseCost,
     ) -> Result<SealedRoot, HsmError> {
+        self.check_new_name(root, name)?;
+        let keys = self.roots.iter().map(|root| (root.version, &root.key));
+        let seal = Seal::of_secret(self.deployment, name, secret, cost, keys)?;
+        Ok(with_seal(root, seal))
+    }
+
+    /// The sealed root with one more seal of any kind, and the seal's shares, if it is of shares. Store it before telling anybody.
+    pub fn add_new_seal(
+        &self,
+        root: &SealedRoot,
+        name: &str,
+        new: &NewSeal,
+        cost: PassphraseCost,
+    ) -> Result<(SealedRoot, PrintedShares), HsmError> {
+        self.check_new_name(root, name)?;
+        let keys = self.roots.iter().map(|root| (root.version, &root.key));
+        let (seal, shares) = Seal::new(self.deployment, name, new, cost, keys)?;
+        Ok((with_seal(root, seal), shares))
+    }
+
+    fn check_new_name(&self, root: &SealedRoot, name: &str) -> Result<(), HsmError> {
         self.state.check()?;
         if name.is_empty() || root.seals().any(|(taken, _)| taken == name) {
             return Err(seal::refused(name, "each seal needs a name of its own"));
         }
-        let keys = self.roots.iter().map(|root| (root.version, &root.key));
-        let mut root = root.clone();
-        root.seals.push(Seal::new(self.deployment, name, secret, cost, keys)?);
-        Ok(root)
+        Ok(())
     }
 
     /// The sealed root without one of its seals, which then opens this deployment no more. Store it before telling anybody.
@@ -232,6 +272,16 @@ impl Hsm {
     fn account_key_identity(&self, account: AccountId, version: u32) -> AssociatedData {
         AssociatedData::new("account key", self.deployment).number(account.number()).number(version.into())
     }
+}
+
+fn no_seals() -> HsmError {
+    seal::refused("any", "a deployment needs at least one seal, or its root key would be lost at once")
+}
+
+fn with_seal(root: &SealedRoot, seal: Seal) -> SealedRoot {
+    let mut root = root.clone();
+    root.seals.push(seal);
+    root
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Seals: what wraps the root key at rest. Each seal wraps the same root key, so that any one of them opens the deployment.
 //!
-//! From the seal's secret comes a seal key (file: HKDF with SHA-256; passphrase: argon2id), from that a check value, which is stored so that a
+//! From the seal's secret comes a seal key (file, shares: HKDF with SHA-256; passphrase: argon2id), from that a check value, which is stored so that a
 //! wrong secret is told from a damaged store, and a wrapping key. Everything read here comes from untrusted storage.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -14,6 +14,7 @@ use crate::error::HsmError;
 use crate::kdf;
 use crate::memory::Secret;
 use crate::sealed::{self, Blob};
+use crate::shares::{self, SHARES_MAX, Share, THRESHOLD_MIN};
 
 /// What opens a seal. Neither `Debug` nor `Clone`; wiped when dropped.
 pub enum SealSecret {
@@ -21,6 +22,37 @@ pub enum SealSecret {
     File(Zeroizing<Vec<u8>>),
     /// A passphrase that a person types, or that a supervisor hands over.
     Passphrase(Zeroizing<String>),
+    /// Shares that people bring, as many as the seal wants.
+    Shares(Vec<Share>),
+}
+
+/// What a new seal is made of.
+pub enum NewSeal {
+    /// A secret that is there already: a key file or a passphrase.
+    Secret(SealSecret),
+    /// A new secret that is split into shares, which are told once.
+    Shares {
+        /// How many shares open it, from [`THRESHOLD_MIN`].
+        threshold: u8,
+        /// How many there are, up to [`SHARES_MAX`].
+        count: u8,
+    },
+}
+
+/// The shares of a new seal, as text, in the order of their numbers; empty for seals of other kinds. Told once and not kept.
+pub type PrintedShares = Vec<Zeroizing<String>>;
+
+/// A seal that opens with shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedSeal {
+    /// Its name.
+    pub name: String,
+    /// Which splitting its shares are of, in hexadecimal.
+    pub set: String,
+    /// How many shares open it.
+    pub threshold: u8,
+    /// How many shares there are.
+    pub count: usize,
 }
 
 /// What argon2id costs for a passphrase. Stored with the seal, so that it can be raised later. Source: RFC 9106.
@@ -56,9 +88,34 @@ pub struct SealedRoot {
 }
 
 impl SealedRoot {
-    /// The seals by name, each with its kind: `file` or `passphrase`.
+    /// The seals by name, each with its kind: `file`, `passphrase` or `shares`.
     pub fn seals(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.seals.iter().map(|seal| (seal.name.as_str(), seal.kind.name()))
+    }
+
+    /// The seals that open with shares.
+    pub fn shared_seals(&self) -> impl Iterator<Item = SharedSeal> {
+        self.seals.iter().filter_map(|seal| match &seal.kind {
+            SealKind::Shares { set, threshold, checks } => {
+                Some(SharedSeal { name: seal.name.clone(), set: hex::encode(set), threshold: *threshold, count: checks.len() })
+            }
+            _ => None,
+        })
+    }
+
+    /// The seal that a share is for. Needs no secret, so that a share can be verified without the others.
+    ///
+    /// # Errors
+    /// [`HsmError::SealRefused`] when it is of no seal here, or is not the share that was made.
+    pub fn verify_share(&self, deployment: Uuid, share: &Share) -> Result<SharedSeal, HsmError> {
+        let seal = self.shared_seals().find(|seal| seal.set == share.set()).ok_or_else(|| {
+            let sets: Vec<String> = self.shared_seals().map(|seal| format!("{} ({})", seal.set, seal.name)).collect();
+            let there = if sets.is_empty() { "none that opens with shares".to_owned() } else { sets.join(", ") };
+            refused("any", format!("the share is of set {}, and the seals here are: {there}", share.set()))
+        })?;
+        let record = self.seals.iter().find(|record| record.name == seal.name).ok_or_else(|| self.no_seal_named(&seal.name))?;
+        record.kind.verify_share(deployment, &seal.name, share)?;
+        Ok(seal)
     }
 
     /// The seal that shall be opened: the named one, or the only one of the secret's kind. Never a guess.
@@ -117,7 +174,18 @@ enum SealKind {
         salt: Vec<u8>,
         cost: PassphraseCost,
     },
+    #[serde(rename = "shares")]
+    Shares {
+        #[serde(with = "base64_bytes")]
+        set: Vec<u8>,
+        threshold: u8,
+        /// A check of each share, in the order of their numbers.
+        checks: Vec<Check>,
+    },
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Check(#[serde(with = "base64_bytes")] Vec<u8>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,12 +202,23 @@ pub fn generate_file_seal_secret() -> Result<Zeroizing<Vec<u8>>, HsmError> {
     Ok(bytes)
 }
 
+impl NewSeal {
+    /// The kind of the seal: `file`, `passphrase` or `shares`.
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Self::Secret(secret) => secret.kind_name(),
+            Self::Shares { .. } => "shares",
+        }
+    }
+}
+
 impl SealSecret {
-    /// The kind of seal that it opens: `file` or `passphrase`.
+    /// The kind of seal that it opens: `file`, `passphrase` or `shares`.
     pub fn kind_name(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
             Self::Passphrase(_) => "passphrase",
+            Self::Shares(_) => "shares",
         }
     }
 }
@@ -149,11 +228,13 @@ impl SealKind {
         match self {
             Self::File {} => "file",
             Self::Passphrase { .. } => "passphrase",
+            Self::Shares { .. } => "shares",
         }
     }
 
-    fn new(secret: &SealSecret, cost: PassphraseCost) -> Result<Self, HsmError> {
+    fn new(name: &str, secret: &SealSecret, cost: PassphraseCost) -> Result<Self, HsmError> {
         match secret {
+            SealSecret::Shares(_) => Err(refused(name, "a seal of shares is made of new shares, not of those of another seal")),
             SealSecret::File(_) => Ok(Self::File {}),
             SealSecret::Passphrase(_) => {
                 let mut salt = vec![0; 16];
@@ -164,23 +245,94 @@ impl SealKind {
     }
 }
 
+impl SealKind {
+    /// A new secret, split: the seal's kind, and the shares.
+    fn split(deployment: Uuid, name: &str, threshold: u8, count: u8) -> Result<(Self, Vec<Share>), HsmError> {
+        if !(THRESHOLD_MIN..=count).contains(&threshold) || count > SHARES_MAX {
+            let why = format!(
+                "{threshold} of {count} shares cannot be: at least {THRESHOLD_MIN} have to open it, of at most {SHARES_MAX}"
+            );
+            return Err(refused(name, why));
+        }
+        let made = shares::split(&Secret::generate()?, threshold, count)?;
+        let set = made.first().and_then(|share| hex::decode(share.set()).ok()).unwrap_or_default();
+        let checks = made.iter().map(|share| Check(share.record_check(deployment).to_vec())).collect();
+        Ok((Self::Shares { set, threshold, checks }, made))
+    }
+
+    fn verify_share(&self, deployment: Uuid, name: &str, share: &Share) -> Result<(), HsmError> {
+        let Self::Shares { set, threshold, checks } = self else {
+            return Err(refused(name, "it does not open with shares"));
+        };
+        if hex::encode(set) != share.set() {
+            return Err(refused(
+                name,
+                format!("share {} is of set {}, and not of {}", share.index(), share.set(), hex::encode(set)),
+            ));
+        }
+        let check = usize::from(share.index()).checked_sub(1).and_then(|at| checks.get(at));
+        let genuine = check.is_some_and(|Check(check)| shares::is_genuine(share, deployment, check));
+        if genuine && share.threshold() == *threshold {
+            Ok(())
+        } else {
+            Err(refused(name, format!("share {} is not the one that was made: it was changed, or made up", share.index())))
+        }
+    }
+
+    /// What of a kind is neither part of the derivation of its keys nor secret: bound to what the seal wraps. Empty for the kinds without.
+    fn binding(&self) -> Vec<u8> {
+        match self {
+            Self::File {} | Self::Passphrase { .. } => Vec::new(),
+            Self::Shares { set, threshold, checks } => {
+                let threshold = [*threshold];
+                let parts = [set.as_slice(), &threshold].into_iter().chain(checks.iter().map(|Check(check)| check.as_slice()));
+                parts.flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.iter().copied())).collect()
+            }
+        }
+    }
+}
+
 impl Seal {
     const WRAP_VERSION: u32 = 1;
 
-    /// A new seal around these versions of the root key.
+    /// A new seal around these versions of the root key, and its shares, if it has any.
     pub(crate) fn new<'a>(
+        deployment: Uuid,
+        name: &str,
+        new: &NewSeal,
+        cost: PassphraseCost,
+        roots: impl Iterator<Item = (u32, &'a Secret)>,
+    ) -> Result<(Self, PrintedShares), HsmError> {
+        match new {
+            NewSeal::Secret(secret) => Ok((Self::of_secret(deployment, name, secret, cost, roots)?, Vec::new())),
+            NewSeal::Shares { threshold, count } => {
+                let (kind, shares) = SealKind::split(deployment, name, *threshold, *count)?;
+                let printed = shares.iter().map(Share::text).collect();
+                Ok((Self::around(deployment, name, kind, &SealSecret::Shares(shares), roots)?, printed))
+            }
+        }
+    }
+
+    /// A new seal that opens with this secret.
+    pub(crate) fn of_secret<'a>(
         deployment: Uuid,
         name: &str,
         secret: &SealSecret,
         cost: PassphraseCost,
         roots: impl Iterator<Item = (u32, &'a Secret)>,
     ) -> Result<Self, HsmError> {
-        let kind = SealKind::new(secret, cost)?;
+        Self::around(deployment, name, SealKind::new(name, secret, cost)?, secret, roots)
+    }
+
+    fn around<'a>(
+        deployment: Uuid,
+        name: &str,
+        kind: SealKind,
+        secret: &SealSecret,
+        roots: impl Iterator<Item = (u32, &'a Secret)>,
+    ) -> Result<Self, HsmError> {
         let keys = SealKeys::derive(deployment, name, &kind, secret)?;
-        let roots = roots.map(|(version, root)| {
-            let sealed = sealed::seal(&keys.wrap, Self::WRAP_VERSION, identity(deployment, name, version), root.expose())?;
-            Ok(WrappedRoot { version, sealed })
-        });
+        let roots = roots.map(|(version, root)| keys.wrap_root(deployment, name, version, root));
         Ok(Self { name: name.to_owned(), kind, check: keys.check.to_vec(), roots: roots.collect::<Result<_, HsmError>>()? })
     }
 
@@ -191,13 +343,14 @@ impl Seal {
             let why = match secret {
                 SealSecret::File(_) => "this is not the key file that the deployment was sealed with",
                 SealSecret::Passphrase(_) => "the passphrase is wrong",
+                SealSecret::Shares(_) => "the shares do not give the secret that it was sealed with",
             };
             return Err(refused(&self.name, why));
         }
         let roots = self.roots.iter().map(|wrapped| {
             let opened = Blob::parse(&wrapped.sealed)
                 .filter(|blob| blob.key_version == Self::WRAP_VERSION)
-                .and_then(|blob| blob.open_secret(&keys.wrap, identity(deployment, &self.name, wrapped.version)).ok());
+                .and_then(|blob| blob.open_secret(&keys.wrap, keys.identity(deployment, &self.name, wrapped.version)).ok());
             let name = || HsmError::Tampered(format!("root key, version {}, wrapped by the seal {}", wrapped.version, self.name));
             Ok((wrapped.version, opened.ok_or_else(name)?))
         });
@@ -213,6 +366,7 @@ impl Seal {
 struct SealKeys {
     wrap: Secret,
     check: [u8; 32],
+    binding: Vec<u8>,
 }
 
 impl SealKeys {
@@ -220,13 +374,43 @@ impl SealKeys {
         let seal_key = match (kind, secret) {
             (SealKind::File {}, SealSecret::File(bytes)) => file_seal_key(deployment, name, bytes)?,
             (SealKind::Passphrase { salt, cost }, SealSecret::Passphrase(text)) => passphrase_seal_key(name, salt, *cost, text)?,
+            (SealKind::Shares { threshold, .. }, SealSecret::Shares(shares)) => {
+                shares_seal_key(deployment, name, kind, *threshold, shares)?
+            }
             _ => return Err(refused(name, format!("it is of kind {}, and a {} was given", kind.name(), secret.kind_name()))),
         };
         let mut check = [0; 32];
         kdf::expand_into(seal_key.expose(), &[b"claviger seal check 1", deployment.as_bytes(), name.as_bytes()], &mut check)?;
         let wrap = kdf::expand(&seal_key, &[b"claviger seal wrap 1", deployment.as_bytes(), name.as_bytes()])?;
-        Ok(Self { wrap, check })
+        Ok(Self { wrap, check, binding: kind.binding() })
     }
+
+    fn wrap_root(&self, deployment: Uuid, name: &str, version: u32, root: &Secret) -> Result<WrappedRoot, HsmError> {
+        let sealed = sealed::seal(&self.wrap, Seal::WRAP_VERSION, self.identity(deployment, name, version), root.expose())?;
+        Ok(WrappedRoot { version, sealed })
+    }
+
+    fn identity(&self, deployment: Uuid, seal: &str, version: u32) -> AssociatedData {
+        let identity = AssociatedData::new("root key", deployment).text(seal).number(version.into());
+        if self.binding.is_empty() { identity } else { identity.number(self.binding.len() as u64).fixed(&self.binding) }
+    }
+}
+
+/// The key of a seal of shares. Each share is looked at first, so that a wrong one is named.
+fn shares_seal_key(deployment: Uuid, name: &str, kind: &SealKind, threshold: u8, shares: &[Share]) -> Result<Secret, HsmError> {
+    let mut distinct: Vec<&Share> = Vec::new();
+    for share in shares {
+        kind.verify_share(deployment, name, share)?;
+        if distinct.iter().all(|known| known.index() != share.index()) {
+            distinct.push(share);
+        }
+    }
+    distinct.truncate(usize::from(threshold));
+    if distinct.len() < usize::from(threshold) || threshold < THRESHOLD_MIN {
+        return Err(refused(name, format!("{} of {threshold} shares are here", distinct.len())));
+    }
+    let secret = shares::combine(&distinct)?;
+    Secret::from_fill(|out| kdf::extract_and_expand(secret.expose(), deployment.as_bytes(), &[b"claviger seal shares 1"], out))
 }
 
 fn file_seal_key(deployment: Uuid, name: &str, bytes: &[u8]) -> Result<Secret, HsmError> {
@@ -269,10 +453,9 @@ pub(crate) fn argon2id(password: &[u8], salt: &[u8], cost: PassphraseCost, out: 
     hashed.map_err(refused)
 }
 
-fn identity(deployment: Uuid, seal: &str, version: u32) -> AssociatedData {
-    AssociatedData::new("root key", deployment).text(seal).number(version.into())
-}
-
 pub(crate) fn refused(seal: &str, why: impl Into<String>) -> HsmError {
     HsmError::SealRefused { seal: seal.to_owned(), why: why.into() }
 }
+
+#[cfg(test)]
+mod tests;

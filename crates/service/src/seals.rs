@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use claviger_domain::{AccountId, Refusal};
-pub use claviger_hsm::{SealSecret, SealedRoot};
+pub use claviger_hsm::{NewSeal, PrintedShares, SealSecret, SealedRoot, Share};
 use claviger_store::{Change, Expect, Record, RecordKey, RecordKind, Store};
 
 use crate::records::store_refusal;
@@ -104,6 +104,15 @@ pub(crate) fn write_root(root: &SealedRoot, read: Option<u64>) -> Result<Change,
 }
 
 impl Service {
+    /// Writes into the audit log how people opened the deployment, which they did before there was a log to write to.
+    ///
+    /// # Errors
+    /// When the entry cannot be written: the deployment must then not be served.
+    pub async fn record_unsealing(&self, details: serde_json::Value) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        crate::node_log::write_service_event(&self.records, &self.node, now, "UnsealDeployment", details, &[], Vec::new()).await
+    }
+
     /// The sealed root key as the store has it now.
     pub(crate) async fn stored_root(&self) -> Result<StoredRoot, Refusal> {
         read_root(self.records.store.as_ref()).await?.ok_or_else(|| Refusal::internal("The sealed root key is missing."))

@@ -52,6 +52,32 @@ pub(super) struct Administration {
     pub(super) json: bool,
 }
 
+/// A server that is asked without credentials.
+#[derive(Debug, Args)]
+pub(super) struct ServerOnly {
+    /// The server: https://HOST[:PORT], or http://127.0.0.1:9911 [default: CLAVIGER_ENDPOINT]
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<Endpoint>,
+    /// PEM file with the certificate authorities to trust instead of this machine's [default: AWS_CA_BUNDLE]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+impl ServerOnly {
+    /// A client of that server. What is brought may be secret, so that it has to be encrypted on its way to another machine.
+    pub(super) fn client(&self) -> Result<Client, Problem> {
+        let endpoint = endpoint(self.endpoint.as_ref(), &["CLAVIGER_ENDPOINT"])?.ok_or_else(no_server)?;
+        if endpoint.is_exposed() {
+            return Err(Problem::usage(format!(
+                "{endpoint} is plain HTTP to another machine: what is brought could be read on the way"
+            ))
+            .remedy("use https, or run this on the server's machine"));
+        }
+        let nobody = Credentials { access_key: String::new(), secret: Zeroizing::new(String::new()), session_token: None };
+        Client::new(endpoint, nobody, String::new(), certificate_authority(self.ca.as_ref()).as_deref())
+    }
+}
+
 impl Administration {
     /// Asks for one administrative operation and prints the answer.
     pub(super) async fn perform(&self, operation: &'static str, input: Value) -> Result<(), Problem> {
@@ -120,10 +146,7 @@ impl KmsConnection {
 
 impl Manner {
     fn client(&self, endpoint: Option<Endpoint>, credentials_from: &[&str]) -> Result<Client, Problem> {
-        let endpoint = endpoint.ok_or_else(|| {
-            Problem::usage("no server was named")
-                .remedy("name it with --endpoint or CLAVIGER_ENDPOINT, or source the dev.env file of `claviger dev`")
-        })?;
+        let endpoint = endpoint.ok_or_else(no_server)?;
         if endpoint.is_exposed() {
             output::note(format_args!(
                 "warning: {endpoint} is plain HTTP to another machine: what it answers can be read on the way"
@@ -131,7 +154,7 @@ impl Manner {
         }
         let region = self.region.clone().or_else(|| first_of(&["AWS_REGION", "AWS_DEFAULT_REGION"]).map(|(_, region)| region));
         let region = region.unwrap_or_else(|| "us-east-1".to_owned());
-        let ca = self.ca.clone().or_else(|| first_of(&["AWS_CA_BUNDLE"]).map(|(_, file)| file.into()));
+        let ca = certificate_authority(self.ca.as_ref());
         Client::new(endpoint, credentials(credentials_from)?, region, ca.as_deref())
     }
 }
@@ -145,9 +168,18 @@ fn endpoint(given: Option<&Endpoint>, names: &[&'static str]) -> Result<Option<E
     text.parse().map(Some).map_err(|error| Problem::usage(format!("the environment variable {name}: {error}")))
 }
 
+fn certificate_authority(given: Option<&PathBuf>) -> Option<PathBuf> {
+    given.cloned().or_else(|| first_of(&["AWS_CA_BUNDLE"]).map(|(_, file)| file.into()))
+}
+
 /// The first of these variables that is set. One that is empty is not, as in every AWS program.
 fn first_of(names: &[&'static str]) -> Option<(&'static str, String)> {
     names.iter().find_map(|name| Some((*name, std::env::var(name).ok().filter(|value| !value.is_empty())?)))
+}
+
+fn no_server() -> Problem {
+    Problem::usage("no server was named")
+        .remedy("name it with --endpoint or CLAVIGER_ENDPOINT, or source the dev.env file of `claviger dev`")
 }
 
 /// The first complete pair in the environment.

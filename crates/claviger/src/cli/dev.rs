@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use claviger_domain::AccountId;
+use claviger_hsm::{NewSeal, SealSecret};
 use claviger_service::{Initialized, Settings};
 use zeroize::Zeroizing;
 
 use super::output;
-use super::serve::{Serving, keep_verifier_key};
+use super::serve::Serving;
 use crate::config::{ExternalKeyStores, Limits, Log, LogLevel, Seals, read_address};
 use crate::deployment::{DataDirectory, make_development_seal, write_file};
 use crate::key_stores;
@@ -73,14 +74,15 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let metrics = Metrics::install()?;
     let key_stores = key_stores::backends(&ExternalKeyStores::default(), TokenClusters::default())?;
     let settings = Settings { key_stores, ..Settings::for_node(NODE) };
-    let deployment = data.open(settings, &Seals::development_file(seal)).await?;
-    keep_verifier_key(&data, NODE, &deployment)?;
+    let start = data.start(settings, &Seals::development_file(seal)).await?;
     let credentials = Credentials::read(&environment)?;
     write_file(&environment, credentials.environment(address).as_bytes(), true)?;
 
     greet(&environment, address)?;
     let serving = Serving {
-        deployment,
+        start,
+        data,
+        node: NODE.to_owned(),
         tokens: OpenTokens::default(),
         listeners,
         tls: None,
@@ -105,8 +107,8 @@ async fn make(data: &DataDirectory, seal: &Path, environment: &Path, address: So
     let secret = std::fs::read(seal).map(Zeroizing::new).map_err(|error| {
         Problem::new(format!("cannot read {}: {error}", seal.display())).remedy("remove the directory to start anew")
     })?;
-    let seals = vec![("development-file".to_owned(), claviger_hsm::SealSecret::File(secret))];
-    data.make_deployment(NODE, seals, Some((account, "development")), |made| {
+    let seals = vec![("development-file".to_owned(), NewSeal::Secret(SealSecret::File(secret)))];
+    data.make_deployment(NODE, seals, Some((account, "development")), |made, _| {
         let credentials = Credentials::of(made)?;
         write_file(environment, credentials.environment(address).as_bytes(), true)
     })

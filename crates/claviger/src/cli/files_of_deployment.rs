@@ -67,7 +67,7 @@ impl Found {
     /// Opens the deployment for reading, with the first seal that opens. Seals that do not are told of.
     pub(super) async fn open_read_only(&self) -> Result<Deployment, Problem> {
         let deployment = self.data.open_read_only(&self.node, &self.seals()?).await?;
-        for Unopened { name, problem } in &deployment.unopened {
+        for Unopened { name, problem, .. } in &deployment.unopened {
             output::note(format_args!("warning: the seal {name} does not open: {problem}"));
         }
         Ok(deployment)

@@ -26,10 +26,12 @@ mod recover_administrator;
 mod role;
 mod seal;
 mod serve;
+mod shares;
 mod status;
 mod store;
 mod tags;
 mod token;
+mod unseal;
 mod user;
 
 /// Claviger keeps cryptographic keys and answers the AWS KMS API.
@@ -48,6 +50,8 @@ enum Command {
     Init(init::Arguments),
     /// Serve the deployment that the configuration names
     Serve(serve::Arguments),
+    /// Bring a share, or type a passphrase, to a server that is sealed
+    Unseal(unseal::Arguments),
     /// Ask a running server how it is
     Status(status::Arguments),
     /// Look for what is not as it should be on this machine, and say what to do
@@ -119,6 +123,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::Dev(arguments) => dev::run(arguments).await,
             Command::Init(arguments) => init::run(arguments).await,
             Command::Serve(arguments) => serve::run(arguments).await,
+            Command::Unseal(arguments) => unseal::run(arguments).await,
             Command::Status(arguments) => status::run(arguments).await,
             Command::Doctor(arguments) => return doctor::run(arguments).await,
             Command::Account(command) => account::run(command).await,

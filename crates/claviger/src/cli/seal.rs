@@ -1,19 +1,22 @@
 //! `claviger seal`: what wraps the root key, asked of and changed in a running server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
-use claviger_hsm::SealSecret;
+use claviger_hsm::{SealSecret, Share};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
 use super::connection::Administration;
-use super::output;
-use crate::config::{PassphraseSource, Seal};
-use crate::deployment::make_development_seal;
+use super::unseal::{read_share, type_share};
+use super::{output, shares};
+use crate::config::{Config, PassphraseSource, Seal, Sharing};
+use crate::deployment::{DataDirectory, SharesOfSeal, make_development_seal, refusal_problem};
 use crate::problem::Problem;
 use crate::seals::read_secret;
 
@@ -30,6 +33,12 @@ pub(super) enum Command {
         name: String,
         #[command(flatten)]
         secret: NewSecret,
+        /// How many of the shares open the seal
+        #[arg(long, value_name = "K", requires = "shares")]
+        threshold: Option<u8>,
+        /// Write each share into a file of its own in this directory, instead of printing it
+        #[arg(long, value_name = "DIR", requires = "shares")]
+        share_directory: Option<PathBuf>,
         #[command(flatten)]
         administration: Administration,
     },
@@ -49,6 +58,14 @@ pub(super) enum Command {
         #[command(flatten)]
         administration: Administration,
     },
+    /// Tell whether a share is whole, without the others; with the configuration, also whether it is the one that was made
+    VerifyShare {
+        /// The file with the share; - for standard input [default: it is typed, line by line, and not shown]
+        file: Option<PathBuf>,
+        /// The configuration file of the server, on its machine
+        #[arg(long, short, value_name = "FILE", env = "CLAVIGER_CONFIG")]
+        config: Option<PathBuf>,
+    },
 }
 
 /// Where the secret of a new seal comes from. It is never an argument, which others on the machine could read.
@@ -64,6 +81,9 @@ pub(super) struct NewSecret {
     /// A key file for development, which is made if it is not there: whoever reads it reads every key
     #[arg(long, value_name = "FILE")]
     development_file: Option<PathBuf>,
+    /// So many new shares, each for another person: with --threshold
+    #[arg(long, value_name = "N", requires = "threshold")]
+    shares: Option<u8>,
 }
 
 /// Secrets of seals whose secrets the server's configuration does not have.
@@ -78,6 +98,9 @@ pub(super) struct Brought {
     /// The key of a seal is in a file
     #[arg(long, value_name = "SEAL=FILE")]
     key_file: Vec<FileOfSeal>,
+    /// A share of a seal is in a file; again for each of its shares
+    #[arg(long, value_name = "SEAL=FILE")]
+    share: Vec<FileOfSeal>,
 }
 
 /// `SEAL=FILE`.
@@ -100,7 +123,13 @@ impl FromStr for FileOfSeal {
 pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
     match command {
         Command::List { administration } => list(&administration).await?,
-        Command::Add { name, secret, administration } => add(name, &secret, &administration).await?,
+        Command::Add { name, secret, threshold, share_directory, administration } => match (secret.shares, threshold) {
+            (Some(count), Some(threshold)) => {
+                add_shares(name, Sharing { threshold, count }, share_directory.as_deref(), &administration).await?;
+            }
+            _ => add(name, &secret, &administration).await?,
+        },
+        Command::VerifyShare { file, config } => verify_share(file.as_deref(), config.as_deref()).await?,
         Command::Remove { name, administration } => remove(name, &administration).await?,
         Command::Verify { names, brought, administration } => return verify(names, &brought, &administration).await,
     }
@@ -125,6 +154,46 @@ async fn add(name: String, secret: &NewSecret, administration: &Administration) 
     output::note(format_args!("The seal {name} opens the deployment from now on. Keep its secret where the others are not."));
     output::note("If the server shall use it at its start, name it under [seal] in the configuration.");
     Ok(())
+}
+
+async fn add_shares(
+    name: String,
+    sharing: Sharing,
+    directory: Option<&Path>,
+    administration: &Administration,
+) -> Result<(), Problem> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        shares: Vec<String>,
+    }
+    shares::check_destination(directory)?;
+    let Sharing { threshold, count } = sharing;
+    let answer = administration.ask("AddSeal", json!({ "Name": name, "Threshold": threshold, "ShareCount": count })).await?;
+    let answer: Answer = serde_json::from_value(answer).map_err(|_| {
+        Problem::new("the server's answer has no shares").remedy(format!("remove the seal again: claviger seal remove {name}"))
+    })?;
+    let made = answer.shares.into_iter().map(Zeroizing::new).collect();
+    let remedy = format!("shares that nobody knows open nothing: remove the seal again (claviger seal remove {name})");
+    shares::tell(&SharesOfSeal { seal: name, threshold, shares: made }, directory, &mut Vec::new())
+        .map_err(|problem| problem.remedy(remedy))
+}
+
+async fn verify_share(file: Option<&Path>, config: Option<&Path>) -> Result<(), Problem> {
+    let text = match file {
+        Some(file) => read_share(file)?,
+        None => type_share()?,
+    };
+    let share =
+        Share::parse(&text).map_err(|error| Problem::new(error.to_string()).remedy("compare it with what was printed"))?;
+    let whole =
+        format!("share {} of set {} is whole; {} shares of its set open the seal", share.index(), share.set(), share.threshold());
+    let Some(config) = config else { return output::line(whole) };
+    let store = DataDirectory::new(Config::load(config)?.data).read_store().await?;
+    let deployment = claviger_service::deployment::deployment_id(&store).await.map_err(|r| refusal_problem(&r))?;
+    let root = claviger_service::deployment::sealed_root(&store).await.map_err(|r| refusal_problem(&r))?;
+    let seal = root.verify_share(deployment, &share).map_err(|error| Problem::new(error.to_string()))?;
+    output::line(format_args!("{whole}, which is the seal {} of this deployment", seal.name))
 }
 
 async fn remove(name: String, administration: &Administration) -> Result<(), Problem> {
@@ -165,7 +234,16 @@ impl Brought {
             }
             Ok(as_input(name, &read_secret(&seal, false)?))
         };
-        asked.chain(passphrases).chain(keys).map(read).collect()
+        let mut secrets: Vec<Value> = asked.chain(passphrases).chain(keys).map(read).collect::<Result<_, Problem>>()?;
+        let mut names: Vec<&String> = self.share.iter().map(|given| &given.seal).collect();
+        names.dedup();
+        for name in names {
+            let files = self.share.iter().filter(|given| given.seal == *name);
+            let shares: Vec<String> =
+                files.map(|given| read_share(&given.file).map(|text| text.to_string())).collect::<Result<_, Problem>>()?;
+            secrets.push(json!({ "Name": name, "Shares": shares }));
+        }
+        Ok(secrets)
     }
 }
 
@@ -174,6 +252,8 @@ fn as_input(name: &str, secret: &SealSecret) -> Value {
     match secret {
         SealSecret::Passphrase(text) => json!({ "Name": name, "Passphrase": text.as_str() }),
         SealSecret::File(bytes) => json!({ "Name": name, "KeyFile": STANDARD.encode(bytes) }),
+        // Read from files of their own, and never from a configuration.
+        SealSecret::Shares(_) => json!({ "Name": name }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `claviger serve`: the server.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Args;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::attestation;
 use crate::config::{Config, Limits, Seal};
-use crate::deployment::{DataDirectory, Deployment, close_store, write_file};
+use crate::deployment::{DataDirectory, Deployment, Start, close_store, write_file};
 use crate::doors;
 use crate::key_stores;
 use crate::observability::{self, Check, Metrics, Readiness, ReadinessProbe, start_logging};
@@ -21,6 +21,7 @@ use crate::problem::Problem;
 use crate::seals::Unopened;
 use crate::server::{ReloadingTls, Server, Stop, bind};
 use crate::tokens::{MessageCounts, OpenTokens, TokenClusters};
+use crate::unseal::{Shared, Switch, Unsealing};
 
 /// How often the certificate's files are looked at.
 const TLS_LOOK: Duration = Duration::from_secs(5);
@@ -61,11 +62,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let clusters = TokenClusters::of(&config, &tokens, MessageCounts::new(data.token_message_counts()))?;
     let key_stores = key_stores::backends(&config.external_key_stores, clusters)?;
     let settings = Settings { attestation_roots: roots, key_stores, ..config.settings() };
-    let deployment = data.open(settings, &config.seal).await?;
-    tell_of_seals(&deployment);
-    keep_verifier_key(&data, config.node.as_str(), &deployment)?;
+    let start = data.start(settings, &config.seal).await?;
     let serving = Serving {
-        deployment,
+        start,
+        data,
+        node: config.node.as_str().to_owned(),
         tokens,
         listeners,
         tls,
@@ -79,7 +80,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
 
 /// A server with everything that it needs.
 pub(super) struct Serving {
-    pub(super) deployment: Deployment,
+    pub(super) start: Start,
+    pub(super) data: DataDirectory,
+    pub(super) node: String,
     /// The tokens that are kept open.
     pub(super) tokens: OpenTokens,
     pub(super) listeners: Vec<TcpListener>,
@@ -92,56 +95,92 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    /// Serves until SIGTERM or SIGINT, lets requests under way finish, and closes the store.
+    /// Serves until SIGTERM or SIGINT, lets requests under way finish, and closes the store. A deployment that is sealed is waited for meanwhile.
     pub(super) async fn until_stopped(self) -> Result<(), Problem> {
-        let Self {
-            deployment: Deployment { service, store, .. },
-            tokens,
-            listeners,
-            tls,
-            limits,
-            observability,
-            metrics,
-            log_requests,
-        } = self;
+        let Self { start, data, node, tokens, listeners, tls, limits, observability, metrics, log_requests } = self;
         let stop = Stop::new();
         let mut signals = Signals::new()?;
         let mut helpers = JoinSet::new();
+        let unsealing = match &start {
+            Start::Open(_) => None,
+            Start::Sealed(sealed) => Some(Arc::clone(&sealed.unsealing)),
+        };
+        let (switch, health) = (Switch::closed(unsealing.clone()), Health::new(unsealing, &tokens, &stop));
         helpers.spawn(metrics.clone().keep_up(stop.clone()));
-        helpers.spawn(Arc::clone(&service).run_background());
-        helpers.spawn(try_all_seals(Arc::clone(&service)));
         if let Some(tls) = &tls {
             helpers.spawn(Arc::clone(tls).reload_on_change(TLS_LOOK, stop.clone()));
         }
         if !observability.is_empty() {
-            let handler = observability::handler(metrics, readiness_probe(&service, &tokens, &stop));
+            let handler = observability::handler(metrics, health.probe());
             // A scraper and a load balancer need few connections, and this listener must not take the doors' memory.
             let limits = Limits { connections: 64, body_bytes: 1024, ..limits.clone() };
             // It goes on until the doors are closed: a server that is stopping says that it is not ready.
             helpers.spawn(Server::new(handler, limits).serve(observability, Stop::new()));
         }
-        for listener in &listeners {
-            if let Ok(address) = listener.local_addr() {
-                tracing::info!(%address, tls = tls.is_some(), "serving");
-            }
-        }
-        let server = Server::new(doors::handler(&service), limits).tls(tls.clone()).log_requests(log_requests);
+        tell_of_listeners(&listeners, tls.is_some());
+        let server = Server::new(Shared(Arc::clone(&switch)), limits).tls(tls.clone()).log_requests(log_requests);
         let serving = tokio::spawn(server.serve(listeners, stop.clone()));
 
-        signals.wait_for_stop(tls.as_deref()).await;
+        let deployment = opened(start, &mut signals, tls.as_deref()).await?;
+        if let Some(deployment) = &deployment {
+            keep_verifier_key(&data, &node, deployment)?;
+            helpers.spawn(Arc::clone(&deployment.service).run_background());
+            helpers.spawn(try_all_seals(Arc::clone(&deployment.service)));
+            health.open(&deployment.service);
+            switch.open(doors::handler(&deployment.service));
+            signals.wait_for_stop(tls.as_deref()).await;
+        }
         tracing::info!("stopping: requests under way are finished");
         stop.request();
         if let Err(error) = serving.await {
             tracing::error!(%error, "the server ended by itself");
         }
         helpers.shutdown().await;
-        if let Err(refusal) = service.shut_down().await {
-            tracing::warn!(%refusal, "not everything was written out; the next start reads it from the audit log");
+        if let Some(deployment) = deployment {
+            close(deployment).await?;
         }
-        drop(service);
-        close_store(store).await?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// The deployment, once it is open; none when the server is to stop before.
+async fn opened(start: Start, signals: &mut Signals, tls: Option<&ReloadingTls>) -> Result<Option<Deployment>, Problem> {
+    let sealed = match start {
+        Start::Open(deployment) => {
+            tell_of_seals(&deployment);
+            return Ok(Some(deployment));
+        }
+        Start::Sealed(sealed) => sealed,
+    };
+    let unsealing = Arc::clone(&sealed.unsealing);
+    tracing::warn!("THE SERVER IS SEALED and refuses every request: {}", unsealing.waits_for());
+    let by_people = tokio::select! {
+        by_people = unsealing.wait() => by_people,
+        () = signals.wait_for_stop(tls) => {
+            sealed.close().await?;
+            return Ok(None);
+        }
+    };
+    let deployment = sealed.open(by_people).await?;
+    tell_of_seals(&deployment);
+    Ok(Some(deployment))
+}
+
+async fn close(deployment: Deployment) -> Result<(), Problem> {
+    let Deployment { service, store, .. } = deployment;
+    if let Err(refusal) = service.shut_down().await {
+        tracing::warn!(%refusal, "not everything was written out; the next start reads it from the audit log");
+    }
+    drop(service);
+    close_store(store).await
+}
+
+fn tell_of_listeners(listeners: &[TcpListener], tls: bool) {
+    for listener in listeners {
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(%address, tls, "serving");
+        }
     }
 }
 
@@ -180,7 +219,7 @@ impl Signals {
 
 /// Says which seal opened the deployment, and loudly which did not.
 fn tell_of_seals(deployment: &Deployment) {
-    for Unopened { name, problem } in &deployment.unopened {
+    for Unopened { name, problem, .. } in &deployment.unopened {
         tracing::error!(seal = name, %problem, "A CONFIGURED SEAL DOES NOT OPEN: repair it before the others are lost too");
     }
     tracing::info!(seal = deployment.opened_by, "the deployment was opened by a seal");
@@ -205,7 +244,7 @@ async fn try_all_seals(service: Arc<Service>) {
 }
 
 /// Keeps a copy of the verifier key beside the store, for `claviger audit` to find.
-pub(super) fn keep_verifier_key(data: &DataDirectory, node: &str, deployment: &Deployment) -> Result<(), Problem> {
+fn keep_verifier_key(data: &DataDirectory, node: &str, deployment: &Deployment) -> Result<(), Problem> {
     let path = data.verifier_key(node);
     let text = format!("{}\n", deployment.service.verifier_key());
     if std::fs::read_to_string(&path).is_ok_and(|kept| kept == text) {
@@ -214,22 +253,53 @@ pub(super) fn keep_verifier_key(data: &DataDirectory, node: &str, deployment: &D
     write_file(&path, text.as_bytes(), true)
 }
 
-fn readiness_probe(service: &Arc<Service>, tokens: &OpenTokens, stop: &Stop) -> ReadinessProbe {
-    let (service, tokens, stop) = (Arc::clone(service), tokens.clone(), stop.clone());
-    Arc::new(move || {
-        let (service, degraded, stopping) = (Arc::clone(&service), tokens.degraded(), stop.is_requested());
-        Box::pin(async move {
-            let found = service.readiness().await;
-            let check = |name, ok: bool, problem: &str| Check { name, problem: (!ok).then(|| problem.to_owned()) };
-            Readiness {
-                checks: vec![
+/// What the readiness of this server hangs on, which changes when the deployment is opened.
+struct Health {
+    unsealing: Option<Arc<Unsealing>>,
+    tokens: OpenTokens,
+    service: Arc<OnceLock<Arc<Service>>>,
+    stop: Stop,
+}
+
+impl Health {
+    fn new(unsealing: Option<Arc<Unsealing>>, tokens: &OpenTokens, stop: &Stop) -> Self {
+        Self { unsealing, tokens: tokens.clone(), service: Arc::default(), stop: stop.clone() }
+    }
+
+    fn open(&self, service: &Arc<Service>) {
+        // Set once, where the doors are opened.
+        let _ = self.service.set(Arc::clone(service));
+    }
+
+    fn probe(&self) -> ReadinessProbe {
+        let (unsealing, service, stop) = (self.unsealing.clone(), Arc::clone(&self.service), self.stop.clone());
+        let tokens = self.tokens.clone();
+        Arc::new(move || {
+            let degraded = tokens.degraded();
+            let stopping = stop.is_requested();
+            let sealed = match service.get() {
+                Some(_) => None,
+                None => {
+                    Some(unsealing.as_ref().map_or_else(|| "the server is starting".to_owned(), |waiting| waiting.waits_for()))
+                }
+            };
+            let service = service.get().cloned();
+            Box::pin(async move {
+                let check = |name, ok: bool, problem: &str| Check { name, problem: (!ok).then(|| problem.to_owned()) };
+                let mut checks = vec![
                     check("serving", !stopping, "the server is stopping"),
-                    check("store", found.store, "the store does not answer"),
-                    check("hsm", found.hsm, "a self-test failed: every operation is refused until a restart"),
-                    check("lease", found.lease, "this node cannot confirm that what it knows is fresh"),
-                ],
-                degraded,
-            }
+                    check("seal", sealed.is_none(), sealed.as_deref().unwrap_or_default()),
+                ];
+                if let Some(service) = service {
+                    let found = service.readiness().await;
+                    checks.extend([
+                        check("store", found.store, "the store does not answer"),
+                        check("hsm", found.hsm, "a self-test failed: every operation is refused until a restart"),
+                        check("lease", found.lease, "this node cannot confirm that what it knows is fresh"),
+                    ]);
+                }
+                Readiness { checks, degraded }
+            })
         })
-    })
+    }
 }

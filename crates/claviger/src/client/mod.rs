@@ -121,6 +121,26 @@ impl Client {
         Err(self.refusal(status, request_id, &answer))
     }
 
+    /// Asks without a signature: a GET, or a POST with this body. What is refused comes back as what happened, in the server's words.
+    ///
+    /// # Errors
+    /// The server refused, or gave no answer that could be understood.
+    pub async fn ask_openly(&self, path: &'static str, body: Option<&serde_json::Value>) -> Result<serde_json::Value, Problem> {
+        let unusable = |_| Problem::usage("the server's name has characters that HTTP does not allow");
+        let mut request = Request::new(Full::new(Bytes::from(body.map(ToString::to_string).unwrap_or_default())));
+        *request.method_mut() = if body.is_some() { Method::POST } else { Method::GET };
+        *request.uri_mut() = Uri::from_static(path);
+        request.headers_mut().insert(HOST, HeaderValue::from_str(&self.endpoint.authority()).map_err(unusable)?);
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let (status, _, answer) = self.exchange(request).await.map_err(Problem::from)?;
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap_or_default();
+        if status == StatusCode::OK {
+            return Ok(answer);
+        }
+        let why = answer.get("message").or_else(|| answer.get("Message")).and_then(serde_json::Value::as_str);
+        Err(Problem::new(format!("{} answered {status}: {}", self.endpoint, why.unwrap_or("nothing more"))))
+    }
+
     fn signed_request(&self, target: Target, body: Vec<u8>) -> Result<Request<Full<Bytes>>, CallError> {
         let unusable = |_| failed("the server's name or the credentials have characters that HTTP does not allow".to_owned());
         let mut headers = HeaderMap::new();

@@ -30,9 +30,20 @@ pub enum Seal {
     Passphrase(PassphraseSource),
     /// A key in a plain file, for development only: whoever reads the disk reads the keys.
     DevelopmentFile(PathBuf),
+    /// Shares that people keep and bring; how many there shall be, which only `claviger init` has to know.
+    Shares(Option<Sharing>),
 }
 
-const TABLES: &[&str] = &["passphrase", "development_file"];
+/// How many shares there are, and how many of them open the seal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sharing {
+    /// How many open it.
+    pub threshold: u8,
+    /// How many there are.
+    pub count: u8,
+}
+
+const TABLES: &[&str] = &["passphrase", "development_file", "shares"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,10 +62,28 @@ struct DevelopmentFileTable {
     path: PathBuf,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SharesTable {
+    name: Option<String>,
+    threshold: Option<u8>,
+    shares: Option<u8>,
+}
+
 impl Seals {
     /// One development seal, under the name that it has where no configuration says otherwise.
     pub fn development_file(path: PathBuf) -> Self {
         Self(vec![NamedSeal { name: "development-file".to_owned(), seal: Seal::DevelopmentFile(path) }])
+    }
+
+    /// The same with one more, unless there is one of that name.
+    #[must_use]
+    pub fn and(mut self, more: NamedSeal) -> Self {
+        match self.0.iter_mut().find(|seal| seal.name == more.name) {
+            Some(seal) => *seal = more,
+            None => self.0.push(more),
+        }
+        self
     }
 
     /// The seals, at least one.
@@ -71,7 +100,7 @@ impl Seals {
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.iter().filter_map(|seal| match seal {
             Seal::Passphrase(source) => source.variable(),
-            Seal::DevelopmentFile(_) => None,
+            Seal::DevelopmentFile(_) | Seal::Shares(_) => None,
         })
     }
 
@@ -79,7 +108,7 @@ impl Seals {
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         self.0.iter_mut().filter_map(|named| match &mut named.seal {
             Seal::DevelopmentFile(path) | Seal::Passphrase(PassphraseSource::File(path)) => Some(path),
-            Seal::Passphrase(_) => None,
+            Seal::Passphrase(_) | Seal::Shares(_) => None,
         })
     }
 }
@@ -101,6 +130,7 @@ impl<'de> Deserialize<'de> for Seals {
                     let read = match table.as_str() {
                         "passphrase" => passphrases(map.next_value()?)?,
                         "development_file" => development_files(map.next_value()?),
+                        "shares" => shares(map.next_value()?)?,
                         other => return Err(de::Error::unknown_field(other, TABLES)),
                     };
                     let default = table.replace('_', "-");
@@ -115,7 +145,9 @@ impl<'de> Deserialize<'de> for Seals {
                     }
                 }
                 if seals.is_empty() {
-                    return Err(de::Error::custom("a seal is needed: [seal.passphrase], or [seal.development_file]"));
+                    return Err(de::Error::custom(
+                        "a seal is needed: [seal.passphrase], [seal.shares], or [seal.development_file]",
+                    ));
                 }
                 Ok(Seals(seals))
             }
@@ -138,6 +170,15 @@ fn passphrases<E: de::Error>(tables: OneOrMany<PassphraseTable>) -> Result<Read,
 
 fn development_files(tables: OneOrMany<DevelopmentFileTable>) -> Read {
     tables.0.into_iter().map(|table| (table.name, Seal::DevelopmentFile(table.path))).collect()
+}
+
+fn shares<E: de::Error>(tables: OneOrMany<SharesTable>) -> Result<Read, E> {
+    let read = |table: SharesTable| match (table.threshold, table.shares) {
+        (Some(threshold), Some(count)) => Ok((table.name, Seal::Shares(Some(Sharing { threshold, count })))),
+        (None, None) => Ok((table.name, Seal::Shares(None))),
+        _ => Err(E::custom("`threshold` and `shares` go together: how many open the seal, and how many there are")),
+    };
+    tables.0.into_iter().map(read).collect()
 }
 
 fn checked_name<E: de::Error>(name: String) -> Result<String, E> {
@@ -219,6 +260,14 @@ mod tests {
     }
 
     #[test]
+    fn shares_say_how_many_there_are_or_nothing() {
+        let sharing = Sharing { threshold: 3, count: 5 };
+        assert_eq!(read("[seal.shares]\n").unwrap(), [("shares".to_owned(), Seal::Shares(None))]);
+        let text = "[seal.shares]\nname = \"people\"\nthreshold = 3\nshares = 5\n";
+        assert_eq!(read(text).unwrap(), [("people".to_owned(), Seal::Shares(Some(sharing)))]);
+    }
+
+    #[test]
     fn what_is_no_seal_is_refused() {
         for (text, expected) in [
             ("[seal]\n", "a seal is needed"),
@@ -226,6 +275,7 @@ mod tests {
             ("[seal.pass]\nfile = \"A\"\n", "unknown field `pass`, expected"),
             ("[seal.passphrase]\nname = \"Office\"\nfile = \"A\"\n", "1 to 64 of a-z"),
             ("[seal.passphrase]\nname = \"\"\nfile = \"A\"\n", "1 to 64 of a-z"),
+            ("[seal.shares]\nthreshold = 3\n", "go together"),
             ("[seal]\npassphrase = 5\n", "a table, or a list of tables"),
         ] {
             let error = read(text).unwrap_err();

@@ -60,6 +60,7 @@ fn describe() {
     metrics::describe_counter!("claviger_token_requests_total", "Requests to a PKCS#11 token, by outcome");
     metrics::describe_histogram!("claviger_token_seconds", "How long requests to a PKCS#11 token took");
     metrics::describe_counter!("claviger_token_hosts_started_total", "Processes that opened a PKCS#11 token");
+    metrics::describe_gauge!("claviger_sealed", "1 while the server waits to be unsealed");
     metrics::describe_gauge!("claviger_keys", "Keys by state, in all accounts");
     metrics::describe_gauge!("claviger_lease_age_seconds", "How old this node's knowledge of others' changes is");
     metrics::describe_gauge!("claviger_connections_open", "Connections that are open now, on all listeners");

@@ -11,7 +11,7 @@ use claviger_service::{Assertions, Service, SignatureClaim};
 use claviger_sigv4::{Claim, parse_claim};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use uuid::Uuid;
 
 use crate::errors::{json_error, xml_error};
@@ -170,6 +170,17 @@ impl Door {
             Protocol::Kms(_) | Protocol::Admin(_) | Protocol::Unknown => json_error(refusal, request.id),
         }
     }
+}
+
+/// The answer of a server that cannot serve anything yet: 503, in the form of the protocol that the request speaks, so that every SDK tries again.
+pub fn unavailable(parts: &Parts, detail: &str) -> http::Response<Bytes> {
+    let (refusal, request) = (Refusal::internal(detail), Uuid::new_v4());
+    let mut response = match protocol_of(parts) {
+        Protocol::Sts => xml_error(&Refusal { kind: Kind::DependencyTimeout, ..refusal }, request),
+        Protocol::Kms(_) | Protocol::Admin(_) | Protocol::Unknown => json_error(&refusal, request),
+    };
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 /// An operation that AWS does not have.

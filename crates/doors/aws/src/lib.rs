@@ -17,7 +17,7 @@ mod metering;
 mod sts;
 mod validation;
 
-pub use door::{Door, Peer};
+pub use door::{Door, Peer, unavailable};
 
 /// Entry points for fuzzing and for the replay of its corpora: the parsers, without a service behind them.
 pub mod fuzz {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use claviger_domain::{AccountId, Kind, Refusal};
-use claviger_hsm::{Hsm, SealSecret};
+use claviger_hsm::{Hsm, NewSeal, SealSecret, Share};
 use claviger_service::operations::admin::{self, SealOutcome};
 use claviger_service::seals::{BroughtSecret, KeptSecret, SealKeeper, SealSecrets, SealedRoot};
 use claviger_service::{Settings, deployment};
@@ -21,8 +21,17 @@ fn passphrase(text: &str) -> Arc<SealSecret> {
     Arc::new(SealSecret::Passphrase(Zeroizing::new(text.to_owned())))
 }
 
-fn add(name: &str, secret: Arc<SealSecret>) -> admin::AddSeal {
-    admin::AddSeal { name: name.to_owned(), secret }
+fn add(name: &str, secret: &SealSecret) -> admin::AddSeal {
+    admin::AddSeal { name: name.to_owned(), new: Arc::new(new(secret)) }
+}
+
+/// The same secret, as what a new seal is made of.
+fn new(secret: &SealSecret) -> NewSeal {
+    NewSeal::Secret(match secret {
+        SealSecret::File(bytes) => SealSecret::File(bytes.clone()),
+        SealSecret::Passphrase(text) => SealSecret::Passphrase(text.clone()),
+        SealSecret::Shares(_) => panic!("shares are made, not brought"),
+    })
 }
 
 fn remove(name: &str) -> admin::RemoveSeal {
@@ -69,12 +78,12 @@ async fn seals_are_added_and_removed_while_the_deployment_is_served() {
     let perform = async |operation: admin::AddSeal| node.service.perform(&node.again(&administrator), &operation).await;
     let key = node.create_key(&root).await;
     let ciphertext = node.encrypt(&root, &key).await.unwrap();
-    perform(add("cellar", key_file(1))).await.unwrap();
-    perform(add("office", passphrase("battery staple"))).await.unwrap();
+    perform(add("cellar", &key_file(1))).await.unwrap();
+    perform(add("office", &passphrase("battery staple"))).await.unwrap();
     assert!(opens(&node, "cellar", &key_file(1)).await && opens(&node, "office", &passphrase("battery staple")).await);
     assert!(opens(&node, "people", &passphrase("correct horse")).await, "the first one still does");
-    assert_eq!(kind_of(perform(add("cellar", key_file(2))).await), Kind::AlreadyExists);
-    assert_eq!(kind_of(perform(add("empty", passphrase(""))).await), Kind::Invalid);
+    assert_eq!(kind_of(perform(add("cellar", &key_file(2))).await), Kind::AlreadyExists);
+    assert_eq!(kind_of(perform(add("empty", &passphrase(""))).await), Kind::Invalid);
     let listed = node.service.perform(&node.again(&administrator), &admin::ListSeals).await.unwrap();
     let listed: Vec<_> = listed.iter().map(|seal| (seal.name.as_str(), seal.kind)).collect();
     assert_eq!(listed, [("people", "passphrase"), ("cellar", "file"), ("office", "passphrase")]);
@@ -94,7 +103,7 @@ async fn seals_are_added_and_removed_while_the_deployment_is_served() {
 async fn each_change_of_the_seals_is_in_the_audit_log_and_no_secret_is() {
     let (deployment, node) = deployed().await;
     let caller = node.again(&deployment.administrator());
-    node.service.perform(&caller, &add("office", passphrase("battery staple"))).await.unwrap();
+    node.service.perform(&caller, &add("office", &passphrase("battery staple"))).await.unwrap();
     let entries = node.entries_of(&caller).await;
     let entry = &entries[0].json;
     assert_eq!((&entry["eventName"], entries.len()), (&"AddSeal".into(), 1));
@@ -117,7 +126,7 @@ async fn each_change_of_the_seals_is_in_the_audit_log_and_no_secret_is() {
 async fn a_seal_that_was_put_back_behind_our_back_is_found() {
     let (deployment, node) = deployed().await;
     let administrator = deployment.administrator();
-    node.service.perform(&node.again(&administrator), &add("office", passphrase("battery staple"))).await.unwrap();
+    node.service.perform(&node.again(&administrator), &add("office", &passphrase("battery staple"))).await.unwrap();
     let key = RecordKey { account: AccountId::DEPLOYMENT, kind: RecordKind::SealedRoot, id: "root".to_owned() };
     let before = node.store.get(&key).await.unwrap().unwrap();
     node.service.perform(&node.again(&administrator), &remove("office")).await.unwrap();
@@ -139,7 +148,7 @@ async fn seals_are_tried_with_the_secrets_of_the_configuration_or_with_those_tha
     let node = served_with(&deployment, &[("cellar", Some(1)), ("attic", None), ("nowhere", Some(9))]).await;
     let administrator = deployment.administrator();
     for (name, secret) in [("cellar", key_file(1)), ("attic", key_file(2))] {
-        node.service.perform(&node.again(&administrator), &add(name, secret)).await.unwrap();
+        node.service.perform(&node.again(&administrator), &add(name, &secret)).await.unwrap();
     }
     let verify = async |names: &[&str], secrets: Vec<(&str, Arc<SealSecret>)>| {
         let secrets = secrets.into_iter().map(|(seal, secret)| BroughtSecret { seal: seal.to_owned(), secret }).collect();
@@ -172,10 +181,31 @@ async fn seals_are_the_administrators_alone() {
     let root = deployment.root();
     let refused = [
         kind_of(node.service.perform(&node.again(&root), &admin::ListSeals).await),
-        kind_of(node.service.perform(&node.again(&root), &add("mine", key_file(1))).await),
+        kind_of(node.service.perform(&node.again(&root), &add("mine", &key_file(1))).await),
         kind_of(node.service.perform(&node.again(&root), &remove("people")).await),
         kind_of(node.service.perform(&node.again(&root), &admin::VerifySeals { names: Vec::new(), secrets: Vec::new() }).await),
     ];
     assert_eq!(refused, [Kind::AccessDenied; 4]);
     assert!(!opens(&node, "mine", &key_file(1)).await && opens(&node, "people", &passphrase("correct horse")).await);
+}
+
+#[tokio::test]
+async fn the_shares_of_a_new_seal_are_told_once_and_open_the_deployment() {
+    let (deployment, node) = deployed().await;
+    let caller = node.again(&deployment.administrator());
+    let operation = admin::AddSeal { name: "board".to_owned(), new: Arc::new(NewSeal::Shares { threshold: 2, count: 3 }) };
+    let printed = node.service.perform(&caller, &operation).await.unwrap();
+    assert_eq!(printed.len(), 3);
+    let shares = |numbers: [usize; 2]| SealSecret::Shares(numbers.map(|at| Share::parse(&printed[at]).unwrap()).into());
+    assert!(opens(&node, "board", &shares([0, 2])).await);
+    let brought = vec![BroughtSecret { seal: "board".to_owned(), secret: Arc::new(shares([1, 2])) }];
+    let verify = admin::VerifySeals { names: vec!["board".to_owned()], secrets: brought };
+    let verified = node.service.perform(&node.again(&caller), &verify).await.unwrap();
+    assert_eq!(verified[0].outcome, SealOutcome::Opens);
+    for entry in node.log().await {
+        let text = String::from_utf8(entry.bytes).unwrap();
+        assert!(printed.iter().flat_map(|share| share.lines()).all(|line| !text.contains(line)), "a share is in the log");
+    }
+    let too_few = admin::AddSeal { name: "alone".to_owned(), new: Arc::new(NewSeal::Shares { threshold: 1, count: 3 }) };
+    assert_eq!(kind_of(node.service.perform(&node.again(&caller), &too_few).await), Kind::Invalid);
 }

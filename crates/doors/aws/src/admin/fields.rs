@@ -2,7 +2,7 @@
 
 use claviger_domain::ids::SessionName;
 use claviger_domain::{AccessKeyId, AccountId, Refusal, RoleName, ServiceName, UserName};
-use claviger_service::seals::SealSecret;
+use claviger_service::seals::{SealSecret, Share};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::str::FromStr;
 use zeroize::Zeroizing;
@@ -82,13 +82,24 @@ pub(crate) fn seal_name(text: Option<String>) -> Result<String, Refusal> {
 }
 
 /// The secret of a seal, of which exactly one kind has to be given. What cannot be taken over is wiped.
-pub(crate) fn seal_secret(passphrase: Option<SecretIn>, key_file: Option<Blob>) -> Result<SealSecret, Refusal> {
-    match (passphrase, key_file) {
-        (Some(SecretIn(passphrase)), None) => Ok(SealSecret::Passphrase(passphrase)),
-        (None, Some(Blob(bytes))) => Ok(SealSecret::File(bytes)),
-        _ => Err(Refusal::invalid("The secret of a seal is exactly one of Passphrase and KeyFile.")),
+pub(crate) fn seal_secret(
+    passphrase: Option<SecretIn>,
+    key_file: Option<Blob>,
+    shares: Option<Vec<SecretIn>>,
+) -> Result<SealSecret, Refusal> {
+    match (passphrase, key_file, shares) {
+        (Some(SecretIn(passphrase)), None, None) => Ok(SealSecret::Passphrase(passphrase)),
+        (None, Some(Blob(bytes)), None) => Ok(SealSecret::File(bytes)),
+        (None, None, Some(shares)) => {
+            let read = |SecretIn(text): &SecretIn| Share::parse(text).map_err(|error| Refusal::invalid(format!("{error}.")));
+            shares.iter().take(SHARES_MAX).map(read).collect::<Result<_, _>>().map(SealSecret::Shares)
+        }
+        _ => Err(Refusal::invalid("The secret of a seal is exactly one of Passphrase, KeyFile and Shares.")),
     }
 }
+
+/// More shares than any seal has.
+const SHARES_MAX: usize = 64;
 
 /// A secret text in a request: wiped when dropped.
 pub(crate) struct SecretIn(pub(crate) Zeroizing<String>);

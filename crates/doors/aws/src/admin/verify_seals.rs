@@ -30,6 +30,7 @@ pub(crate) struct Brought {
     name: Option<String>,
     passphrase: Option<SecretIn>,
     key_file: Option<Blob>,
+    shares: Option<Vec<SecretIn>>,
 }
 
 /// The answer's body.
@@ -55,7 +56,7 @@ const SECRETS_MAX: usize = 32;
 
 impl Brought {
     pub(crate) fn decode(self) -> Result<BroughtSecret, Refusal> {
-        let secret = seal_secret(self.passphrase, self.key_file)?;
+        let secret = seal_secret(self.passphrase, self.key_file, self.shares)?;
         Ok(BroughtSecret { seal: seal_name(self.name)?, secret: Arc::new(secret) })
     }
 }
