@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use claviger_domain::{AccountId, Refusal, Timestamp};
-use claviger_hsm::{Hsm, HsmError, NewSeal, PrintedShares, SealedRoot, generate_file_seal_secret};
+use claviger_hsm::{Hsm, HsmError, NewSeal, PrintedShares, SealSecret, SealedRoot, generate_file_seal_secret};
 use claviger_service::{Initialized, Service, Settings, SystemClock};
 use claviger_store::{OpenMode, SqliteStore, Store, StoreError};
 use rustix::io::Errno;
@@ -239,6 +239,17 @@ impl DataDirectory {
         begin(store, Settings::for_node(node), opened).await
     }
 
+    /// Opens the deployment that is here for looking at it, with a module that is open already.
+    ///
+    /// # Errors
+    /// It was changed from outside, or is none.
+    pub async fn open_with(&self, hsm: Hsm) -> Result<Deployment, Problem> {
+        let store = Arc::new(self.read_store().await?);
+        let node = store.log_nodes().await.map_err(|error| store_problem(&error))?.into_iter().next();
+        let node = node.ok_or_else(|| Problem::new("the store has no audit log: it is not a whole deployment"))?;
+        begin(store, Settings::for_node(&node), Opened { hsm, by: "a seal".to_owned(), unopened: Vec::new() }).await
+    }
+
     /// The store alone, for reading.
     ///
     /// # Errors
@@ -246,6 +257,45 @@ impl DataDirectory {
     pub async fn read_store(&self) -> Result<SqliteStore, Problem> {
         let path = self.store();
         off_the_runtime(move || SqliteStore::open_read_only(&path).map_err(|error| store_problem(&error))).await
+    }
+}
+
+/// What opens a deployment, or a backup of one: its id, and its root key as its seals have wrapped it.
+pub struct Locked {
+    /// The id.
+    pub deployment: Uuid,
+    /// The wrapped root key.
+    pub root: SealedRoot,
+}
+
+impl Locked {
+    /// That of a store.
+    ///
+    /// # Errors
+    /// It holds no deployment.
+    pub async fn of(store: &dyn Store) -> Result<Self, Problem> {
+        let (deployment, root) = sealed(store).await?;
+        Ok(Self { deployment, root })
+    }
+
+    /// Opens it with the secrets that were brought, else with the first of the configured seals that opens.
+    ///
+    /// # Errors
+    /// Nothing opens it; what was brought and is wrong is named.
+    pub async fn open(&self, brought: Vec<(String, SealSecret)>, seals: Option<Seals>) -> Result<Hsm, Problem> {
+        let (deployment, root) = (self.deployment, self.root.clone());
+        off_the_runtime(move || {
+            if let Some((name, secret)) = brought.first() {
+                return Hsm::open(deployment, &root, Some(name), secret).map_err(|error| Problem::new(error.to_string()));
+            }
+            let seals = seals.ok_or_else(|| {
+                let there: Vec<String> = root.seals().map(|(name, kind)| format!("{name} ({kind})")).collect();
+                Problem::usage(format!("no seal was given to open it with; there are: {}", there.join(", ")))
+                    .remedy("name a configuration with --config, or bring a secret: --ask, --passphrase-file, --key-file or --share")
+            })?;
+            seals::open_with_any(deployment, &root, &seals).map(|opened| opened.hsm).map_err(|unopened| none_opens(&unopened))
+        })
+        .await
     }
 }
 
@@ -381,13 +431,34 @@ async fn open_store(path: &Path, mode: OpenMode) -> Result<SqliteStore, Problem>
 }
 
 /// Runs what blocks (disk, argon2id) where it does not hold up requests.
-async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
+///
+/// # Errors
+/// What the work fails with.
+pub async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Problem::new(format!("a defect of Claviger, please report it: {error}"))))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
     fs::File::open(path)?.sync_all()
+}
+
+/// A directory of our own for a while, for its owner only, removed with everything in it.
+pub struct Scratch(Nursery);
+
+impl Scratch {
+    /// One in this directory.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn beside(directory: &Path) -> Result<Self, Problem> {
+        Nursery::create(&directory.join(format!(".claviger-{}", Uuid::new_v4().simple()))).map(Self)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0.0
+    }
 }
 
 /// A directory for what is not finished, removed with everything in it.

@@ -9,6 +9,7 @@
 //! stands behind custom key stores.
 
 pub mod attestation;
+pub mod backup;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use claviger_domain::AccountId;
+use parking_lot::RwLock;
 use uuid::Uuid;
 
 use crate::encoding::AssociatedData;
@@ -20,20 +21,27 @@ use crate::state::State;
 pub struct Hsm {
     pub(crate) deployment: Uuid,
     pub(crate) state: Arc<State>,
+    pub(crate) roots: RwLock<Roots>,
+}
+
+/// The versions of the root key that are in use, and one that may come into use.
+pub(crate) struct Roots {
     /// All versions, oldest first, never empty. The last one seals.
-    roots: Vec<Root>,
+    pub(crate) in_use: Vec<Arc<Root>>,
+    /// A new version, and the sealed root key that has to be stored before it is used.
+    pub(crate) candidate: Option<(SealedRoot, Arc<Root>)>,
 }
 
 /// One version of the root key, and what is derived from it so that no key serves two algorithms.
 pub(crate) struct Root {
     pub(crate) version: u32,
-    key: Secret,
-    wrap: Secret,
+    pub(crate) key: Secret,
+    pub(crate) wrap: Secret,
     pub(crate) token: Secret,
 }
 
 impl Root {
-    fn new(version: u32, key: Secret) -> Result<Self, HsmError> {
+    pub(crate) fn new(version: u32, key: Secret) -> Result<Self, HsmError> {
         let wrap = kdf::expand(&key, &[b"claviger root wrap 1"])?;
         let token = kdf::expand(&key, &[b"claviger root token 1"])?;
         Ok(Self { version, key, wrap, token })
@@ -133,8 +141,8 @@ impl Hsm {
     /// A module with a new root key that nothing wraps yet.
     fn unsealed(deployment: Uuid) -> Result<(Self, SealedRoot), HsmError> {
         self_test()?;
-        let roots = vec![Root::new(Self::FIRST_ROOT_VERSION, Secret::generate()?)?];
-        Ok((Self { deployment, state: Arc::default(), roots }, SealedRoot { seals: Vec::new() }))
+        let root = Root::new(Self::FIRST_ROOT_VERSION, Secret::generate()?)?;
+        Ok((Self::holding(deployment, vec![Arc::new(root)]), SealedRoot { seals: Vec::new() }))
     }
 
     /// Opens a deployment with one of its seals: the named one, or the only one of the secret's kind. A secret that does not open says which
@@ -142,8 +150,12 @@ impl Hsm {
     pub fn open(deployment: Uuid, root: &SealedRoot, name_of_seal: Option<&str>, secret: &SealSecret) -> Result<Self, HsmError> {
         self_test()?;
         let roots = root.choose(name_of_seal, secret)?.open(deployment, secret)?;
-        let roots = roots.into_iter().map(|(version, key)| Root::new(version, key)).collect::<Result<_, _>>()?;
-        Ok(Self { deployment, state: Arc::default(), roots })
+        let roots = roots.into_iter().map(|(version, key)| Root::new(version, key).map(Arc::new)).collect::<Result<_, _>>()?;
+        Ok(Self::holding(deployment, roots))
+    }
+
+    fn holding(deployment: Uuid, in_use: Vec<Arc<Root>>) -> Self {
+        Self { deployment, state: Arc::default(), roots: RwLock::new(Roots { in_use, candidate: None }) }
     }
 
     /// The sealed root with one more seal around it. Store it before telling anybody.
@@ -160,7 +172,8 @@ impl Hsm {
         cost: PassphraseCost,
     ) -> Result<SealedRoot, HsmError> {
         self.check_new_name(root, name)?;
-        let keys = self.roots.iter().map(|root| (root.version, &root.key));
+        let roots = self.roots_in_use();
+        let keys = roots.iter().map(|root| (root.version, &root.key));
         let seal = Seal::of_secret(self.deployment, name, secret, cost, keys)?;
         Ok(with_seal(root, seal))
     }
@@ -174,7 +187,8 @@ impl Hsm {
         cost: PassphraseCost,
     ) -> Result<(SealedRoot, PrintedShares), HsmError> {
         self.check_new_name(root, name)?;
-        let keys = self.roots.iter().map(|root| (root.version, &root.key));
+        let roots = self.roots_in_use();
+        let keys = roots.iter().map(|root| (root.version, &root.key));
         let (seal, shares) = Seal::new(self.deployment, name, new, cost, keys)?;
         Ok((with_seal(root, seal), shares))
     }
@@ -184,7 +198,7 @@ impl Hsm {
         if name.is_empty() || root.seals().any(|(taken, _)| taken == name) {
             return Err(seal::refused(name, "each seal needs a name of its own"));
         }
-        Ok(())
+        self.check_versions(root)
     }
 
     /// The sealed root without one of its seals, which then opens this deployment no more. Store it before telling anybody.
@@ -214,8 +228,9 @@ impl Hsm {
     pub fn verify_seal(&self, root: &SealedRoot, name: &str, secret: &SealSecret) -> Result<(), HsmError> {
         self.state.check()?;
         let opened = root.choose(Some(name), secret)?.open(self.deployment, secret)?;
-        let same = opened.len() == self.roots.len()
-            && opened.iter().zip(&self.roots).all(|((version, key), root)| {
+        let roots = self.roots_in_use();
+        let same = opened.len() == roots.len()
+            && opened.iter().zip(&roots).all(|((version, key), root)| {
                 *version == root.version && verify_slices_are_equal(key.expose(), root.key.expose()).is_ok()
             });
         if same { Ok(()) } else { Err(HsmError::Tampered(format!("root key that the seal {name} wraps (it is another one)"))) }
@@ -260,16 +275,20 @@ impl Hsm {
     }
 
     /// The newest root key, which seals.
-    pub(crate) fn current_root(&self) -> Result<&Root, HsmError> {
-        self.roots.last().ok_or_else(|| HsmError::WrongKey("there is no root key".to_owned()))
+    pub(crate) fn current_root(&self) -> Result<Arc<Root>, HsmError> {
+        self.roots.read().in_use.last().cloned().ok_or_else(|| HsmError::WrongKey("there is no root key".to_owned()))
     }
 
     /// The root key of this version.
-    pub(crate) fn root(&self, version: u32) -> Option<&Root> {
-        self.roots.iter().find(|root| root.version == version)
+    pub(crate) fn root(&self, version: u32) -> Option<Arc<Root>> {
+        self.roots.read().in_use.iter().find(|root| root.version == version).cloned()
     }
 
-    fn account_key_identity(&self, account: AccountId, version: u32) -> AssociatedData {
+    pub(crate) fn roots_in_use(&self) -> Vec<Arc<Root>> {
+        self.roots.read().in_use.clone()
+    }
+
+    pub(crate) fn account_key_identity(&self, account: AccountId, version: u32) -> AssociatedData {
         AssociatedData::new("account key", self.deployment).number(account.number()).number(version.into())
     }
 }

@@ -336,6 +336,29 @@ impl Seal {
         Ok(Self { name: name.to_owned(), kind, check: keys.check.to_vec(), roots: roots.collect::<Result<_, HsmError>>()? })
     }
 
+    /// Wraps one more version of the root key. The secret was found to be right.
+    pub(crate) fn wrap_another(
+        &mut self,
+        deployment: Uuid,
+        secret: &SealSecret,
+        version: u32,
+        root: &Secret,
+    ) -> Result<(), HsmError> {
+        let keys = SealKeys::derive(deployment, &self.name, &self.kind, secret)?;
+        self.roots.push(keys.wrap_root(deployment, &self.name, version, root)?);
+        Ok(())
+    }
+
+    /// Forgets what it wrapped of all other versions of the root key.
+    pub(crate) fn keep_version(&mut self, version: u32) {
+        self.roots.retain(|wrapped| wrapped.version == version);
+    }
+
+    /// The versions of the root key that it wraps, oldest first.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = u32> {
+        self.roots.iter().map(|wrapped| wrapped.version)
+    }
+
     /// All versions of the root key, oldest first.
     pub(crate) fn open(&self, deployment: Uuid, secret: &SealSecret) -> Result<Vec<(u32, Secret)>, HsmError> {
         let keys = SealKeys::derive(deployment, &self.name, &self.kind, secret)?;

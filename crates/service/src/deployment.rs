@@ -11,9 +11,10 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::accounts::create_account_key;
+use crate::canaries;
 use crate::node_log;
 use crate::records::{Records, store_refusal};
-use crate::seals::{read_root, write_root};
+use crate::seals::{read_root, root_key, write_root};
 
 /// The store's facts about the deployment. They are clear: the id is public. The root key, wrapped by its seals, was one before it became a record.
 const DEPLOYMENT: &str = "deployment";
@@ -64,7 +65,8 @@ pub async fn initialize(
 
     let (administrator, credential_change) = create_access_key(&records, &own_key, AccountId::DEPLOYMENT, Owner::Root, now)?;
     let own = Account { id: AccountId::DEPLOYMENT, name: "deployment".to_owned(), created: now };
-    let mut changes = vec![credential_change, records.create_under(&own, &own_key)?];
+    let canary = canaries::create(&records, AccountId::DEPLOYMENT, &own_key)?;
+    let mut changes = vec![credential_change, records.create_under(&own, &own_key)?, canary];
     let first_account = match first_account {
         Some((id, name)) => {
             let (credential, account_changes) = create_account(&records, id, name, now).await?;
@@ -108,12 +110,18 @@ pub(crate) async fn create_account(
     name: &str,
     now: Timestamp,
 ) -> Result<(InitialCredential, Vec<Change>), Refusal> {
+    // Should the root key be rotated meanwhile, this account's key would be under the old one: then all of it is done again.
+    let root_unchanged = read_root(records.store.as_ref()).await?.and_then(|stored| stored.version).map(|version| {
+        Change::Check { key: root_key(), version }
+    });
     let (account_key, key_change) = create_account_key(&records.hsm, id)?;
     let (credential, credential_change) = create_access_key(records, &account_key, id, Owner::Root, now)?;
     let account = Account { id, name: name.to_owned(), created: now };
     let own_key = records.existing_account(AccountId::DEPLOYMENT).await?;
     let account_change = records.create_under(&account, own_key.current()?)?;
-    Ok((credential, vec![key_change, credential_change, account_change]))
+    let canary = canaries::create(records, id, &account_key)?;
+    let changes = [key_change, credential_change, account_change, canary].into_iter().chain(root_unchanged);
+    Ok((credential, changes.collect()))
 }
 
 /// A new access key: the credential, and the change that stores it.

@@ -14,6 +14,7 @@ mod audit_trail;
 pub mod authenticate;
 mod background;
 mod cache;
+mod canaries;
 pub mod clock;
 mod complaints;
 mod conditions;

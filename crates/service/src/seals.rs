@@ -115,7 +115,11 @@ impl Service {
 
     /// The sealed root key as the store has it now.
     pub(crate) async fn stored_root(&self) -> Result<StoredRoot, Refusal> {
-        read_root(self.records.store.as_ref()).await?.ok_or_else(|| Refusal::internal("The sealed root key is missing."))
+        let stored = read_root(self.records.store.as_ref()).await?;
+        let stored = stored.ok_or_else(|| Refusal::internal("The sealed root key is missing."))?;
+        // A rotation that was committed since takes effect here.
+        self.hsm().adopt_root(&stored.root);
+        Ok(stored)
     }
 
     /// The names of the seals that this node's configuration names.

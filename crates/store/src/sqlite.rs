@@ -109,6 +109,15 @@ impl SqliteStore {
         })
     }
 
+    /// Copies the store as it is at one moment into a new file, for its owner only. Commits go on meanwhile, and are not part of the copy.
+    ///
+    /// # Errors
+    /// The file exists, or cannot be written.
+    pub fn snapshot(&self, to: &Path) -> StoreFuture<'_, ()> {
+        let to = to.to_path_buf();
+        self.read(move |connection| Ok(file::copy_to(connection, &to)?))
+    }
+
     /// Lets the file grow to at most so many pages, as a full disk would. For tests.
     #[cfg(any(test, feature = "contract"))]
     pub fn limit_pages(&self, pages: u32) -> StoreFuture<'_, ()> {

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use claviger_store::SqliteStore;
 
 use super::output;
 use crate::config::{Config, Seals};
-use crate::deployment::{DataDirectory, Deployment};
+use crate::deployment::{DataDirectory, Deployment, Locked};
 use crate::problem::Problem;
 use crate::seals::Unopened;
 
@@ -64,6 +65,16 @@ impl Place {
 }
 
 impl Found {
+    /// What opens this deployment.
+    pub(super) async fn locked(&self, store: &SqliteStore) -> Result<Locked, Problem> {
+        Locked::of(store).await
+    }
+
+    /// The seals that may open it; none where no configuration says any.
+    pub(super) fn configured(&self) -> Result<Option<Seals>, Problem> {
+        self.seals().map(Some)
+    }
+
     /// Opens the deployment for reading, with the first seal that opens. Seals that do not are told of.
     pub(super) async fn open_read_only(&self) -> Result<Deployment, Problem> {
         let deployment = self.data.open_read_only(&self.node, &self.seals()?).await?;

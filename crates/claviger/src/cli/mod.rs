@@ -10,6 +10,7 @@ mod access_key;
 mod account;
 mod administrator;
 mod audit;
+mod backup;
 mod connection;
 mod decrypt;
 mod dev;
@@ -23,7 +24,9 @@ mod init;
 mod output;
 mod policy;
 mod recover_administrator;
+mod restore;
 mod role;
+mod root;
 mod seal;
 mod serve;
 mod shares;
@@ -80,6 +83,13 @@ enum Command {
     Decrypt(decrypt::Arguments),
     /// Bring your own key: import material from a file into a key, new or not
     ImportKey(import_key::Arguments),
+    /// Make an encrypted backup of the store, beside a running server or not. Any seal opens it
+    Backup(backup::Arguments),
+    /// Restore a deployment out of a backup, or try whether that could be done
+    Restore(restore::Arguments),
+    /// The root key: rotate it, and see how far that is
+    #[command(subcommand)]
+    Root(root::Command),
     /// Seals: what wraps the root key at rest, and opens the deployment
     #[command(subcommand)]
     Seal(seal::Command),
@@ -135,6 +145,9 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::Encrypt(arguments) => encrypt::run(arguments).await,
             Command::Decrypt(arguments) => decrypt::run(arguments).await,
             Command::ImportKey(arguments) => import_key::run(arguments).await,
+            Command::Backup(arguments) => backup::run(arguments).await,
+            Command::Restore(arguments) => return restore::run(arguments).await,
+            Command::Root(command) => root::run(command).await,
             Command::Seal(command) => return seal::run(command).await,
             Command::RecoverAdministrator(arguments) => recover_administrator::run(arguments).await,
             Command::Store(command) => return store::run(command).await,

@@ -222,22 +222,50 @@ impl NewSecret {
 }
 
 impl Brought {
-    /// The secrets, as requests name them.
-    fn read(&self) -> Result<Vec<Value>, Problem> {
+    /// The secrets, to be used here.
+    pub(super) fn secrets(&self) -> Result<Vec<(String, SealSecret)>, Problem> {
+        let mut secrets = Vec::new();
+        for (name, seal) in self.sources() {
+            secrets.push((name.clone(), read_secret(&seal, false)?));
+        }
+        for name in self.shared() {
+            let files = self.share.iter().filter(|given| given.seal == *name);
+            let read = |given: &FileOfSeal| {
+                let text = read_share(&given.file)?;
+                Share::parse(&text).map_err(|error| Problem::new(format!("{}: {error}", given.file.display())))
+            };
+            secrets.push((name.clone(), SealSecret::Shares(files.map(read).collect::<Result<_, Problem>>()?)));
+        }
+        Ok(secrets)
+    }
+
+    /// The seals whose secret is a passphrase or a key file, each with where it is.
+    fn sources(&self) -> impl Iterator<Item = (&String, Seal)> {
         let asked = self.ask.iter().map(|seal| (seal, Seal::Passphrase(PassphraseSource::Prompt)));
         let passphrases =
             self.passphrase_file.iter().map(|given| (&given.seal, Seal::Passphrase(PassphraseSource::File(given.file.clone()))));
         let keys = self.key_file.iter().map(|given| (&given.seal, Seal::DevelopmentFile(given.file.clone())));
+        asked.chain(passphrases).chain(keys)
+    }
+
+    /// The seals of which there are shares.
+    fn shared(&self) -> Vec<&String> {
+        let mut names: Vec<&String> = self.share.iter().map(|given| &given.seal).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The secrets, as requests name them.
+    pub(super) fn read(&self) -> Result<Vec<Value>, Problem> {
         let read = |(name, seal): (&String, Seal)| {
             if matches!(seal, Seal::Passphrase(PassphraseSource::Prompt)) {
                 output::note(format_args!("Seal {name}:"));
             }
             Ok(as_input(name, &read_secret(&seal, false)?))
         };
-        let mut secrets: Vec<Value> = asked.chain(passphrases).chain(keys).map(read).collect::<Result<_, Problem>>()?;
-        let mut names: Vec<&String> = self.share.iter().map(|given| &given.seal).collect();
-        names.dedup();
-        for name in names {
+        let mut secrets: Vec<Value> = self.sources().map(read).collect::<Result<_, Problem>>()?;
+        for name in self.shared() {
             let files = self.share.iter().filter(|given| given.seal == *name);
             let shares: Vec<String> =
                 files.map(|given| read_share(&given.file).map(|text| text.to_string())).collect::<Result<_, Problem>>()?;

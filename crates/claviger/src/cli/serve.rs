@@ -227,6 +227,9 @@ fn tell_of_seals(deployment: &Deployment) {
 
 /// Tries the other seals too: a seal is worth nothing when it is found to be broken on the day on which it is needed.
 async fn try_all_seals(service: Arc<Service>) {
+    if let Err(refusal) = service.ensure_canaries().await {
+        tracing::error!(%refusal, "not every account has a canary: drills of a restore will tell of it");
+    }
     match service.verify_seals(&[], &[]).await {
         Ok(seals) => {
             for seal in seals {

@@ -5,6 +5,7 @@ mod deletion;
 mod expiry;
 mod gauges;
 mod key_stores;
+mod root;
 mod rotation;
 
 use std::collections::HashSet;
@@ -37,11 +38,13 @@ impl Service {
         let mut due = every(DUE_EVERY);
         let mut flush = every(FLUSH_EVERY);
         let mut count = every(COUNT_EVERY);
+        let mut root = every(DUE_EVERY);
         loop {
             let (work, done) = tokio::select! {
                 _ = poll.tick() => ("confirming the lease", self.poll_epochs().await),
                 _ = due.tick() => ("rotating and deleting keys, and connecting key stores", self.run_due_work().await.map(drop)),
                 _ = flush.tick() => ("writing out last uses", self.flush_last_uses().await),
+                _ = root.tick() => ("rotating the root key", self.finish_root_rotation().await),
                 _ = count.tick() => ("counting keys", self.record_gauges().await),
             };
             match done {
@@ -87,6 +90,14 @@ impl Service {
                 return Ok(handled);
             }
         }
+    }
+
+    /// Goes on with a rotation of the root key until it is finished. The lease is confirmed in between.
+    async fn finish_root_rotation(&self) -> Result<(), Refusal> {
+        while self.advance_root_rotation().await? {
+            self.poll_epochs().await?;
+        }
+        Ok(())
     }
 
     async fn handle_due_key(&self, record: &Record, now: Timestamp) -> Result<(), Refusal> {

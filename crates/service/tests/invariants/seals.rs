@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use claviger_domain::{AccountId, Kind, Refusal};
+use claviger_domain::{AccountId, Caller, Kind, Refusal};
 use claviger_hsm::{Hsm, NewSeal, SealSecret, Share};
 use claviger_service::operations::admin::{self, SealOutcome};
 use claviger_service::seals::{BroughtSecret, KeptSecret, SealKeeper, SealSecrets, SealedRoot};
-use claviger_service::{Settings, deployment};
+use claviger_service::{Clock, Service, Settings, deployment};
 use claviger_store::{RecordKey, RecordKind, Store};
 use rusqlite::{Connection, params};
 use zeroize::Zeroizing;
@@ -208,4 +208,92 @@ async fn the_shares_of_a_new_seal_are_told_once_and_open_the_deployment() {
     }
     let too_few = admin::AddSeal { name: "alone".to_owned(), new: Arc::new(NewSeal::Shares { threshold: 1, count: 3 }) };
     assert_eq!(kind_of(node.service.perform(&node.again(&caller), &too_few).await), Kind::Invalid);
+}
+
+/// A node that serves a deployment whose root key may have been rotated: opened with what the store has now.
+async fn serve_again(deployment: &Deployment) -> Node {
+    let store = deployment.store();
+    let port = Arc::clone(&store) as Arc<dyn Store>;
+    let id = deployment::deployment_id(store.as_ref()).await.unwrap();
+    let root = deployment::sealed_root(store.as_ref()).await.unwrap();
+    let hsm = Arc::new(Hsm::open(id, &root, Some("people"), &passphrase("correct horse")).unwrap());
+    let clock = Arc::clone(&deployment.clock);
+    let service = Service::open(port, hsm, Arc::clone(&clock) as Arc<dyn Clock>, Settings::for_node(NODE)).await.unwrap();
+    Node { service, store, clock, name: NODE.to_owned() }
+}
+
+fn rotation() -> admin::RotateRoot {
+    let secret = passphrase("correct horse");
+    admin::RotateRoot { secrets: vec![BroughtSecret { seal: "people".to_owned(), secret }] }
+}
+
+async fn root_status(node: &Node, administrator: &Caller) -> admin::RootStatus {
+    node.service.perform(&node.again(administrator), &admin::GetRootStatus).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_root_key_is_rotated_step_by_step_and_a_crash_between_steps_loses_nothing() {
+    let (deployment, node) = deployed().await;
+    let (administrator, root) = (deployment.administrator(), deployment.root());
+    let key = node.create_key(&root).await;
+    let ciphertext = node.encrypt(&root, &key).await.unwrap();
+    for number in 1..=120 {
+        let operation = admin::CreateAccount { name: format!("account {number}"), id: AccountId::from_number(number) };
+        node.service.perform(&node.again(&administrator), &operation).await.unwrap();
+    }
+    let nobody = admin::RotateRoot { secrets: Vec::new() };
+    let refused = node.service.perform(&node.again(&administrator), &nobody).await.unwrap_err();
+    assert!(refused.kind == Kind::Unsupported && refused.detail.contains("people"), "{refused}");
+    let caller = node.again(&administrator);
+    node.service.perform(&caller, &rotation()).await.unwrap();
+    assert_eq!(node.entries_of(&caller).await[0].json["claviger"]["changes"][0]["kind"], "sealed-root");
+    node.crash();
+
+    // Each step by another process, which begins after the one before it was killed.
+    let mut left = u64::MAX;
+    let mut steps = 0;
+    loop {
+        let node = serve_again(&deployment).await;
+        assert!(node.decrypt(&root, &ciphertext).await.is_ok(), "served all the while");
+        let status = root_status(&node, &administrator).await;
+        assert_eq!((status.version, status.old_versions.as_slice(), status.account_keys), (2, &[1][..], 122));
+        assert!(status.account_keys_left < left || steps == 0);
+        left = status.account_keys_left;
+        let again = node.service.advance_root_rotation().await.unwrap();
+        steps += 1;
+        if !again {
+            let status = root_status(&node, &administrator).await;
+            assert_eq!((status.version, status.old_versions.len(), status.account_keys_left), (2, 0, 0));
+            node.crash();
+            break;
+        }
+        assert!(node.service.perform(&node.again(&administrator), &rotation()).await.is_err(), "one at a time");
+        node.crash();
+    }
+    assert_eq!(steps, 4, "three batches and the end");
+    let node = serve_again(&deployment).await;
+    assert!(!node.service.advance_root_rotation().await.unwrap(), "nothing is left to do");
+    assert!(node.decrypt(&root, &ciphertext).await.is_ok());
+    let report = node.service.verify_store().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert!(node.service.try_canaries().await.unwrap().iter().all(|(_, found)| found.is_ok()));
+    let names: Vec<String> = node.log().await.iter().map(|entry| entry.json["eventName"].as_str().unwrap().to_owned()).collect();
+    for (name, times) in [("RewrapAccountKeys", 3), ("RetireRoot", 1)] {
+        assert_eq!(names.iter().filter(|found| *found == name).count(), times, "{name}");
+    }
+    assert!(node.service.perform(&node.again(&root), &rotation()).await.is_err(), "the administrator alone may");
+}
+
+#[tokio::test]
+async fn an_account_that_is_made_during_a_rotation_is_under_the_new_root_key() {
+    let (deployment, node) = deployed().await;
+    let administrator = deployment.administrator();
+    node.service.perform(&node.again(&administrator), &rotation()).await.unwrap();
+    let stranger = node.create_account(&administrator, 42).await;
+    while node.service.advance_root_rotation().await.unwrap() {}
+    let key = node.create_key(&stranger).await;
+    node.crash();
+    let node = serve_again(&deployment).await;
+    node.encrypt(&stranger, &key).await.unwrap();
+    assert!(node.service.verify_store().await.unwrap().is_clean());
 }

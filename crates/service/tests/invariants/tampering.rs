@@ -144,6 +144,7 @@ async fn what_nobody_touched_is_clean() {
         "last-use",
         "node",
         "sealed-root",
+        "setting",
         "user",
     ];
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), expected, "the scene has a record of each kind that there is");

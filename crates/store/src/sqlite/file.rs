@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
@@ -98,6 +99,29 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
         Ok(connection)
     };
     open().map_err(|error| sqlite_error("opening the store for reading", &error))
+}
+
+/// Copies all pages that this connection sees into a new file.
+pub(super) fn copy_to(from: &Connection, path: &Path) -> Result<(), StoreError> {
+    let unavailable = |error: std::io::Error| StoreError::Unavailable(format!("making {}: {error}", path.display()));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map_err(unavailable)?;
+    let copy = || {
+        let mut to = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let backup = Backup::new(from, &mut to)?;
+        // All pages in one step: the copy is of one moment.
+        let step = backup.step(-1)?;
+        drop(backup);
+        match step {
+            StepResult::Done => to.close().map_err(|(_, error)| error),
+            _ => Err(rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None)),
+        }
+    };
+    copy().map_err(|error| sqlite_error("copying the store", &error))?;
+    File::open(path).and_then(|file| file.sync_all()).map_err(unavailable)
 }
 
 /// A second connection that may write, for checkpoints.

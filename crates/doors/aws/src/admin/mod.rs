@@ -22,6 +22,7 @@ mod get_hyok_credential;
 mod get_hyok_store;
 mod get_role;
 mod get_role_policy;
+mod get_root_status;
 mod get_status;
 mod get_user;
 mod get_user_policy;
@@ -40,6 +41,7 @@ mod put_role_policy;
 mod put_user_policy;
 mod remove_hyok_key;
 mod remove_seal;
+mod rotate_root;
 mod rotate_hyok_credential;
 mod simulate_policy;
 mod tag_role;
@@ -114,6 +116,7 @@ operations! {
     "GetHyokStore" => get_hyok_store::GetHyokStore,
     "GetRole" => get_role::GetRole,
     "GetRolePolicy" => get_role_policy::GetRolePolicy,
+    "GetRootStatus" => get_root_status::GetRootStatus,
     "GetStatus" => get_status::GetStatus,
     "GetUser" => get_user::GetUser,
     "GetUserPolicy" => get_user_policy::GetUserPolicy,
@@ -132,6 +135,7 @@ operations! {
     "RemoveHyokKey" => remove_hyok_key::RemoveHyokKey,
     "RemoveSeal" => remove_seal::RemoveSeal,
     "RotateHyokCredential" => rotate_hyok_credential::RotateHyokCredential,
+    "RotateRoot" => rotate_root::RotateRoot,
     "SimulatePolicy" => simulate_policy::SimulatePolicy,
     "TagRole" => tag_role::TagRole,
     "TagUser" => tag_user::TagUser,
