@@ -290,8 +290,9 @@ impl Locked {
             }
             let seals = seals.ok_or_else(|| {
                 let there: Vec<String> = root.seals().map(|(name, kind)| format!("{name} ({kind})")).collect();
-                Problem::usage(format!("no seal was given to open it with; there are: {}", there.join(", ")))
-                    .remedy("name a configuration with --config, or bring a secret: --ask, --passphrase-file, --key-file or --share")
+                Problem::usage(format!("no seal was given to open it with; there are: {}", there.join(", "))).remedy(
+                    "name a configuration with --config, or bring a secret: --ask, --passphrase-file, --key-file or --share",
+                )
             })?;
             seals::open_with_any(deployment, &root, &seals).map(|opened| opened.hsm).map_err(|unopened| none_opens(&unopened))
         })
@@ -434,7 +435,9 @@ async fn open_store(path: &Path, mode: OpenMode) -> Result<SqliteStore, Problem>
 ///
 /// # Errors
 /// What the work fails with.
-pub async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> Result<T, Problem> + Send + 'static) -> Result<T, Problem> {
+pub async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Problem::new(format!("a defect of Claviger, please report it: {error}"))))
 }

@@ -73,10 +73,7 @@ impl BackupKey {
     }
 
     fn identity(&self, place: u64, last: bool) -> AssociatedData {
-        AssociatedData::new("backup piece", self.deployment)
-            .fixed(self.backup.as_bytes())
-            .number(place)
-            .number(u64::from(last))
+        AssociatedData::new("backup piece", self.deployment).fixed(self.backup.as_bytes()).number(place).number(u64::from(last))
     }
 }
 

@@ -111,9 +111,10 @@ pub(crate) async fn create_account(
     now: Timestamp,
 ) -> Result<(InitialCredential, Vec<Change>), Refusal> {
     // Should the root key be rotated meanwhile, this account's key would be under the old one: then all of it is done again.
-    let root_unchanged = read_root(records.store.as_ref()).await?.and_then(|stored| stored.version).map(|version| {
-        Change::Check { key: root_key(), version }
-    });
+    let root_unchanged = read_root(records.store.as_ref())
+        .await?
+        .and_then(|stored| stored.version)
+        .map(|version| Change::Check { key: root_key(), version });
     let (account_key, key_change) = create_account_key(&records.hsm, id)?;
     let (credential, credential_change) = create_access_key(records, &account_key, id, Owner::Root, now)?;
     let account = Account { id, name: name.to_owned(), created: now };

@@ -55,7 +55,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     .await?;
     drop(scratch);
     output::line(format_args!("backup {id} is in {}", arguments.file.display()))?;
-    output::note("It opens with any seal that the deployment has now, and with nothing else: who loses all of them loses the backup too.");
+    output::note(
+        "It opens with any seal that the deployment has now, and with nothing else: who loses all of them loses the backup too.",
+    );
     output::note(format_args!("Try it: claviger restore --drill {}", arguments.file.display()));
     Ok(())
 }

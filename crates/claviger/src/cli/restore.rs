@@ -41,7 +41,8 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
         return drill(&arguments, seals).await;
     }
     let data = arguments.data.clone().or_else(|| config.map(|config| config.data)).ok_or_else(|| {
-        Problem::usage("where the deployment shall be restored is not said").remedy("name a directory with --data, or a configuration")
+        Problem::usage("where the deployment shall be restored is not said")
+            .remedy("name a directory with --data, or a configuration")
     })?;
     let data = DataDirectory::new(data);
     if data.has_deployment() {
@@ -51,7 +52,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
     data.create()?;
     let (head, _) = unpack(&arguments, seals, &data.store()).await?;
     output::line(format_args!("deployment {} is restored in {}", head.deployment, data.path().display()))?;
-    output::note("Before it is served: give the node a NEW NAME in the configuration. Its old log ends where the backup was made; if it went on under");
+    output::note(
+        "Before it is served: give the node a NEW NAME in the configuration. Its old log ends where the backup was made; if it went on under",
+    );
     output::note("the old name, there would be two histories with one signature. docs/backup.md says what else to do.");
     Ok(ExitCode::SUCCESS)
 }
@@ -61,7 +64,8 @@ async fn unpack(arguments: &Arguments, seals: Option<Seals>, to: &Path) -> Resul
     let (file, to) = (arguments.file.clone(), to.to_owned());
     let name = file.display().to_string();
     let damaged = move |error: &dyn std::fmt::Display| {
-        Problem::new(format!("the backup {name} cannot be restored: {error}")).remedy("nothing was restored: take another copy of it")
+        Problem::new(format!("the backup {name} cannot be restored: {error}"))
+            .remedy("nothing was restored: take another copy of it")
     };
     let opened = backup::read(BufReader::with_capacity(1 << 20, File::open(&file).map_err(|error| damaged(&error))?));
     let opened = opened.map_err(|error| damaged(&error))?;
