@@ -8,3 +8,4 @@ pub mod policy_document;
 pub mod replay;
 pub mod request_body;
 pub mod sigv4;
+pub mod token_message;

@@ -10,10 +10,11 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cryptoki::session::Session;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 mod checks;
 mod faults;
@@ -60,13 +61,14 @@ fn serve(mut socket: UnixStream) -> io::Result<()> {
     write_frame(&mut socket, id, &Outcome::Ok(Answer::Token { facts: token.facts() }))?;
     let host = Arc::new(Host { token: *token, queue: Queue::new(), answers: Mutex::new(socket.try_clone()?) });
     let mut first = Some(first);
+    let mut workers = Vec::new();
     for number in 0..sessions {
         let (host, session) = (Arc::clone(&host), first.take());
         let work = move || Worker { host, session }.run();
-        std::thread::Builder::new().name(format!("session {number}")).spawn(work)?;
+        workers.push(std::thread::Builder::new().name(format!("session {number}")).spawn(work)?);
     }
     let read = receive(&host, &mut socket);
-    farewell();
+    farewell(host, workers);
     read
 }
 
@@ -100,19 +102,19 @@ fn receive(host: &Host, socket: &mut UnixStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Leaves the library a moment to close what is open; then the process ends, whatever the library does.
-fn farewell() {
-    let ended = Arc::new((Mutex::new(false), Condvar::new()));
-    let watched = Arc::clone(&ended);
-    std::thread::spawn(move || {
-        let (done, changed) = &*watched;
-        changed.wait_for(&mut done.lock(), FAREWELL);
+/// The server is gone. Closes the sessions, which network HSMs would keep for a while otherwise; but the process ends soon, whatever the library does.
+fn farewell(host: Arc<Host>, workers: Vec<JoinHandle<()>>) {
+    std::thread::spawn(|| {
+        std::thread::sleep(FAREWELL);
         // Not `exit`: handlers of the library may hang in it. This process holds nothing that has to be written.
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     });
-    std::thread::sleep(Duration::from_millis(50));
-    ended.1.notify_all();
-    std::thread::sleep(FAREWELL);
+    host.queue.close();
+    for worker in workers {
+        // A worker that broke has closed its session by that.
+        let _ = worker.join();
+    }
+    drop(host);
 }
 
 /// A thread with a session.
@@ -124,7 +126,7 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         loop {
-            let Job { id, body, came } = self.host.queue.pop();
+            let Some(Job { id, body, came }) = self.host.queue.pop() else { return };
             let outcome = match Asked::parse(&body) {
                 Ok(asked) if came.elapsed() > Duration::from_millis(asked.patience_ms.into()) => {
                     Err(Fault::new(FaultKind::Expired, "the token was busy for longer than anybody waits"))

@@ -123,6 +123,21 @@ pub(crate) fn write_frame(stream: &mut impl Write, id: u64, body: &impl Wire) ->
     stream.write_all(&frame)
 }
 
+/// Reads bytes as whatever travels between server and host, or is kept of a key; and writes it again: for fuzzing. What was read and written is the same.
+pub fn read_again(bytes: &[u8]) -> Option<Vec<u8>> {
+    fn again<T: Wire>(bytes: &[u8]) -> Option<Vec<u8>> {
+        T::parse(bytes).ok().map(|value| Wire::to_bytes(&value).to_vec())
+    }
+    let (kind, body) = bytes.split_first()?;
+    match kind {
+        b'o' => again::<Outcome>(body),
+        b'a' => again::<Asked>(body),
+        b'h' => again::<Hello>(body),
+        b'r' => again::<crate::Reference>(body),
+        _ => None,
+    }
+}
+
 impl Fault {
     /// A fault with what may be shown of it.
     pub fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
