@@ -80,8 +80,8 @@ fn start(config: &Config, name: &str, token: &TokenConfig) -> Token {
     Token::start(settings, launcher(config, name), pin)
 }
 
-/// A host is this very program, whatever has become of its file since it was started.
-fn launcher(config: &Config, name: &str) -> Launcher {
+/// How a host for a token of this name is started: it is this very program, whatever has become of its file since, and sees no secret of the configuration.
+pub fn launcher(config: &Config, name: &str) -> Launcher {
     let pins = config.tokens.values().filter_map(|token| token.pin.variable());
     let passwords = config.clusters.values().filter_map(|cluster| cluster.password.variable());
     let seals = config.seal.variables();
