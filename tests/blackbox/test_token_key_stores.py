@@ -256,6 +256,9 @@ def test_a_key_of_somebody_elses_making_is_adopted(served, owner, kms, single, c
     for key in (by_label, by_id):
         blob = kms.encrypt(KeyId=key, Plaintext=b"x")["CiphertextBlob"]
         assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"x"
+    # It encrypts by itself, so its messages are counted: from half of all, because nobody knows how much it has encrypted before.
+    counts = [int(file.read_text()) for file in (served.data / "token-message-counts").iterdir()]
+    assert 2**31 + 2**16 in counts and 2**31 + 2**17 not in counts, counts
     # Each KMS key opens its own ciphertexts only, although one key in the token stands behind both.
     with refused("IncorrectKeyException"):
         kms.decrypt(CiphertextBlob=blob, KeyId=by_label)

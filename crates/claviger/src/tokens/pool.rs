@@ -106,7 +106,7 @@ impl Pool {
             }
             return Err(last.map_or_else(|| self.nobody(), |fault| self.too_few(&fault)));
         }
-        self.counts.begin(&made.reference).await?;
+        self.counts.begin(&self.counted(&made.reference)?.1).await?;
         let reference = PoolReference { adopted: false, tokens: names, key: made.reference };
         Ok(RemoteKey { reference: reference.to_bytes(), public_key: made.public_key })
     }
@@ -162,7 +162,9 @@ impl Pool {
                 failed = Some(Fault::new(fault.kind, format!("token {}: {fault}", token.name())));
             }
         }
-        self.counts.end(&reference.key).await;
+        if let Ok((_, name)) = self.counted(&reference.key) {
+            self.counts.end(&name).await;
+        }
         failed.map_or(Ok(()), |fault| Err(self.refusal(&fault)))
     }
 
@@ -218,17 +220,24 @@ impl Pool {
 
     /// Counts a message of a key that encrypts with random IVs itself.
     async fn count(&self, reference: &PoolReference) -> Result<(), Refusal> {
-        let key = Reference::parse(&reference.key).map_err(|_| unreadable())?;
-        if key.form == Form::Derived {
+        let (form, name) = self.counted(&reference.key)?;
+        if form == Form::Derived {
             return Ok(());
         }
-        match self.counts.claim(&reference.key).await? {
+        match self.counts.claim(&name).await? {
             Claim::Granted => Ok(()),
             Claim::UsedUp => Err(Refusal::limit_exceeded(
                 "This key has encrypted as many messages as AES-GCM with random IVs allows (NIST SP 800-38D, section 8.3). It still decrypts; \
                  encrypt under a new key.",
             )),
         }
+    }
+
+    /// How a key encrypts, and under which name its messages are counted: the key's in the tokens, however often it was adopted.
+    fn counted(&self, key: &[u8]) -> Result<(Form, Vec<u8>), Refusal> {
+        let key = Reference::parse(key).map_err(|_| unreadable())?;
+        let name = if key.id.is_empty() { key.label.into_bytes() } else { key.id };
+        Ok((key.form, [self.id.as_bytes(), b"/", &name].concat()))
     }
 
     async fn copy(&self, from: &Token, to: &Token, key: &[u8]) -> Result<(), Fault> {
