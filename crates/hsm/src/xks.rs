@@ -141,6 +141,11 @@ impl Hsm {
 const UNSOUND: HsmError = HsmError::Primitive("the trial decryption of a new ciphertext");
 
 impl XksCiphertext {
+    /// Computes the integrity value of what was made elsewhere: before it is opened again, so that what is corrupted later does not fit.
+    pub fn add_integrity_value(&mut self, additional_data: &[u8]) {
+        self.integrity_value = Some(integrity_value(additional_data, self));
+    }
+
     fn as_message<'a>(&'a self, additional_data: &'a [u8]) -> XksMessage<'a> {
         XksMessage {
             ciphertext: &self.ciphertext,

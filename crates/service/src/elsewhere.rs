@@ -22,6 +22,11 @@ pub(crate) struct Elsewhere {
 }
 
 impl Elsewhere {
+    /// Where its material is.
+    pub(crate) fn origin(&self) -> Origin {
+        self.snapshot.key.origin
+    }
+
     /// The id of its one material.
     pub(crate) fn material(&self) -> Result<MaterialId, Refusal> {
         self.snapshot.key.current_material().map(|material| material.id).ok_or_else(|| self.snapshot.no_material())
@@ -127,7 +132,7 @@ impl Service {
         })
     }
 
-    async fn perform_elsewhere(&self, key: &Elsewhere, use_of_key: KeyUse<'_>) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    pub(crate) async fn perform_elsewhere(&self, key: &Elsewhere, use_of_key: KeyUse<'_>) -> Result<Zeroizing<Vec<u8>>, Refusal> {
         let backend = self.key_store_backends.of(&key.store.store);
         let home = key.snapshot.key.home.as_ref().ok_or_else(|| key.snapshot.no_material())?;
         backend.perform(&key.store, &home.reference, key.snapshot.key.spec, use_of_key, &key.asked).await
@@ -137,7 +142,7 @@ impl Service {
 const ENCRYPTING: [&str; 4] = ["kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptTo"];
 const DECRYPTING: [&str; 2] = ["kms:Decrypt", "kms:ReEncryptFrom"];
 
-fn must_permit(permit: &Permit, actions: &[&str], key: &Elsewhere) -> Result<(), Refusal> {
+pub(crate) fn must_permit(permit: &Permit, actions: &[&str], key: &Elsewhere) -> Result<(), Refusal> {
     if actions.contains(&permit.action()) && permit.covers(key.snapshot.id()) {
         return Ok(());
     }

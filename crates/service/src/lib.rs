@@ -48,6 +48,7 @@ mod store_meters;
 mod throttle;
 pub mod verify_store;
 mod work;
+mod xks_elsewhere;
 
 pub use authenticate::{Assertions, SignatureClaim};
 pub use clock::{Clock, ManualClock, SystemClock};

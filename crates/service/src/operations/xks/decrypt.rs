@@ -42,13 +42,26 @@ impl Operation for Decrypt {
         allowed: Allowed<Self>,
     ) -> Result<Effect<Zeroizing<Vec<u8>>>, Refusal> {
         target.must_be_usable(&self.key, ExternalKeyUsage::Decrypt)?;
-        let (plaintext, material) = self.open(service, target, allowed.first()?)?;
+        let (plaintext, material) = match service.elsewhere(&target.key, caller, Self::EVENT).await? {
+            Some(key) => (service.xks_decrypt_elsewhere(allowed.first()?, &key, self.message()).await?, key.material()?),
+            None => self.open(service, target, allowed.first()?)?,
+        };
         service.store_meters.note(&target.store.store, &self.key, caller.request.at);
         Ok(Effect::answer(plaintext).with_material(material))
     }
 }
 
 impl Decrypt {
+    fn message(&self) -> XksMessage<'_> {
+        XksMessage {
+            ciphertext: &self.ciphertext,
+            initialization_vector: &self.initialization_vector,
+            tag: &self.tag,
+            metadata: &self.ciphertext_metadata,
+            additional_data: &self.additional_data,
+        }
+    }
+
     /// Opens with the version of the material that made it. Two versions may have the same hint: what opens is the right one.
     fn open(
         &self,
@@ -57,13 +70,7 @@ impl Decrypt {
         permit: &Permit,
     ) -> Result<(Zeroizing<Vec<u8>>, MaterialId), Refusal> {
         let hsm = service.hsm();
-        let message = XksMessage {
-            ciphertext: &self.ciphertext,
-            initialization_vector: &self.initialization_vector,
-            tag: &self.tag,
-            metadata: &self.ciphertext_metadata,
-            additional_data: &self.additional_data,
-        };
+        let message = self.message();
         for version in &target.key.key.materials {
             if !message.names(&version.id) {
                 continue;

@@ -41,6 +41,13 @@ impl Operation for Encrypt {
         allowed: Allowed<Self>,
     ) -> Result<Effect<Encrypted>, Refusal> {
         target.must_be_usable(&self.key, ExternalKeyUsage::Encrypt)?;
+        if let Some(key) = service.elsewhere(&target.key, caller, Self::EVENT).await? {
+            let (permit, material) = (allowed.first()?, key.material()?);
+            let made =
+                service.xks_encrypt_elsewhere(permit, &key, &self.additional_data, &self.plaintext, self.integrity).await?;
+            service.store_meters.note(&target.store.store, &self.key, caller.request.at);
+            return Ok(Effect::answer(made).with_material(material));
+        }
         let hsm = service.hsm();
         let material = target.key.current_material(hsm)?;
         let made = hsm.xks_encrypt(allowed.first()?, material, &self.additional_data, &self.plaintext, self.integrity)?;
