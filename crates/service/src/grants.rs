@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::Ask;
-use crate::records::{Stored, Versioned, key_record_id, store_refusal};
+use crate::records::{Stored, Versioned, key_record_id};
 use crate::resolve::cache_id;
 use crate::service::Service;
 
@@ -273,12 +273,6 @@ impl Service {
         let Some(request) = request_digest(grant)? else { return Ok(None) };
         let id = format!("{}/{request}", key_record_id(&key.region, key.id));
         Ok(self.records.get::<GrantName>(key.account, &id).await?.map(|found| found.value.grant))
-    }
-
-    /// How many grants a key has.
-    pub(crate) async fn grant_count(&self, key: &Key) -> Result<u64, Refusal> {
-        let scope = key_record_id(&key.region, key.id);
-        self.records.store.count_in_scope(RecordKind::Grant, key.account, &scope).await.map_err(store_refusal)
     }
 
     /// The changes that store a new grant, if its key is still as it was at this version.

@@ -26,7 +26,7 @@ use crate::key_stores::{KeyStoreBackends, OpenKeyStores};
 use crate::last_use::LastUses;
 use crate::quotas::Quotas;
 use crate::records::{Records, background_refusal, store_refusal};
-use crate::room_for_keys::RoomForKeys;
+use crate::room::Room;
 use crate::seals::{NoSecrets, SealKeeper};
 use crate::sessions::Sessions;
 use crate::snapshot::{Credential, KeySnapshot, Policies, RoleSnapshot};
@@ -91,7 +91,9 @@ pub struct Service {
     /// How often hold-your-own-key stores ask.
     pub(crate) store_meters: StoreMeters,
     pub(crate) hyok_health: CachedHealth,
-    pub(crate) room_for_keys: RoomForKeys,
+    pub(crate) room_for_keys: Room<(AccountId, Region)>,
+    /// By the record id of the key.
+    pub(crate) room_for_grants: Room<(AccountId, String)>,
     pub(crate) complaints: Complaints,
     pub(crate) started: Timestamp,
     regions: Option<Vec<Region>>,
@@ -220,7 +222,8 @@ impl Service {
             store_meters: StoreMeters::default(),
             hyok_health: CachedHealth::default(),
             quotas,
-            room_for_keys: RoomForKeys::default(),
+            room_for_keys: Room::default(),
+            room_for_grants: Room::default(),
             complaints: Complaints::default(),
             started: clock.now(),
             regions: settings.regions,

@@ -8,9 +8,8 @@ use std::time::Duration;
 use claviger_domain::key::KeySpec;
 use claviger_domain::{Kind, Refusal};
 use claviger_hsm::Hsm;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
 
+use crate::crew::{Crew, Undone};
 use crate::service::Service;
 
 /// How long a request waits for its turn.
@@ -72,36 +71,26 @@ impl Effort {
     }
 }
 
-/// How much work may be under way.
+/// Who does the work.
 pub(crate) struct Workplaces {
-    uses: Arc<Semaphore>,
-    generations: Arc<Semaphore>,
-    wait_max: Duration,
+    uses: Crew,
+    generations: Crew,
 }
 
 impl Workplaces {
     /// As many uses at a time as there are processors, and half as many generations, which leaves the other half to everybody else.
     pub(crate) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self::with(processors, (processors / 2).max(1), WAIT_MAX)
+        Self { uses: Crew::new("key-use", processors), generations: Crew::new("key-generation", (processors / 2).max(1)) }
     }
 
-    fn with(uses: usize, generations: usize, wait_max: Duration) -> Self {
-        Self { uses: Arc::new(Semaphore::new(uses)), generations: Arc::new(Semaphore::new(generations)), wait_max }
-    }
-
-    /// Waits for a place for work of this effort; none is needed for little.
-    async fn place(&self, effort: Effort) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        let places = match effort {
-            Effort::Little => return Ok(None),
-            Effort::Much => &self.uses,
-            Effort::Generation => &self.generations,
-        };
-        let place = timeout(self.wait_max, Arc::clone(places).acquire_owned()).await;
-        place.ok().and_then(Result::ok).map(Some).ok_or_else(|| {
-            let text = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.";
-            Refusal::new(Kind::Throttled, text)
-        })
+    /// Who does work of this effort; none for little.
+    fn crew(&self, effort: Effort) -> Option<&Crew> {
+        match effort {
+            Effort::Little => None,
+            Effort::Much => Some(&self.uses),
+            Effort::Generation => Some(&self.generations),
+        }
     }
 }
 
@@ -115,15 +104,17 @@ impl Service {
         T: Send + 'static,
         W: FnOnce(&Hsm) -> Result<T, Refusal> + Send + 'static,
     {
-        let Some(place) = self.workplaces.place(effort).await? else { return work(self.hsm()) };
+        let Some(crew) = self.workplaces.crew(effort) else { return work(self.hsm()) };
         let hsm = Arc::clone(&self.records.hsm);
-        let done = tokio::task::spawn_blocking(move || {
-            let result = work(&hsm);
-            // Held until the work is done, even if nobody waits for it any longer: a client that goes away must not make room for another.
-            drop(place);
-            result
-        });
-        done.await.unwrap_or_else(|_| Err(Refusal::internal("The work was interrupted. Try again.")))
+        crew.run(WAIT_MAX, move || work(&hsm)).await.unwrap_or_else(|undone| {
+            Err(match undone {
+                Undone::Late => {
+                    let text = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.";
+                    Refusal::new(Kind::Throttled, text)
+                }
+                Undone::Broken => Refusal::internal("The work was interrupted. Try again."),
+            })
+        })
     }
 }
 
@@ -131,25 +122,12 @@ impl Service {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn what_is_more_than_there_are_places_for_waits_and_is_refused() {
-        let workplaces = Workplaces::with(2, 1, Duration::from_millis(20));
-        let first = workplaces.place(Effort::Generation).await.unwrap();
-        assert!(first.is_some());
-        let waits = async |effort| match workplaces.place(effort).await {
-            Ok(_) => false,
-            Err(refusal) => {
-                assert_eq!(refusal.kind, Kind::Throttled);
-                true
-            }
-        };
-        assert!(waits(Effort::Generation).await);
-        assert!(!waits(Effort::Much).await, "uses have places of their own");
-        let uses = (workplaces.place(Effort::Much).await.unwrap(), workplaces.place(Effort::Much).await.unwrap());
-        assert!(waits(Effort::Much).await);
-        assert!(workplaces.place(Effort::Little).await.unwrap().is_none());
-        drop((first, uses));
-        assert!(!waits(Effort::Generation).await && !waits(Effort::Much).await);
+    #[test]
+    fn uses_and_generations_do_not_wait_for_each_other() {
+        let workplaces = Workplaces::new();
+        let crews = [Effort::Little, Effort::Much, Effort::Generation].map(|effort| workplaces.crew(effort));
+        assert!(crews[0].is_none());
+        assert!(!std::ptr::eq(crews[1].unwrap(), crews[2].unwrap()));
     }
 
     #[test]

@@ -16,7 +16,6 @@ use super::state::stop_if_dry;
 use crate::event_parameters::Parameters;
 use crate::grants::seal_token;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
-use crate::quotas::check_room;
 use crate::resolve::KeyTarget;
 use crate::service::Service;
 
@@ -92,8 +91,7 @@ impl Operation for CreateGrant {
             stop_if_dry(self.dry_run)?;
             return Ok(Effect::answer(answer(same)?));
         }
-        let quota = service.quotas.of(key.account).resources.grants_per_key;
-        check_room("Grants per key", quota, service.grant_count(key).await?)?;
+        service.must_have_room_for_a_grant(key).await?;
         stop_if_dry(self.dry_run)?;
         let output = answer(grant.id)?;
         Ok(Effect::change(output, service.add_grant(grant, snapshot.version).await?))
