@@ -110,6 +110,29 @@ def test_data_key_pairs(kms, tmp_path):
         assert made.stdout == public_key
 
 
+def test_material_comes_in_under_sm2(kms, public, tmp_path):
+    key = kms.create_key(Origin="EXTERNAL")["KeyMetadata"]["KeyId"]
+    given = kms.get_parameters_for_import(KeyId=key, WrappingAlgorithm="SM2PKE", WrappingKeySpec="SM2")
+    material = tmp_path / "material"
+    material.write_bytes(bytes(range(32)))
+    wrapped = tmp_path / "wrapped"
+    outside.openssl("pkeyutl", "-encrypt", *public(given["PublicKey"]), "-in", material, "-out", wrapped)
+    finish = {"KeyId": key, "ImportToken": given["ImportToken"], "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+    forged = bytearray(wrapped.read_bytes())
+    forged[-1] ^= 1
+    with refused("InvalidCiphertextException"):
+        kms.import_key_material(EncryptedKeyMaterial=bytes(forged), **finish)
+    kms.import_key_material(EncryptedKeyMaterial=wrapped.read_bytes(), **finish)
+    sealed = kms.encrypt(KeyId=key, Plaintext=b"hello")["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=sealed)["Plaintext"] == b"hello"
+    for algorithm, spec in (("SM2PKE", "RSA_2048"), ("RSAES_OAEP_SHA_256", "SM2")):
+        with refused("UnsupportedOperationException"):
+            kms.get_parameters_for_import(KeyId=key, WrappingAlgorithm=algorithm, WrappingKeySpec=spec)
+    rsa = kms.create_key(Origin="EXTERNAL", KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    with refused("UnsupportedOperationException"):
+        kms.get_parameters_for_import(KeyId=rsa, WrappingAlgorithm="SM2PKE", WrappingKeySpec="SM2")
+
+
 def test_everything_else_is_there_too(kms):
     key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
     assert kms.sign(KeyId=key, Message=MESSAGE, SigningAlgorithm="ECDSA_SHA_256")["Signature"]

@@ -1,5 +1,5 @@
 //! Material that its owner brings: wrapping keys, import tokens, and the way in. Source: AWS KMS Developer Guide, "Importing key material";
-//! RFC 8017, section 7.1 (RSAES-OAEP); RFC 5649 (AES key wrap with padding); PKCS#11 3.1, `CKM_RSA_AES_KEY_WRAP`.
+//! RFC 8017, section 7.1 (RSAES-OAEP); GB/T 32918.4 (SM2 public key encryption); RFC 5649 (AES key wrap with padding); PKCS#11 3.1, `CKM_RSA_AES_KEY_WRAP`.
 //!
 //! The private half of a wrapping key lives in the import token and nowhere else: sealed under the account's key, bound to the key that the
 //! material is for. So nothing has to be kept for tokens that nobody uses, older tokens stay valid beside newer ones, and any node can take
@@ -12,13 +12,14 @@ use aws_lc_rs::rsa::{
     KeySize, OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepAlgorithm, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
     PrivateDecryptingKey, PublicEncryptingKey,
 };
-use claviger_domain::key::{KeySpec, WrappingAlgorithm, WrappingKeySpec};
+use claviger_domain::key::{EncryptionAlgorithm, KeySpec, WrappingAlgorithm, WrappingKeySpec};
 use claviger_domain::{KeyId, MaterialId, Permit, Region, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::encoding::AssociatedData;
 use crate::error::HsmError;
 use crate::hierarchy::{AccountKey, Hsm};
+use crate::key_pair::{self, KeyPair};
 use crate::material::NewMaterial;
 use crate::memory::{SECRET_BYTES, Secret};
 use crate::sealed::Blob;
@@ -36,7 +37,13 @@ pub struct ImportToken {
     key: KeyId,
     algorithm: WrappingAlgorithm,
     valid_to: Timestamp,
-    private_key: OaepPrivateDecryptingKey,
+    private_key: WrappingKey,
+}
+
+/// The private half of a wrapping key.
+enum WrappingKey {
+    Rsa(OaepPrivateDecryptingKey),
+    Sm2(Box<dyn KeyPair>),
 }
 
 impl ImportToken {
@@ -67,17 +74,31 @@ impl Hsm {
     ) -> Result<ImportParameters, HsmError> {
         self.state.check()?;
         self.demand_for_import(permit, "kms:GetParametersForImport", key)?;
-        let private_key = PrivateDecryptingKey::generate(key_size(spec)?).map_err(|_| failed())?;
+        let (pkcs8, public_key) = match spec {
+            WrappingKeySpec::Sm2 => {
+                let pair = self.generate_pair(KeySpec::Sm2)?;
+                (pair.pkcs8()?, pair.spki()?)
+            }
+            WrappingKeySpec::Rsa2048 => self.rsa_wrapping_key(KeySize::Rsa2048)?,
+            WrappingKeySpec::Rsa3072 => self.rsa_wrapping_key(KeySize::Rsa3072)?,
+            WrappingKeySpec::Rsa4096 => self.rsa_wrapping_key(KeySize::Rsa4096)?,
+        };
+        let mut content = Zeroizing::new(Vec::with_capacity(TOKEN_HEADER_BYTES + pkcs8.len()));
+        content.extend_from_slice(&valid_to.0.to_be_bytes());
+        content.push(code_of(algorithm)?);
+        content.extend_from_slice(&pkcs8);
+        let token = account_key.seal(self.token_identity_of(account_key, key, region), &content)?;
+        Ok(ImportParameters { public_key, token })
+    }
+
+    /// A new RSA key pair: PKCS#8 and SubjectPublicKeyInfo.
+    fn rsa_wrapping_key(&self, size: KeySize) -> Result<(Zeroizing<Vec<u8>>, Vec<u8>), HsmError> {
+        let private_key = PrivateDecryptingKey::generate(size).map_err(|_| failed())?;
         let public_key = private_key.public_key();
         self.check_pair(&private_key, &public_key)?;
         let pkcs8: Pkcs8V1Der<'static> = private_key.as_der().map_err(|_| failed())?;
         let spki: PublicKeyX509Der<'static> = public_key.as_der().map_err(|_| failed())?;
-        let mut content = Zeroizing::new(Vec::with_capacity(TOKEN_HEADER_BYTES + pkcs8.as_ref().len()));
-        content.extend_from_slice(&valid_to.0.to_be_bytes());
-        content.push(code_of(algorithm)?);
-        content.extend_from_slice(pkcs8.as_ref());
-        let token = account_key.seal(self.token_identity_of(account_key, key, region), &content)?;
-        Ok(ImportParameters { public_key: spki.as_ref().to_vec(), token })
+        Ok((Zeroizing::new(pkcs8.as_ref().to_vec()), spki.as_ref().to_vec()))
     }
 
     /// Opens an import token (`kms:ImportKeyMaterial`). Whatever was not made here, for this key, is [`HsmError::InvalidImportToken`]. Whether
@@ -97,13 +118,17 @@ impl Hsm {
         let content = blob.and_then(|blob| account_key.open_blob(&blob, identity).ok()).ok_or(HsmError::InvalidImportToken)?;
         let (valid_to, rest) = content.split_first_chunk().ok_or(HsmError::InvalidImportToken)?;
         let (code, pkcs8) = rest.split_first().ok_or(HsmError::InvalidImportToken)?;
-        let private_key = PrivateDecryptingKey::from_pkcs8(pkcs8).map_err(|_| HsmError::InvalidImportToken)?;
-        Ok(ImportToken {
-            key,
-            algorithm: algorithm_of(*code).ok_or(HsmError::InvalidImportToken)?,
-            valid_to: Timestamp(i64::from_be_bytes(*valid_to)),
-            private_key: OaepPrivateDecryptingKey::new(private_key).map_err(|_| failed())?,
-        })
+        let algorithm = algorithm_of(*code).ok_or(HsmError::InvalidImportToken)?;
+        let private_key = match algorithm {
+            WrappingAlgorithm::Sm2pke => {
+                WrappingKey::Sm2(key_pair::parse(KeySpec::Sm2, pkcs8).map_err(|_| HsmError::InvalidImportToken)?)
+            }
+            _ => {
+                let key = PrivateDecryptingKey::from_pkcs8(pkcs8).map_err(|_| HsmError::InvalidImportToken)?;
+                WrappingKey::Rsa(OaepPrivateDecryptingKey::new(key).map_err(|_| failed())?)
+            }
+        };
+        Ok(ImportToken { key, algorithm, valid_to: Timestamp(i64::from_be_bytes(*valid_to)), private_key })
     }
 
     /// Unwraps material, checks that it is of this kind, and seals it for its key.
@@ -201,27 +226,40 @@ impl ImportSecret {
 impl ImportToken {
     /// The material in what was wrapped with this token's wrapping key. Every failure is the same one.
     fn unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-        let modulus_bytes = self.private_key.key_size_bytes();
-        match self.algorithm {
-            WrappingAlgorithm::RsaesOaepSha1 => self.decrypt(&OAEP_SHA1_MGF1SHA1, wrapped),
-            WrappingAlgorithm::RsaesOaepSha256 => self.decrypt(&OAEP_SHA256_MGF1SHA256, wrapped),
-            WrappingAlgorithm::RsaAesKeyWrapSha1 | WrappingAlgorithm::RsaAesKeyWrapSha256 => {
-                let (head, rest) = wrapped.split_at_checked(modulus_bytes).ok_or(HsmError::InvalidCiphertext)?;
-                let sha_1 = self.algorithm == WrappingAlgorithm::RsaAesKeyWrapSha1;
-                let kek = self.decrypt(if sha_1 { &OAEP_SHA1_MGF1SHA1 } else { &OAEP_SHA256_MGF1SHA256 }, head)?;
-                unwrap_with_padding(&kek, rest)
+        match (self.algorithm, &self.private_key) {
+            (WrappingAlgorithm::RsaesOaepSha1, WrappingKey::Rsa(key)) => decrypt(key, &OAEP_SHA1_MGF1SHA1, wrapped),
+            (WrappingAlgorithm::RsaesOaepSha256, WrappingKey::Rsa(key)) => decrypt(key, &OAEP_SHA256_MGF1SHA256, wrapped),
+            (WrappingAlgorithm::RsaAesKeyWrapSha1, WrappingKey::Rsa(key)) => {
+                unwrap_with_both(key, &OAEP_SHA1_MGF1SHA1, wrapped)
             }
-            WrappingAlgorithm::RsaesPkcs1V15 | WrappingAlgorithm::Sm2pke => Err(HsmError::InvalidCiphertext),
+            (WrappingAlgorithm::RsaAesKeyWrapSha256, WrappingKey::Rsa(key)) => {
+                unwrap_with_both(key, &OAEP_SHA256_MGF1SHA256, wrapped)
+            }
+            (WrappingAlgorithm::Sm2pke, WrappingKey::Sm2(pair)) => pair.decrypt(EncryptionAlgorithm::Sm2pke, wrapped),
+            _ => Err(HsmError::InvalidCiphertext),
         }
     }
+}
 
-    fn decrypt(&self, algorithm: &'static OaepAlgorithm, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-        let mut plaintext = Zeroizing::new(vec![0; self.private_key.min_output_size()]);
-        let length =
-            self.private_key.decrypt(algorithm, ciphertext, &mut plaintext, None).map_err(|_| HsmError::InvalidCiphertext)?.len();
-        plaintext.truncate(length);
-        Ok(plaintext)
-    }
+/// A key of 256 bits for AES under RSA, and the material under that key.
+fn unwrap_with_both(
+    key: &OaepPrivateDecryptingKey,
+    algorithm: &'static OaepAlgorithm,
+    wrapped: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+    let (head, rest) = wrapped.split_at_checked(key.key_size_bytes()).ok_or(HsmError::InvalidCiphertext)?;
+    unwrap_with_padding(&decrypt(key, algorithm, head)?, rest)
+}
+
+fn decrypt(
+    key: &OaepPrivateDecryptingKey,
+    algorithm: &'static OaepAlgorithm,
+    ciphertext: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, HsmError> {
+    let mut plaintext = Zeroizing::new(vec![0; key.min_output_size()]);
+    let length = key.decrypt(algorithm, ciphertext, &mut plaintext, None).map_err(|_| HsmError::InvalidCiphertext)?.len();
+    plaintext.truncate(length);
+    Ok(plaintext)
 }
 
 /// AES key wrap with padding (RFC 5649) under a key of 256 bits.
@@ -236,11 +274,12 @@ pub(crate) fn unwrap_with_padding(kek: &[u8], wrapped: &[u8]) -> Result<Zeroizin
 /// The token's content begins with its end (8 bytes) and its algorithm (1 byte); the private key follows (PKCS#8, RFC 5208).
 const TOKEN_HEADER_BYTES: usize = 9;
 
-const CODES: [(u8, WrappingAlgorithm); 4] = [
+const CODES: [(u8, WrappingAlgorithm); 5] = [
     (1, WrappingAlgorithm::RsaesOaepSha1),
     (2, WrappingAlgorithm::RsaesOaepSha256),
     (3, WrappingAlgorithm::RsaAesKeyWrapSha1),
     (4, WrappingAlgorithm::RsaAesKeyWrapSha256),
+    (5, WrappingAlgorithm::Sm2pke),
 ];
 
 fn code_of(algorithm: WrappingAlgorithm) -> Result<u8, HsmError> {
@@ -250,15 +289,6 @@ fn code_of(algorithm: WrappingAlgorithm) -> Result<u8, HsmError> {
 
 fn algorithm_of(code: u8) -> Option<WrappingAlgorithm> {
     CODES.iter().find(|(known, _)| *known == code).map(|(_, algorithm)| *algorithm)
-}
-
-fn key_size(spec: WrappingKeySpec) -> Result<KeySize, HsmError> {
-    match spec {
-        WrappingKeySpec::Rsa2048 => Ok(KeySize::Rsa2048),
-        WrappingKeySpec::Rsa3072 => Ok(KeySize::Rsa3072),
-        WrappingKeySpec::Rsa4096 => Ok(KeySize::Rsa4096),
-        WrappingKeySpec::Sm2 => Err(HsmError::WrongKey("no wrapping keys of spec SM2 are made".to_owned())),
-    }
 }
 
 fn failed() -> HsmError {

@@ -1,6 +1,6 @@
 //! GetParametersForImport: a wrapping key and an import token, which belong together. Source: AWS KMS API Reference, "GetParametersForImport".
 
-use claviger_domain::key::{WrappingAlgorithm, WrappingKeySpec};
+use claviger_domain::key::{KeySpec, WrappingAlgorithm, WrappingKeySpec};
 use claviger_domain::policy::Values;
 use claviger_domain::{Caller, KeyReference, Refusal, Timestamp};
 
@@ -61,7 +61,7 @@ impl Operation for GetParametersForImport {
         let snapshot = &target.snapshot;
         snapshot.must_be_for_imports()?;
         snapshot.must_take_imports()?;
-        self.must_fit(snapshot)?;
+        self.must_fit(service, snapshot)?;
         let valid_to = caller.request.at.plus_days(VALID_DAYS);
         let versions = service.records.existing_account(snapshot.key.account).await?;
         let (account_key, permit) = (versions.current()?.clone(), allowed.into_first()?);
@@ -90,14 +90,17 @@ impl Operation for GetParametersForImport {
 }
 
 impl GetParametersForImport {
-    fn must_fit(&self, snapshot: &KeySnapshot) -> Result<(), Refusal> {
+    fn must_fit(&self, service: &Service, snapshot: &KeySnapshot) -> Result<(), Refusal> {
         let (algorithm, wrapping, spec) = (self.algorithm, self.wrapping_key_spec, snapshot.key.spec);
+        if (algorithm, wrapping) == (WrappingAlgorithm::Sm2pke, WrappingKeySpec::Sm2) {
+            service.must_offer_spec(KeySpec::Sm2, "Wrapping keys")?;
+        }
         match algorithm {
             WrappingAlgorithm::RsaesPkcs1V15 => {
                 Err(Refusal::unsupported(format!("The wrapping algorithm {algorithm} is not supported any more.")))
             }
-            WrappingAlgorithm::Sm2pke => {
-                Err(Refusal::unsupported(format!("The wrapping algorithm {algorithm} is not offered by this deployment.")))
+            WrappingAlgorithm::Sm2pke if wrapping != WrappingKeySpec::Sm2 => {
+                Err(Refusal::unsupported(format!("The wrapping algorithm {algorithm} needs a wrapping key of spec SM2.")))
             }
             _ if wrapping == WrappingKeySpec::Sm2 => {
                 Err(Refusal::unsupported(format!("The wrapping algorithm {algorithm} needs an RSA wrapping key.")))
