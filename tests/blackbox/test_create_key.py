@@ -187,10 +187,19 @@ def test_what_is_said_of_a_store_fits_together(kms, parameters):
         kms.create_key(**parameters)
 
 
-@pytest.mark.parametrize("more", [{"MultiRegion": True}, {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}], ids=str)
-def test_stores_hold_symmetric_keys_of_one_region(kms, more):
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"Origin": "AWS_CLOUDHSM", "MultiRegion": True},
+        {"Origin": "EXTERNAL_KEY_STORE", "XksKeyId": "abc", "MultiRegion": True},
+        {"Origin": "EXTERNAL_KEY_STORE", "XksKeyId": "abc", "KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"},
+        {"Origin": "EXTERNAL_KEY_STORE", "XksKeyId": "abc", "KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"},
+    ],
+    ids=str,
+)
+def test_stores_hold_keys_of_one_region_and_external_ones_symmetric_keys_only(kms, more):
     with refused("UnsupportedOperationException"):
-        kms.create_key(Origin="AWS_CLOUDHSM", CustomKeyStoreId="cks-1234567890abcdef0", **more)
+        kms.create_key(CustomKeyStoreId="cks-1234567890abcdef0", **more)
 
 
 @pytest.mark.parametrize(
