@@ -229,9 +229,7 @@ impl ImportToken {
         match (self.algorithm, &self.private_key) {
             (WrappingAlgorithm::RsaesOaepSha1, WrappingKey::Rsa(key)) => decrypt(key, &OAEP_SHA1_MGF1SHA1, wrapped),
             (WrappingAlgorithm::RsaesOaepSha256, WrappingKey::Rsa(key)) => decrypt(key, &OAEP_SHA256_MGF1SHA256, wrapped),
-            (WrappingAlgorithm::RsaAesKeyWrapSha1, WrappingKey::Rsa(key)) => {
-                unwrap_with_both(key, &OAEP_SHA1_MGF1SHA1, wrapped)
-            }
+            (WrappingAlgorithm::RsaAesKeyWrapSha1, WrappingKey::Rsa(key)) => unwrap_with_both(key, &OAEP_SHA1_MGF1SHA1, wrapped),
             (WrappingAlgorithm::RsaAesKeyWrapSha256, WrappingKey::Rsa(key)) => {
                 unwrap_with_both(key, &OAEP_SHA256_MGF1SHA256, wrapped)
             }

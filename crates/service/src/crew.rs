@@ -66,7 +66,8 @@ impl Crew {
         let (done, mut result) = oneshot::channel();
         let fate = Arc::new(AtomicU8::new(WAITING));
         let known = Arc::clone(&fate);
-        let take = move |fate: &AtomicU8, as_what| fate.compare_exchange(WAITING, as_what, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let take =
+            move |fate: &AtomicU8, as_what| fate.compare_exchange(WAITING, as_what, Ordering::AcqRel, Ordering::Acquire).is_ok();
         self.line.push(Box::new(move || {
             if take(&known, BEGUN)
                 && let Ok(value) = catch_unwind(AssertUnwindSafe(work))
