@@ -25,8 +25,24 @@ def test_tags_are_added_replaced_and_removed(kms, key_id, arn):
     assert tags(kms, key_id) == {}
 
 
-def test_names_are_case_sensitive_and_any_text(kms, key_id):
-    pairs = {"Name": "1", "name": "2", "ключ": "значение", "a b+c=d._:/@-": "x"}
+def test_names_that_differ_in_case_alone_are_refused(kms, key_id):
+    """AWS KMS would take them; conditions, which ignore the case, could not tell which of the two is meant."""
+    duplicate = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+    with refused("TagException", duplicate):
+        kms.tag_resource(KeyId=key_id, Tags=as_list({"Name": "1", "name": "2"}))
+    kms.tag_resource(KeyId=key_id, Tags=as_list({"Name": "1"}))
+    with refused("TagException", duplicate):
+        kms.tag_resource(KeyId=key_id, Tags=as_list({"name": "2"}))
+    with refused("TagException", duplicate):
+        kms.create_key(Tags=as_list({"Team": "1", "TEAM": "2"}))
+    assert tags(kms, key_id) == {"Name": "1"}
+    # To take a tag away its name has to be spelled as it is.
+    kms.untag_resource(KeyId=key_id, TagKeys=["name"])
+    assert tags(kms, key_id) == {"Name": "1"}
+
+
+def test_names_are_any_text(kms, key_id):
+    pairs = {"Name": "1", "names": "2", "ключ": "значение", "a b+c=d._:/@-": "x"}
     kms.tag_resource(KeyId=key_id, Tags=as_list(pairs))
     assert tags(kms, key_id) == pairs
 

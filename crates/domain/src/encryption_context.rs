@@ -37,6 +37,12 @@ impl EncryptionContext {
         self.pairs().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, value)| value)
     }
 
+    /// Whether two of its keys differ in case alone, so that conditions, which ignore the case, could not tell them apart.
+    pub fn has_twins(&self) -> bool {
+        let mut keys = std::collections::BTreeSet::new();
+        !self.pairs().all(|(key, _)| keys.insert(key.to_ascii_lowercase()))
+    }
+
     /// Appends the unambiguous form that is authenticated with a ciphertext (design/crypto.md): a big-endian u16 count of pairs, then
     /// for each pair, sorted by key bytes, key and value as a big-endian u32 length and the UTF-8 bytes. An empty context appends
     /// a count of zero. The count saturates; contexts of more than 65,535 pairs exceed [`Self::CANONICAL_BYTES_MAX`] anyway.

@@ -163,10 +163,11 @@ impl GrantConstraints {
 
     fn context_holds(&self, request: &dyn ConditionContext) -> bool {
         let has = |wanted: &EncryptionContext| {
-            wanted.pairs().all(|(key, value)| is_one(&request.values(&format!("kms:EncryptionContext:{key}")), value))
+            // Two keys that differ in case alone would both be found in one of the request's.
+            !wanted.has_twins() && wanted.pairs().all(|(key, value)| is_one(&request.values(&format!("kms:EncryptionContext:{key}")), value))
         };
         let count = || match request.values("kms:EncryptionContextKeys") {
-            Values::Absent => 0,
+            Values::Absent | Values::Ambiguous => 0,
             Values::One(_) => 1,
             Values::Many(keys) => keys.len(),
         };
@@ -260,6 +261,36 @@ mod tests {
 
     fn subset(pairs: &[(&str, &str)]) -> GrantConstraints {
         GrantConstraints { encryption_context_subset: Some(context(pairs)), ..GrantConstraints::default() }
+    }
+
+    /// The encryption context of a request, as conditions see it.
+    struct Asked(EncryptionContext);
+
+    impl ConditionContext for Asked {
+        fn values(&self, key: &str) -> Values<'_> {
+            match key.strip_prefix("kms:EncryptionContext:") {
+                Some(name) => Values::named(name, self.0.pairs()),
+                None => Values::Many(self.0.pairs().map(|(key, _)| key.into()).collect()),
+            }
+        }
+    }
+
+    /// Keys that differ in case alone are one key to constraints, and two to encryption contexts.
+    #[test]
+    fn twins_in_a_context_fit_no_constraint() {
+        let holds = |constraints: &GrantConstraints, pairs: &[(&str, &str)]| {
+            constraints.hold(GrantOperation::Decrypt, &Asked(context(pairs)))
+        };
+        assert!(holds(&equals(&[("a", "1")]), &[("A", "1")]));
+        assert!(!holds(&equals(&[("a", "1")]), &[("A", "1"), ("a", "1")]));
+        assert!(!holds(&subset(&[("a", "1")]), &[("A", "1"), ("a", "2")]));
+        assert!(!holds(&subset(&[("a", "1")]), &[("A", "1"), ("a", "1")]));
+        // Both would be found in the request's one, and the count would be right.
+        let twins = [("A", "1"), ("a", "1")];
+        for pairs in [&twins[..], &[("a", "1"), ("b", "2")], &[("a", "1")]] {
+            assert!(!holds(&equals(&twins), pairs), "{pairs:?}");
+            assert!(!holds(&subset(&twins), pairs), "{pairs:?}");
+        }
     }
 
     /// AWS KMS service model, `GrantConstraints`: "equally strict or stricter".

@@ -2,6 +2,7 @@
 //! condition context keys"; AWS KMS Developer Guide, "AWS KMS condition keys".
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use claviger_domain::caller::Forwarding;
 use claviger_domain::identity::role_arn;
@@ -50,9 +51,7 @@ impl<O: Operation> Conditions<'_, O> {
 
     fn resource_tag(&self, key: &str) -> Values<'_> {
         let (Some(snapshot), Some((_, tag))) = (self.ask.key, key.split_once('/')) else { return Values::Absent };
-        // Tag keys in condition keys are compared without regard to case, like the rest of the key's name.
-        let found = snapshot.key.tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(tag));
-        found.map_or(Values::Absent, |(_, value)| text(value))
+        tagged(tag, &snapshot.key.tags)
     }
 
     fn kms(&self, name: &str) -> Values<'_> {
@@ -129,11 +128,14 @@ fn of_identity<'a>(caller: &'a Caller, name: &str) -> Values<'a> {
     }
 }
 
-/// Tag keys in condition keys are compared without regard to case, like the rest of the key's name.
+/// The value of a tag. Tag keys in condition keys are compared without regard to case, like the rest of the key's name.
+pub(crate) fn tagged<'a>(tag: &str, tags: &'a BTreeMap<String, String>) -> Values<'a> {
+    Values::named(tag, tags.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+}
+
 fn principal_tag<'a>(caller: &'a Caller, name: &str) -> Values<'a> {
     let Some(tag) = name.strip_prefix(PRINCIPAL_TAG) else { return Values::Absent };
-    let found = caller.identity.tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(tag));
-    found.map_or(Values::Absent, |(_, value)| text(value))
+    tagged(tag, &caller.identity.tags)
 }
 
 fn of_request<'a>(caller: &'a Caller, name: &str) -> Values<'a> {

@@ -10,8 +10,12 @@ use super::{ConditionContext, MalformedPolicy};
 pub(super) enum ArnPattern {
     /// The parts, known from the policy alone.
     Fixed(Parts),
-    /// The parts depend on variables: the colons are found after these are replaced.
-    Variable(Pattern),
+    /// The parts, some with variables. What these stand for stays in the part where they stand: a colon in it is a character like others.
+    Variable(Parts),
+    /// A variable by itself: the value is what it stands for, as it is.
+    Whole(Pattern),
+    /// With variables, but not six parts: fits nothing.
+    Nothing,
 }
 
 /// An ARN's parts: `arn`, partition, service, Region, account, resource.
@@ -25,7 +29,11 @@ impl ArnPattern {
     pub(super) fn parse(text: &str, variables: bool) -> Result<Self, MalformedPolicy> {
         let pattern = Pattern::parse(text, Syntax { wildcards: true, variables })?;
         if pattern.has_variables() {
-            return Ok(Self::Variable(pattern));
+            return Ok(match (pattern.pieces(), split(pattern.pieces())) {
+                ([Piece::Variable(_)], _) => Self::Whole(pattern),
+                (_, Some(parts)) => Self::Variable(parts),
+                (_, None) => Self::Nothing,
+            });
         }
         let invalid =
             || MalformedPolicy::new(format!("Invalid ARN {text:?} in a condition: an ARN has six parts between colons."));
@@ -35,17 +43,23 @@ impl ArnPattern {
     /// Whether a value of the request is an ARN that fits.
     pub(super) fn matches(&self, value: &str, context: &dyn ConditionContext) -> bool {
         match self {
-            Self::Fixed(parts) => parts_match(parts, value),
-            Self::Variable(pattern) => {
-                pattern.resolve(context).and_then(|pieces| split(&pieces)).is_some_and(|parts| parts_match(&parts, value))
-            }
+            Self::Fixed(parts) => parts_match(parts, value, context, false),
+            Self::Variable(parts) => parts_match(parts, value, context, true),
+            Self::Whole(pattern) => pattern.matches(value, context),
+            Self::Nothing => false,
         }
     }
 }
 
-fn parts_match(parts: &Parts, value: &str) -> bool {
+fn parts_match(parts: &Parts, value: &str, context: &dyn ConditionContext, variables: bool) -> bool {
     let mut values = value.splitn(parts.len(), ':');
-    parts.iter().all(|part| values.next().is_some_and(|value| pattern::matches(part, value)))
+    parts.iter().all(|part| {
+        let Some(value) = values.next() else { return false };
+        match variables {
+            false => pattern::matches(part, value, context),
+            true => pattern::resolve(part, context).is_some_and(|part| pattern::matches(&part, value, context)),
+        }
+    })
 }
 
 /// Cuts a pattern at its first five colons.
@@ -109,5 +123,36 @@ impl ResourcePattern {
     /// Whether the resource of a request fits. `*`, the resource of actions that have none, fits nothing but `*`.
     pub(super) fn matches(&self, resource: &str, context: &dyn ConditionContext) -> bool {
         self.0.matches(resource, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Values;
+    use super::*;
+
+    /// Every condition key has this value.
+    struct Always(&'static str);
+
+    impl ConditionContext for Always {
+        fn values(&self, _key: &str) -> Values<'_> {
+            Values::One(self.0.into())
+        }
+    }
+
+    #[test]
+    fn what_a_variable_stands_for_stays_in_its_part() {
+        let fits = |pattern: &str, value: &'static str, arn: &str| ArnPattern::parse(pattern, true).unwrap().matches(arn, &Always(value));
+        let pattern = "arn:aws:s3:${aws:PrincipalTag/region}:111111111111:bucket";
+        assert!(fits(pattern, "eu-west-1", "arn:aws:s3:eu-west-1:111111111111:bucket"));
+        // The tag would be a Region, an account and a bucket of its own choice.
+        assert!(!fits(pattern, "r:222222222222:mine", "arn:aws:s3:r:222222222222:mine:111111111111:bucket"));
+        assert!(!fits("arn:aws:${aws:PrincipalTag/x}:*:111111111111:*", "s3:r:222222222222", "arn:aws:s3:r:222222222222:*:111111111111:*"));
+        // In the last part colons are characters like others; and wildcards in a value are no wildcards.
+        assert!(fits("arn:aws:logs:r:111111111111:${aws:PrincipalTag/x}", "group:a:b", "arn:aws:logs:r:111111111111:group:a:b"));
+        assert!(!fits("arn:aws:s3:::${aws:PrincipalTag/x}", "*", "arn:aws:s3:::bucket"));
+        // An ARN may stand for itself; a part of one, or more than one, stands for nothing.
+        assert!(fits("${aws:PrincipalArn}", "arn:aws:iam::111111111111:user/a", "arn:aws:iam::111111111111:user/a"));
+        assert!(!fits("${aws:PrincipalArn}*", "arn:aws:iam::111111111111:user/a", "arn:aws:iam::111111111111:user/a"));
     }
 }

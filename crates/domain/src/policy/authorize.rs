@@ -14,12 +14,14 @@
 //! - To assume a role is decided by the role's trust policy as if it were a key policy. Source: AWS IAM User Guide, "Methods to assume a
 //!   role".
 //! - What a hold-your-own-key store may do to the keys behind it is decided by the store's policy.
+//! - What takes more work to weigh than a decision may take is denied (`evaluation.rs`).
 //! - Where these are silent about a key, a grant decides (`granted.rs`). It needs no identity policy, also across accounts.
 
 use std::sync::Arc;
 
 use super::basis::{Basis, IdentityBasis, ResourceBasis};
 use super::document::{Effect, Statement};
+use super::evaluation::Evaluation;
 use super::granted::Granted;
 use super::principal::Reach;
 use super::{ConditionContext, NamedPolicy, Policy, granted};
@@ -63,7 +65,7 @@ pub struct Denial {
 /// The denial, with a message for the caller and a reason for the audit entry.
 pub fn authorize(identity: &Identity, demand: &Demand<'_>, context: &dyn ConditionContext) -> Result<Permit, Denial> {
     let guard = demand.key.map(|(_, policy)| Guard::Key(policy));
-    match decide(identity, demand, guard, context) {
+    match weigh(identity, demand, guard, context) {
         Ok(basis) => Ok(Permit::new(demand.action, demand.key.map(|(id, _)| id), basis)),
         Err(objection) => Err(objection.into_denial(identity, demand)),
     }
@@ -79,7 +81,7 @@ pub fn authorize_assumption(
     trust: &Policy,
     context: &dyn ConditionContext,
 ) -> Result<Permit, Denial> {
-    match decide(identity, demand, Some(Guard::Role(trust)), context) {
+    match weigh(identity, demand, Some(Guard::Role(trust)), context) {
         Ok(basis) => Ok(Permit::new(demand.action, None, basis)),
         Err(objection) => {
             let reason = objection.reason("trust policy");
@@ -99,7 +101,7 @@ pub fn authorize_through_store(
     policy: &Policy,
     context: &dyn ConditionContext,
 ) -> Result<Permit, Denial> {
-    match decide(identity, demand, Some(Guard::Store(policy)), context) {
+    match weigh(identity, demand, Some(Guard::Store(policy)), context) {
         Ok(basis) => Ok(Permit::new(demand.action, demand.key.map(|(id, _)| id), basis)),
         Err(objection) => {
             let reason = objection.reason("store policy");
@@ -121,7 +123,7 @@ impl Policy {
             key: Some((arn.key, self)),
             granted: Granted::Nothing,
         };
-        decide(identity, &demand, Some(Guard::Key(self)), context).is_ok()
+        weigh(identity, &demand, Some(Guard::Key(self)), context).is_ok()
     }
 }
 
@@ -152,12 +154,24 @@ impl<'p> Guard<'p> {
     }
 }
 
+/// The decision, if it could be made within its budget.
+fn weigh<'p>(
+    identity: &'p Identity,
+    demand: &Demand<'p>,
+    guard: Option<Guard<'p>>,
+    context: &dyn ConditionContext,
+) -> Result<Basis, Objection<'p>> {
+    let evaluation = Evaluation::of(context);
+    let decided = decide(identity, demand, guard, &evaluation);
+    if evaluation.is_exhausted() { Err(Objection::TooMuchWork) } else { decided }
+}
+
 /// The decision without its words, which only a denial needs. `guard` is the policy of the resource, if it has one.
 fn decide<'p>(
     identity: &'p Identity,
     demand: &Demand<'p>,
     guard: Option<Guard<'p>>,
-    context: &dyn ConditionContext,
+    context: &Evaluation<'_>,
 ) -> Result<Basis, Objection<'p>> {
     if let Granted::Retiring(grant) = demand.granted {
         return granted::decide_retirement(identity, demand, grant, context);
@@ -172,7 +186,7 @@ fn decide_by_policies<'p>(
     identity: &'p Identity,
     demand: &Demand<'p>,
     guard: Option<Guard<'p>>,
-    context: &dyn ConditionContext,
+    context: &Evaluation<'_>,
 ) -> Result<Basis, Objection<'p>> {
     let own = demand.owner == identity.account;
     let Some(guard) = guard else {
@@ -218,7 +232,7 @@ pub(super) fn key_side<'p>(
     policy: &'p Policy,
     identity: &Identity,
     demand: &Demand<'_>,
-    context: &dyn ConditionContext,
+    context: &Evaluation<'_>,
 ) -> Result<Option<(Reach, &'p Arc<str>)>, Objection<'p>> {
     let mut nearest: Option<(Reach, &Arc<str>)> = None;
     for statement in &policy.statements {
@@ -244,7 +258,7 @@ pub(super) fn key_side<'p>(
 pub(super) fn identity_side<'p>(
     identity: &'p Identity,
     demand: &Demand<'_>,
-    context: &dyn ConditionContext,
+    context: &Evaluation<'_>,
 ) -> Result<Option<IdentityBasis>, Objection<'p>> {
     if identity.is_root() {
         return Ok(Some(IdentityBasis::Root));
@@ -293,7 +307,7 @@ impl<'p> Limit<'p> {
 pub(super) fn session_side<'p>(
     identity: &'p Identity,
     demand: &Demand<'_>,
-    context: &dyn ConditionContext,
+    context: &Evaluation<'_>,
 ) -> Result<Limit<'p>, Objection<'p>> {
     let Some(policy) = &identity.session_policy else { return Ok(Limit::None) };
     let mut limit = Limit::Silent;
@@ -306,7 +320,7 @@ pub(super) fn session_side<'p>(
     Ok(limit)
 }
 
-fn concerns(statement: &Statement, demand: &Demand<'_>, context: &dyn ConditionContext) -> bool {
+fn concerns(statement: &Statement, demand: &Demand<'_>, context: &Evaluation<'_>) -> bool {
     statement.concerns(demand.action, demand.resource, context)
 }
 
@@ -326,6 +340,8 @@ pub(super) enum Objection<'p> {
     SessionDenies(&'p str),
     /// The session policy does not allow.
     SessionSilent,
+    /// The policies could not be weighed against this request within the budget.
+    TooMuchWork,
 }
 
 impl Objection<'_> {
@@ -347,7 +363,8 @@ impl Objection<'_> {
             Self::SessionSilent => format!("because no session policy allows the {action} action"),
             Self::KeyDenies(_) if own => "with an explicit deny in a resource-based policy".to_owned(),
             Self::KeySilent if own => format!("because no resource-based policy allows the {action} action"),
-            Self::ForeignResource | Self::KeyDenies(_) | Self::KeySilent => HIDDEN.to_owned(),
+            Self::TooMuchWork if own => "because it takes too much work to weigh the policies against this request".to_owned(),
+            Self::ForeignResource | Self::KeyDenies(_) | Self::KeySilent | Self::TooMuchWork => HIDDEN.to_owned(),
         };
         Denial {
             message: format!("User: {} is not authorized to perform: {action} on resource: {resource} {because}", identity.arn),
@@ -395,6 +412,7 @@ impl Objection<'_> {
             Self::IdentitySilent => "no statement of an identity policy allows".to_owned(),
             Self::SessionDenies(statement) => format!("session policy {statement} denies"),
             Self::SessionSilent => "no statement of the session policy allows".to_owned(),
+            Self::TooMuchWork => "it takes too much work to weigh the policies against this request".to_owned(),
         }
     }
 }

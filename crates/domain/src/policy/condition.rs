@@ -85,6 +85,9 @@ enum Test {
 
 impl Test {
     fn matches(&self, value: &str, context: &dyn ConditionContext) -> bool {
+        if !context.charge(self.values()) {
+            return false;
+        }
         match self {
             Self::Null(wanted) => wanted.contains(&false),
             Self::Like(patterns) => patterns.iter().any(|pattern| pattern.matches(value, context)),
@@ -98,6 +101,21 @@ impl Test {
             }
             Self::Address(nets) => parse_address(value).is_some_and(|address| nets.iter().any(|net| net.contains(&address))),
             Self::Binary(texts) => STANDARD.decode(value).is_ok_and(|value| texts.contains(&value)),
+        }
+    }
+}
+
+impl Test {
+    /// With how many values it compares.
+    fn values(&self) -> usize {
+        match self {
+            Self::Null(values) => values.len(),
+            Self::Like(patterns) | Self::EqualIgnoringCase(patterns) => patterns.len(),
+            Self::Arn(patterns) => patterns.len(),
+            Self::Number(_, bounds) => bounds.len(),
+            Self::Date(_, bounds) => bounds.len(),
+            Self::Address(nets) => nets.len(),
+            Self::Binary(texts) => texts.len(),
         }
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::arn_pattern::ResourcePattern;
 use super::condition::{self, Condition};
+use super::evaluation::Evaluation;
 use super::json::Json;
 use super::pattern::ActionPattern;
 use super::principal::{self, Principals};
-use super::{ConditionContext, MalformedPolicy, Policy};
+use super::{MalformedPolicy, Policy};
 
 /// One statement: to whom, for which actions on which resources, under which conditions it allows or denies.
 #[derive(Debug)]
@@ -48,10 +49,11 @@ impl<T> Listed<T> {
 
 impl Statement {
     /// Whether it speaks about this action on this resource in this request. Who asks is for [`Principals`] to say.
-    pub(super) fn concerns(&self, action: &str, resource: &str, context: &dyn ConditionContext) -> bool {
+    pub(super) fn concerns(&self, action: &str, resource: &str, evaluation: &Evaluation<'_>) -> bool {
+        let denies = self.effect == Effect::Deny;
         self.actions.includes(|pattern| pattern.matches(action))
-            && self.resources.includes(|pattern| pattern.matches(resource, context))
-            && self.conditions.iter().all(|condition| condition.holds(context))
+            && evaluation.told(denies, |context| self.resources.includes(|pattern| pattern.matches(resource, context)))
+            && self.conditions.iter().all(|condition| evaluation.told(denies, |context| condition.holds(context)))
     }
 }
 

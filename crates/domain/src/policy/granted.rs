@@ -9,9 +9,9 @@
 
 use std::sync::Arc;
 
-use super::ConditionContext;
 use super::authorize::{Demand, Limit, Objection, identity_side, is_out_of_reach, key_side, session_side};
 use super::basis::{Basis, IdentityBasis, ResourceBasis};
+use super::evaluation::Evaluation;
 use super::principal::{Reach, reaching_names};
 use crate::grant::{Grant, GrantOperation, GrantPrincipal, GrantTerms};
 use crate::identity::Identity;
@@ -36,7 +36,7 @@ pub enum Granted<'a> {
 pub(super) fn decide<'p>(
     identity: &'p Identity,
     demand: &Demand<'p>,
-    context: &dyn ConditionContext,
+    context: &Evaluation<'_>,
 ) -> Result<Option<Basis>, Objection<'p>> {
     let (Granted::Held { grants, proposed }, Some(operation)) = (demand.granted, GrantOperation::of_action(demand.action)) else {
         return Ok(None);
@@ -60,7 +60,7 @@ pub(super) fn decide<'p>(
     Ok(basis(ResourceBasis::Grant(grant.id), reach, agreed, limit))
 }
 
-fn allows(grant: &Grant, operation: GrantOperation, proposed: Option<&GrantTerms>, context: &dyn ConditionContext) -> bool {
+fn allows(grant: &Grant, operation: GrantOperation, proposed: Option<&GrantTerms>, context: &Evaluation<'_>) -> bool {
     let terms = &grant.terms;
     let passes_on = || operation != GrantOperation::CreateGrant || proposed.is_some_and(|proposed| proposed.are_within(terms));
     terms.operations.contains(&operation) && terms.constraints.hold(operation, context) && passes_on()
@@ -71,7 +71,7 @@ pub(super) fn decide_retirement<'p>(
     identity: &'p Identity,
     demand: &Demand<'p>,
     grant: &Grant,
-    context: &dyn ConditionContext,
+    context: &Evaluation<'_>,
 ) -> Result<Basis, Objection<'p>> {
     if let Some((_, policy)) = demand.key {
         // Asked for a denial only.

@@ -19,6 +19,7 @@ mod basis;
 mod condition;
 mod defaults;
 mod document;
+mod evaluation;
 mod granted;
 mod json;
 mod moment;
@@ -151,13 +152,26 @@ pub enum Values<'a> {
     One(Cow<'a, str>),
     /// A multivalued key; may be empty, which policies cannot tell from absent.
     Many(Vec<Cow<'a, str>>),
+    /// Several values for what should have one, because their names differ in case alone. Fits every denial and no permission.
+    Ambiguous,
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
+    /// The value that has this name among pairs of names and values, where the case of names does not matter: that of tags, and of keys of
+    /// encryption contexts.
+    pub fn named(name: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut found = pairs.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        match (found.next(), found.next()) {
+            (None, _) => Self::Absent,
+            (Some(value), None) => Self::One(Cow::Borrowed(value)),
+            (Some(_), Some(_)) => Self::Ambiguous,
+        }
+    }
+
     /// All values, in a form that `for` and the quantifiers of conditions understand.
     fn as_slice(&self) -> &[Cow<'_, str>] {
         match self {
-            Self::Absent => &[],
+            Self::Absent | Self::Ambiguous => &[],
             Self::One(value) => std::slice::from_ref(value),
             Self::Many(values) => values,
         }
@@ -168,4 +182,9 @@ impl Values<'_> {
 pub trait ConditionContext {
     /// The values of `key`, which is given as the policy spells it; names of condition keys are compared without regard to case.
     fn values(&self, key: &str) -> Values<'_>;
+
+    /// Notes work that is done to compare values. False when there has been too much: then there is no point in going on.
+    fn charge(&self, _work: usize) -> bool {
+        true
+    }
 }

@@ -74,18 +74,7 @@ impl Pattern {
 
     /// The pieces with each variable replaced by its value in this request. `None` where one has no value: such a text equals nothing.
     pub(super) fn resolve(&self, context: &dyn ConditionContext) -> Option<Cow<'_, [Piece]>> {
-        if !self.has_variables {
-            return Some(Cow::Borrowed(&self.pieces));
-        }
-        let replaced: Option<Vec<Piece>> = self
-            .pieces
-            .iter()
-            .map(|piece| match piece {
-                Piece::Variable(variable) => variable.value(context).map(Piece::Text),
-                other => Some(other.clone()),
-            })
-            .collect();
-        replaced.map(Cow::Owned)
+        if self.has_variables { resolve(&self.pieces, context).map(Cow::Owned) } else { Some(Cow::Borrowed(&self.pieces)) }
     }
 
     /// The pieces as written.
@@ -100,11 +89,14 @@ impl Pattern {
 
     /// Whether the whole text fits, case included.
     pub(super) fn matches(&self, text: &str, context: &dyn ConditionContext) -> bool {
-        self.resolve(context).is_some_and(|pieces| matches(&pieces, text))
+        self.resolve(context).is_some_and(|pieces| matches(&pieces, text, context))
     }
 
     /// Whether the whole text is the same but for case. For patterns without wildcards.
     pub(super) fn equals_ignoring_case(&self, text: &str, context: &dyn ConditionContext) -> bool {
+        if !context.charge(CHEAPEST + text.len()) {
+            return false;
+        }
         self.resolve(context).is_some_and(|pieces| {
             let characters = pieces.iter().flat_map(|piece| match piece {
                 Piece::Text(text) => text.chars(),
@@ -121,8 +113,23 @@ fn flush(literal: &mut String, pieces: &mut Vec<Piece>) {
     }
 }
 
+/// The pieces with each variable replaced by its value in this request. `None` where one has no value.
+pub(super) fn resolve(pieces: &[Piece], context: &dyn ConditionContext) -> Option<Vec<Piece>> {
+    let replaced = pieces.iter().map(|piece| match piece {
+        Piece::Variable(variable) => variable.value(context).map(Piece::Text),
+        other => Some(other.clone()),
+    });
+    replaced.collect()
+}
+
+/// What the quickest comparison takes.
+const CHEAPEST: usize = 16;
+
 /// Whether the whole text fits the pieces, case included.
-pub(super) fn matches(pieces: &[Piece], text: &str) -> bool {
+pub(super) fn matches(pieces: &[Piece], text: &str, context: &dyn ConditionContext) -> bool {
+    if !context.charge(CHEAPEST + pieces.len()) {
+        return false;
+    }
     let mut segments = pieces.split(|piece| *piece == Piece::AnyRun);
     let Some(first) = segments.next() else {
         return text.is_empty();
@@ -137,7 +144,7 @@ pub(super) fn matches(pieces: &[Piece], text: &str) -> bool {
         return false;
     };
     for segment in segments {
-        match skip_past(segment, rest) {
+        match skip_past(segment, rest, context) {
             Some(after) => rest = after,
             None => return false,
         }
@@ -170,7 +177,10 @@ fn strip_end<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
 }
 
 /// What follows the leftmost place where the segment fits.
-fn skip_past<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
+fn skip_past<'t>(segment: &[Piece], text: &'t str, context: &dyn ConditionContext) -> Option<&'t str> {
+    if !context.charge(text.len()) {
+        return None;
+    }
     // The common cases, without further ado.
     match segment {
         [] => return Some(text),
@@ -188,6 +198,10 @@ fn skip_past<'t>(segment: &[Piece], text: &'t str) -> Option<&'t str> {
     }
     let mut rest = text;
     loop {
+        // Each symbol is compared at all places at once, some dozens in one instruction.
+        if !context.charge(symbols.len().saturating_mul(STARTS / 32)) {
+            return None;
+        }
         let window: Vec<char> = rest.chars().take(STARTS + symbols.len() - 1).collect();
         let starts = (window.len() + 1).checked_sub(symbols.len()).filter(|starts| *starts > 0)?;
         if let Some(start) = first_fit(&symbols, &window, starts) {

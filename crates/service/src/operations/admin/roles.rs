@@ -1,7 +1,7 @@
 //! What roles, and the tags of users and roles, have to pass before they are stored. Source: AWS IAM API Reference, "CreateRole",
 //! "UpdateAssumeRolePolicy", "TagRole".
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use claviger_domain::Refusal;
 use claviger_domain::policy::{MalformedPolicy, Policy};
@@ -22,12 +22,7 @@ pub(crate) async fn check_trust_policy(service: &Service, text: &str) -> Result<
     Ok(())
 }
 
-/// Checks the tags of a principal as they will be: conditions find them by their keys without regard to case.
+/// Checks the tags of a principal as they will be: by the same rules as a key's.
 pub(crate) fn check_principal_tags(tags: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    check_tags(tags)?;
-    let distinct: BTreeSet<String> = tags.keys().map(|key| key.to_ascii_lowercase()).collect();
-    if distinct.len() < tags.len() {
-        return Err(Refusal::invalid_tag("Duplicate tag keys found. Please note that Tag keys are case insensitive."));
-    }
-    Ok(())
+    check_tags(tags)
 }

@@ -94,7 +94,7 @@ impl Operation for SimulatePolicy {
             "kms:encryptioncontextkeys" if self.context.is_empty() => Values::Absent,
             "kms:encryptioncontextkeys" => Values::Many(self.context.pairs().map(|(key, _)| Cow::Borrowed(key)).collect()),
             _ => match key.strip_prefix("kms:encryptioncontext:") {
-                Some(key) => self.context.get_ignoring_case(key).map_or(Values::Absent, text),
+                Some(key) => Values::named(key, self.context.pairs()),
                 None => Values::Absent,
             },
         }

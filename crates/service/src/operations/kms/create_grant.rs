@@ -148,6 +148,11 @@ fn check_form(terms: &GrantTerms) -> Result<(), Refusal> {
 
 fn check_constraint(name: &str, context: Option<&EncryptionContext>) -> Result<(), Refusal> {
     let Some(context) = context else { return Ok(()) };
+    if context.has_twins() {
+        return Err(Refusal::invalid(format!(
+            "The grant constraint {name} has keys that differ in case alone, which does not matter in constraints."
+        )));
+    }
     if context.len() > PAIRS_MAX {
         return Err(Refusal::invalid(format!("The grant constraint {name} has more than {PAIRS_MAX} pairs.")));
     }

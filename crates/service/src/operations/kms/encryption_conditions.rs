@@ -15,7 +15,7 @@ pub(crate) fn encryption_condition<'a>(name: &str, context: &'a EncryptionContex
         "kms:encryptioncontextkeys" if context.is_empty() => Values::Absent,
         "kms:encryptioncontextkeys" => Values::Many(context.pairs().map(|(key, _)| Cow::Borrowed(key)).collect()),
         _ => match name.strip_prefix("kms:encryptioncontext:") {
-            Some(key) => context.get_ignoring_case(key).map_or(Values::Absent, text),
+            Some(key) => Values::named(key, context.pairs()),
             None => Values::Absent,
         },
     }

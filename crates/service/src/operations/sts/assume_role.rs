@@ -10,7 +10,7 @@ use claviger_domain::policy::{Denial, Policy, Values};
 use claviger_domain::{AccountId, Caller, Kind, Refusal, RoleName, SessionName};
 use serde_json::json;
 
-use crate::conditions::text;
+use crate::conditions::{tagged, text};
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::operations::kms::tags::request_tag;
@@ -112,8 +112,7 @@ impl Operation for AssumeRole {
             // The role's own tags are those of the resource.
             _ => match key.strip_prefix("aws:resourcetag/").or_else(|| key.strip_prefix("iam:resourcetag/")) {
                 Some(tag) => {
-                    let found = target.role.role.tags.iter().find(|(name, _)| name.eq_ignore_ascii_case(tag));
-                    found.map_or(Values::Absent, |(_, value)| text(value))
+                    tagged(tag, &target.role.role.tags)
                 }
                 None => request_tag(&target.tags, key),
             },
