@@ -164,7 +164,8 @@ impl GrantConstraints {
     fn context_holds(&self, request: &dyn ConditionContext) -> bool {
         let has = |wanted: &EncryptionContext| {
             // Two keys that differ in case alone would both be found in one of the request's.
-            !wanted.has_twins() && wanted.pairs().all(|(key, value)| is_one(&request.values(&format!("kms:EncryptionContext:{key}")), value))
+            !wanted.has_twins()
+                && wanted.pairs().all(|(key, value)| is_one(&request.values(&format!("kms:EncryptionContext:{key}")), value))
         };
         let count = || match request.values("kms:EncryptionContextKeys") {
             Values::Absent | Values::Ambiguous => 0,

@@ -37,7 +37,11 @@ fn what_takes_too_much_work_is_denied() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let many = Keys::default().with_many("kms:EncryptionContextKeys", &names);
     let denial = ask(&root(OWNER), &policy, &many).unwrap_err();
-    assert!(denial.message.ends_with("because it takes too much work to weigh the policies against this request"), "{}", denial.message);
+    assert!(
+        denial.message.ends_with("because it takes too much work to weigh the policies against this request"),
+        "{}",
+        denial.message
+    );
     assert_eq!(denial.reason, "it takes too much work to weigh the policies against this request");
     assert!(!denial.explicit && !denial.silent, "no grant helps");
     // With a request as people make them, the same policy is no trouble.

@@ -142,12 +142,18 @@ mod tests {
 
     #[test]
     fn what_a_variable_stands_for_stays_in_its_part() {
-        let fits = |pattern: &str, value: &'static str, arn: &str| ArnPattern::parse(pattern, true).unwrap().matches(arn, &Always(value));
+        let fits = |pattern: &str, value: &'static str, arn: &str| {
+            ArnPattern::parse(pattern, true).unwrap().matches(arn, &Always(value))
+        };
         let pattern = "arn:aws:s3:${aws:PrincipalTag/region}:111111111111:bucket";
         assert!(fits(pattern, "eu-west-1", "arn:aws:s3:eu-west-1:111111111111:bucket"));
         // The tag would be a Region, an account and a bucket of its own choice.
         assert!(!fits(pattern, "r:222222222222:mine", "arn:aws:s3:r:222222222222:mine:111111111111:bucket"));
-        assert!(!fits("arn:aws:${aws:PrincipalTag/x}:*:111111111111:*", "s3:r:222222222222", "arn:aws:s3:r:222222222222:*:111111111111:*"));
+        assert!(!fits(
+            "arn:aws:${aws:PrincipalTag/x}:*:111111111111:*",
+            "s3:r:222222222222",
+            "arn:aws:s3:r:222222222222:*:111111111111:*"
+        ));
         // In the last part colons are characters like others; and wildcards in a value are no wildcards.
         assert!(fits("arn:aws:logs:r:111111111111:${aws:PrincipalTag/x}", "group:a:b", "arn:aws:logs:r:111111111111:group:a:b"));
         assert!(!fits("arn:aws:s3:::${aws:PrincipalTag/x}", "*", "arn:aws:s3:::bucket"));

@@ -111,9 +111,7 @@ impl Operation for AssumeRole {
             "aws:tagkeys" => keys(target.tags.keys().collect()),
             // The role's own tags are those of the resource.
             _ => match key.strip_prefix("aws:resourcetag/").or_else(|| key.strip_prefix("iam:resourcetag/")) {
-                Some(tag) => {
-                    tagged(tag, &target.role.role.tags)
-                }
+                Some(tag) => tagged(tag, &target.role.role.tags),
                 None => request_tag(&target.tags, key),
             },
         }
