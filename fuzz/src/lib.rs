@@ -9,3 +9,4 @@ pub mod replay;
 pub mod request_body;
 pub mod sigv4;
 pub mod token_message;
+pub mod xks_request;

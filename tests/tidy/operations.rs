@@ -9,32 +9,39 @@ fn operations(family: &str) -> BTreeSet<String> {
     named(&format!("crates/service/src/operations/{family}"), "impl Operation for ")
 }
 
-/// The operations that the AWS door maps, by the names of their files.
+/// The door that maps a family's operations, and the directory of their files there.
+fn directory_of(family: &str) -> String {
+    match family {
+        "xks" => "crates/doors/hyok/src".to_owned(),
+        _ => format!("crates/doors/aws/src/{family}"),
+    }
+}
+
+/// The operations that a door maps, by the names of their files.
 fn mapped(family: &str) -> BTreeSet<String> {
-    named(&format!("crates/doors/aws/src/{family}"), "impl Mapping for ")
+    named(&directory_of(family), "impl Mapping for ")
 }
 
 fn named(directory: &str, marker: &str) -> BTreeSet<String> {
     let declaring: Vec<_> = files(directory, ".rs").into_iter().filter(|path| read(path).contains(marker)).collect();
     let names: BTreeSet<String> = declaring.iter().map(|path| stem(path).to_owned()).collect();
-    assert!(names.len() > 10, "{directory} has operations");
+    // Four is all that the XKS proxy API has.
+    let least = if directory.ends_with("/xks") || directory.contains("/hyok/") { 4 } else { 11 };
+    assert!(names.len() >= least, "{directory} has operations");
     names
 }
 
 #[test]
 fn every_operation_has_a_file_here_and_there() {
     let mut findings = Vec::new();
-    for family in ["kms", "admin"] {
+    for family in ["kms", "admin", "xks"] {
         let (service, door) = (operations(family), mapped(family));
         findings
             .extend(service.difference(&door).map(|name| format!("{family}/{name}.rs is in the service, but not in the door")));
         findings
             .extend(door.difference(&service).map(|name| format!("{family}/{name}.rs is in the door, but not in the service")));
     }
-    report(
-        &findings,
-        "an operation is one file in crates/service/src/operations and one of the same name in crates/doors/aws/src",
-    );
+    report(&findings, "an operation is one file in crates/service/src/operations and one of the same name in its door");
 }
 
 #[test]

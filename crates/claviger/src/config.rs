@@ -18,12 +18,14 @@ use crate::problem::Problem;
 use crate::seals::ConfiguredSeals;
 
 mod external_key_stores;
+mod hyok;
 mod passphrase;
 mod quotas;
 mod seals;
 mod tokens;
 
 pub use external_key_stores::ExternalKeyStores;
+pub use hyok::{ClientCertificates, Hyok};
 pub use passphrase::PassphraseSource;
 pub use seals::{NamedSeal, Seal, Seals, Sharing};
 pub use tokens::{ClusterConfig, ClusterId, Clusters, TokenConfig, Tokens};
@@ -71,6 +73,8 @@ pub struct Config {
     pub quotas: Quotas,
     /// The listener for health and metrics.
     pub observability: Option<Observability>,
+    /// The listener for clouds that use keys which they do not hold.
+    pub hyok: Option<Hyok>,
     /// Where and how to log.
     #[serde(default)]
     pub log: Log,
@@ -242,6 +246,13 @@ impl Config {
         }
         self.attestation.roots.iter_mut().for_each(anchor);
         self.external_key_stores.paths().for_each(anchor);
+        if let Some(hyok) = &mut self.hyok {
+            hyok.client_ca.iter_mut().for_each(anchor);
+            if let Some(tls) = &mut hyok.tls {
+                anchor(&mut tls.certificate);
+                anchor(&mut tls.key);
+            }
+        }
         for token in self.tokens.values_mut() {
             // A bare name is looked for where the loader looks.
             if token.library.components().count() > 1 {
@@ -272,6 +283,15 @@ impl Config {
         }
         if self.observability.as_ref().is_some_and(|o| self.listen.contains(&o.listen)) {
             return Err(wrong("observability.listen is also in `listen`").remedy("give it a port of its own"));
+        }
+        if let Some(hyok) = &self.hyok {
+            let checked = hyok.check(self.tls.as_ref(), self.insecure_plain_http);
+            checked.map_err(|(happened, remedy)| wrong(&happened).remedy(remedy))?;
+            let elsewhere = self.listen.iter().chain(self.observability.as_ref().map(|o| &o.listen));
+            if let Some(taken) = elsewhere.into_iter().find(|address| hyok.listen.contains(address)) {
+                return Err(wrong(&format!("hyok.listen has {taken}, where something else listens"))
+                    .remedy("give it a port of its own: it serves clouds, and nothing else"));
+            }
         }
         tokens::check(&self.tokens, &self.clusters)
             .map_err(|happened| wrong(&happened).remedy("correct it; docs/tokens.md explains tokens and clusters"))?;

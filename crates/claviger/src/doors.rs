@@ -8,17 +8,43 @@ use http::{Request, Response};
 
 use crate::server::{Handler, Peer};
 
-/// What answers all protocols on the main listeners.
-pub fn handler(service: &Arc<Service>) -> impl Handler + use<> {
-    Doors { aws: claviger_door_aws::Door::new(Arc::clone(service)) }
+/// What answers all protocols on the main listeners. `with_hyok`: that of the door `hyok` as well, for development.
+pub fn handler(service: &Arc<Service>, with_hyok: bool) -> impl Handler + use<> {
+    let aws = claviger_door_aws::Door::new(Arc::clone(service));
+    Doors { aws, hyok: with_hyok.then(|| HyokDoor::of(service)) }
+}
+
+/// What answers clouds that use keys which they do not hold, on listeners of its own.
+pub fn hyok_handler(service: &Arc<Service>) -> impl Handler + use<> {
+    HyokDoor::of(service)
 }
 
 struct Doors {
     aws: claviger_door_aws::Door,
+    hyok: Option<HyokDoor>,
 }
 
 impl Handler for Doors {
     async fn answer(&self, request: Request<Bytes>, peer: Peer) -> Response<Bytes> {
-        self.aws.handle(request, claviger_door_aws::Peer { address: peer.address.ip(), secure: peer.tls }).await
+        match &self.hyok {
+            // AWS's clients ask for nothing but the root.
+            Some(hyok) if request.uri().path().len() > 1 => hyok.answer(request, peer).await,
+            _ => self.aws.handle(request, claviger_door_aws::Peer { address: peer.address.ip(), secure: peer.tls }).await,
+        }
+    }
+}
+
+struct HyokDoor(claviger_door_hyok::Door);
+
+impl HyokDoor {
+    fn of(service: &Arc<Service>) -> Self {
+        Self(claviger_door_hyok::Door::new(Arc::clone(service)))
+    }
+}
+
+impl Handler for HyokDoor {
+    async fn answer(&self, request: Request<Bytes>, peer: Peer) -> Response<Bytes> {
+        let Peer { address, tls, client_subjects } = peer;
+        self.0.handle(request, claviger_door_hyok::Peer { address: address.ip(), secure: tls, client_subjects }).await
     }
 }

@@ -128,8 +128,13 @@ impl Administration {
 
     /// Asks for one administrative operation.
     pub(super) async fn ask(&self, operation: &'static str, input: Value) -> Result<Value, Problem> {
+        self.ask_as(&["CLAVIGER_ADMIN", "AWS"], operation, input).await
+    }
+
+    /// The same with the first complete pair of credentials that the environment has under these names.
+    pub(super) async fn ask_as(&self, credentials: &[&str], operation: &'static str, input: Value) -> Result<Value, Problem> {
         let endpoint = endpoint(self.endpoint.as_ref(), &["CLAVIGER_ENDPOINT"])?;
-        let client = self.manner.client(endpoint, &["CLAVIGER_ADMIN", "AWS"])?;
+        let client = self.manner.client(endpoint, credentials)?;
         let target = Target { service: "claviger", prefix: "ClavigerAdmin", operation };
         client.call(target, &without_nulls(input)).await.map_err(Problem::from)
     }

@@ -10,7 +10,7 @@ use claviger_service::{Initialized, Settings};
 use zeroize::Zeroizing;
 
 use super::output;
-use super::serve::Serving;
+use super::serve::{HyokListeners, Serving};
 use crate::config::{ExternalKeyStores, Limits, Log, LogLevel, Seals, read_address};
 use crate::deployment::{DataDirectory, make_development_seal, write_file};
 use crate::key_stores;
@@ -86,6 +86,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         tokens: OpenTokens::default(),
         listeners,
         tls: None,
+        hyok: HyokListeners::Main,
         limits: Limits::default(),
         observability,
         metrics,
@@ -118,6 +119,7 @@ async fn make(data: &DataDirectory, seal: &Path, environment: &Path, address: So
 /// Says what there is, and the three lines to paste.
 fn greet(environment: &Path, address: SocketAddr) -> Result<(), Problem> {
     output::note(format_args!("Claviger serves AWS KMS on http://{address} for account {ACCOUNT}, any Region."));
+    output::note(format_args!("Its keys can stand behind http://{address}/PREFIX/kms/xks/v1 (XKS): see claviger xks."));
     output::note("DEVELOPMENT ONLY: the keys' seal is a plain file, and the wire is not encrypted.");
     output::note("Paste into another terminal:\n");
     let environment = std::path::absolute(environment).unwrap_or_else(|_| environment.to_owned());

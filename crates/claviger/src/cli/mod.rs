@@ -36,6 +36,7 @@ mod tags;
 mod token;
 mod unseal;
 mod user;
+mod xks;
 
 /// Claviger keeps cryptographic keys and answers the AWS KMS API.
 #[derive(Debug, Parser)]
@@ -95,6 +96,9 @@ enum Command {
     Seal(seal::Command),
     /// Make a new access key for the administrator, who lost the old ones. Needs the store and its seal, while no server runs
     RecoverAdministrator(recover_administrator::Arguments),
+    /// Hold your own key: stores by which AWS KMS uses keys that it does not hold (XKS)
+    #[command(subcommand)]
+    Xks(xks::Command),
     /// The store itself
     #[command(subcommand)]
     Store(store::Command),
@@ -150,6 +154,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::Root(command) => root::run(command).await,
             Command::Seal(command) => return seal::run(command).await,
             Command::RecoverAdministrator(arguments) => recover_administrator::run(arguments).await,
+            Command::Xks(command) => xks::run(command).await,
             Command::Store(command) => return store::run(command).await,
             Command::Token(command) => return token::run(command).await,
             Command::HsmHost(arguments) => hsm_host::run(&arguments),

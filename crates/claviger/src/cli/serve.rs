@@ -9,16 +9,17 @@ use claviger_service::operations::admin::SealOutcome;
 use claviger_service::{Service, Settings};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::attestation;
-use crate::config::{Config, Limits, Seal};
+use crate::config::{ClientCertificates, Config, Hyok, Limits, Seal, Tls};
 use crate::deployment::{DataDirectory, Deployment, Start, close_store, write_file};
 use crate::doors;
 use crate::key_stores;
 use crate::observability::{self, Check, Metrics, Readiness, ReadinessProbe, start_logging};
 use crate::problem::Problem;
 use crate::seals::Unopened;
+use crate::server::client_certificate::Clients;
 use crate::server::{ReloadingTls, Server, Stop, bind};
 use crate::tokens::{MessageCounts, OpenTokens, TokenClusters};
 use crate::unseal::{Shared, Switch, Unsealing};
@@ -42,6 +43,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     // Everything that can be wrong is found before the first request is taken.
     let tls = config.tls.as_ref().map(ReloadingTls::load).transpose()?;
     let listeners = bind(&config.listen).await?;
+    let hyok = match &config.hyok {
+        Some(hyok) => HyokListeners::Own(open_hyok(hyok, config.tls.as_ref()).await?),
+        None => HyokListeners::None,
+    };
     let observability = match &config.observability {
         Some(observability) => bind(&[observability.listen]).await?,
         None => Vec::new(),
@@ -70,12 +75,55 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         tokens,
         listeners,
         tls,
+        hyok,
         limits: config.limits.clone(),
         observability,
         metrics,
         log_requests: config.log.requests,
     };
     serving.until_stopped().await
+}
+
+/// Where clouds are served that use keys which they do not hold.
+pub(super) enum HyokListeners {
+    /// Nowhere.
+    None,
+    /// On the main listeners: for development.
+    Main,
+    /// On listeners of their own.
+    Own(HyokServer),
+}
+
+/// Listeners for clouds.
+pub(super) struct HyokServer {
+    listeners: Vec<TcpListener>,
+    tls: Option<Arc<ReloadingTls>>,
+}
+
+/// A server for clouds that runs.
+struct Clouds {
+    stop: Stop,
+    task: JoinHandle<()>,
+}
+
+impl HyokServer {
+    /// Serves clouds until it is stopped. It drops what is left of its own connections when its time to stop is over, and no other server's.
+    fn serve(self, service: &Arc<Service>, limits: Limits, log_requests: bool) -> Clouds {
+        let stop = Stop::new();
+        tell_of_listeners(&self.listeners, self.tls.is_some());
+        let server = Server::new(doors::hyok_handler(service), limits).tls(self.tls).log_requests(log_requests);
+        Clouds { task: tokio::spawn(server.serve(self.listeners, stop.clone())), stop }
+    }
+}
+
+async fn open_hyok(hyok: &Hyok, main_tls: Option<&Tls>) -> Result<HyokServer, Problem> {
+    let clients = (!hyok.client_ca.is_empty()).then(|| Clients {
+        authorities: hyok.client_ca.clone(),
+        subjects: hyok.client_subjects.clone(),
+        required: hyok.client_certificates == ClientCertificates::Required,
+    });
+    let tls = hyok.tls.as_ref().or(main_tls).map(|files| ReloadingTls::load_for(files, clients)).transpose()?;
+    Ok(HyokServer { listeners: bind(&hyok.listen).await?, tls })
 }
 
 /// A server with everything that it needs.
@@ -87,6 +135,7 @@ pub(super) struct Serving {
     pub(super) tokens: OpenTokens,
     pub(super) listeners: Vec<TcpListener>,
     pub(super) tls: Option<Arc<ReloadingTls>>,
+    pub(super) hyok: HyokListeners,
     pub(super) limits: Limits,
     /// Where health and metrics are served; may be empty.
     pub(super) observability: Vec<TcpListener>,
@@ -97,7 +146,7 @@ pub(super) struct Serving {
 impl Serving {
     /// Serves until SIGTERM or SIGINT, lets requests under way finish, and closes the store. A deployment that is sealed is waited for meanwhile.
     pub(super) async fn until_stopped(self) -> Result<(), Problem> {
-        let Self { start, data, node, tokens, listeners, tls, limits, observability, metrics, log_requests } = self;
+        let Self { start, data, node, tokens, listeners, tls, hyok, limits, observability, metrics, log_requests } = self;
         let stop = Stop::new();
         let mut signals = Signals::new()?;
         let mut helpers = JoinSet::new();
@@ -107,7 +156,14 @@ impl Serving {
         };
         let (switch, health) = (Switch::closed(unsealing.clone()), Health::new(unsealing, &tokens, &stop));
         helpers.spawn(metrics.clone().keep_up(stop.clone()));
-        if let Some(tls) = &tls {
+        let (with_hyok, hyok) = match hyok {
+            HyokListeners::Own(server) => (false, Some(server)),
+            HyokListeners::Main => (true, None),
+            HyokListeners::None => (false, None),
+        };
+        let of_hyok = hyok.as_ref().and_then(|hyok| hyok.tls.as_ref());
+        let certificates: Vec<Arc<ReloadingTls>> = tls.iter().chain(of_hyok).cloned().collect();
+        for tls in &certificates {
             helpers.spawn(Arc::clone(tls).reload_on_change(TLS_LOOK, stop.clone()));
         }
         if !observability.is_empty() {
@@ -118,22 +174,27 @@ impl Serving {
             helpers.spawn(Server::new(handler, limits).serve(observability, Stop::new()));
         }
         tell_of_listeners(&listeners, tls.is_some());
-        let server = Server::new(Shared(Arc::clone(&switch)), limits).tls(tls.clone()).log_requests(log_requests);
+        let server = Server::new(Shared(Arc::clone(&switch)), limits.clone()).tls(tls).log_requests(log_requests);
         let serving = tokio::spawn(server.serve(listeners, stop.clone()));
 
-        let deployment = opened(start, &mut signals, tls.as_deref()).await?;
+        let deployment = opened(start, &mut signals, &certificates).await?;
+        let mut clouds = None;
         if let Some(deployment) = &deployment {
             keep_verifier_key(&data, &node, deployment)?;
             helpers.spawn(Arc::clone(&deployment.service).run_background());
             helpers.spawn(try_all_seals(Arc::clone(&deployment.service)));
             health.open(&deployment.service);
-            switch.open(doors::handler(&deployment.service));
-            signals.wait_for_stop(tls.as_deref()).await;
+            switch.open(doors::handler(&deployment.service, with_hyok));
+            clouds = hyok.map(|hyok| hyok.serve(&deployment.service, limits, log_requests));
+            signals.wait_for_stop(&certificates).await;
         }
         tracing::info!("stopping: requests under way are finished");
         stop.request();
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the server ended by itself");
+        clouds.iter().for_each(|clouds| clouds.stop.request());
+        for server in std::iter::once(serving).chain(clouds.map(|clouds| clouds.task)) {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "the server ended by itself");
+            }
         }
         helpers.shutdown().await;
         if let Some(deployment) = deployment {
@@ -145,7 +206,7 @@ impl Serving {
 }
 
 /// The deployment, once it is open; none when the server is to stop before.
-async fn opened(start: Start, signals: &mut Signals, tls: Option<&ReloadingTls>) -> Result<Option<Deployment>, Problem> {
+async fn opened(start: Start, signals: &mut Signals, certificates: &[Arc<ReloadingTls>]) -> Result<Option<Deployment>, Problem> {
     let sealed = match start {
         Start::Open(deployment) => {
             tell_of_seals(&deployment);
@@ -157,7 +218,7 @@ async fn opened(start: Start, signals: &mut Signals, tls: Option<&ReloadingTls>)
     tracing::warn!("THE SERVER IS SEALED and refuses every request: {}", unsealing.waits_for());
     let by_people = tokio::select! {
         by_people = unsealing.wait() => by_people,
-        () = signals.wait_for_stop(tls) => {
+        () = signals.wait_for_stop(certificates) => {
             sealed.close().await?;
             return Ok(None);
         }
@@ -201,14 +262,14 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT. On SIGHUP, reads the certificate again.
-    async fn wait_for_stop(&mut self, tls: Option<&ReloadingTls>) {
+    /// Waits for SIGTERM or SIGINT. On SIGHUP, reads the certificates again.
+    async fn wait_for_stop(&mut self, certificates: &[Arc<ReloadingTls>]) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.hang_up.recv() => {
-                    if let Some(Err(problem)) = tls.map(ReloadingTls::reload) {
+                    for problem in certificates.iter().filter_map(|tls| tls.reload().err()) {
                         tracing::error!(%problem, "SIGHUP: the TLS certificate cannot be used: the old one stays in use");
                     }
                 }

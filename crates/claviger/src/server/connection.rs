@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body::{Unreadable, collect};
 use super::watch::{Activity, Phase, Watched};
-use super::{Handler, Peer, Shared};
+use super::{Handler, Peer, Shared, client_certificate};
 
 /// What an HTTP/2 client sends first. Source: RFC 9113 section 3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -44,22 +44,26 @@ pub(super) async fn run<H: Handler>(stream: TcpStream, address: SocketAddr, shar
     match &shared.tls {
         None => {
             if let Some((stream, first)) = read_preface(stream, &shared).await {
-                let peer = Peer { address, tls: false };
+                let peer = Peer { address, tls: false, client_subjects: None };
                 let http2 = first.starts_with(HTTP2_PREFACE);
                 serve(stream, first, http2, peer, &shared).await;
             }
         }
         Some(tls) => {
-            let handshake = tls.acceptor().accept(stream);
+            let handshake = tls.acceptor().accept(stream).into_fallible();
             match timeout(shared.limits.header_read, handshake).await {
                 Ok(Ok(stream)) => {
-                    let peer = Peer { address, tls: true };
-                    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let session = stream.get_ref().1;
+                    let peer = Peer { address, tls: true, client_subjects: client_certificate::subjects_of(session) };
+                    let http2 = session.alpn_protocol() == Some(b"h2");
                     serve(stream, BytesMut::new(), http2, peer, &shared).await;
                 }
-                Ok(Err(error)) => {
+                Ok(Err((error, mut stream))) => {
                     metrics::counter!("claviger_tls_handshake_failures_total").increment(1);
                     tracing::debug!(%error, peer = %address, "TLS handshake failed");
+                    // In TLS 1.3 the client may have sent its request already, and has to get to read the alert.
+                    let _ = stream.shutdown().await;
+                    linger(stream).await;
                 }
                 Err(_) => tracing::debug!(peer = %address, "TLS handshake took too long"),
             }
@@ -108,8 +112,8 @@ where
     let activity = Activity::new(true);
     let io = TokioIo::new(Watched::new(stream, first, Arc::clone(&activity)));
     let service = {
-        let (shared, activity) = (Arc::clone(shared), Arc::clone(&activity));
-        service_fn(move |request| answer(request, peer, Arc::clone(&shared), Arc::clone(&activity)))
+        let (shared, activity, peer) = (Arc::clone(shared), Arc::clone(&activity), peer.clone());
+        service_fn(move |request| answer(request, peer.clone(), Arc::clone(&shared), Arc::clone(&activity)))
     };
     let header_bytes = shared.limits.header_bytes as usize;
     let mut connection = http1::Builder::new()
@@ -137,8 +141,8 @@ where
     let activity = Activity::new(false);
     let io = TokioIo::new(Watched::new(stream, first, Arc::clone(&activity)));
     let service = {
-        let (shared, activity) = (Arc::clone(shared), Arc::clone(&activity));
-        service_fn(move |request| answer(request, peer, Arc::clone(&shared), Arc::clone(&activity)))
+        let (shared, activity, peer) = (Arc::clone(shared), Arc::clone(&activity), peer.clone());
+        service_fn(move |request| answer(request, peer.clone(), Arc::clone(&shared), Arc::clone(&activity)))
     };
     let connection = pin!(
         http2::Builder::new(TokioExecutor::new())
@@ -221,9 +225,9 @@ async fn answer<H: Handler>(
     let answered = timeout_at(start + shared.limits.request, async {
         let (body, room) = collect(body, shared.limits.body_bytes as usize, &shared.room).await?;
         has_body = true;
-        let handled = Arc::clone(&shared);
+        let (handled, asking) = (Arc::clone(&shared), peer.clone());
         let handle = async move {
-            let answer = contain_panics(handled.handler.answer(Request::from_parts(head, body), peer)).await;
+            let answer = contain_panics(handled.handler.answer(Request::from_parts(head, body), asking)).await;
             drop(room);
             answer
         };
@@ -258,7 +262,7 @@ async fn answer<H: Handler>(
         }
     };
     if let Some((method, uri)) = logged {
-        log_request(&method, &uri, peer, &response, start);
+        log_request(&method, &uri, &peer, &response, start);
     }
     Ok(response)
 }
@@ -277,7 +281,7 @@ async fn contain_panics<F: Future>(answer: F) -> Option<F::Output> {
     .await
 }
 
-fn log_request(method: &http::Method, uri: &http::Uri, peer: Peer, response: &Response<Full<Bytes>>, start: Instant) {
+fn log_request(method: &http::Method, uri: &http::Uri, peer: &Peer, response: &Response<Full<Bytes>>, start: Instant) {
     let request_id = response.headers().get("x-amzn-requestid").and_then(|id| id.to_str().ok()).unwrap_or("-");
     tracing::info!(
         target: "claviger::request",

@@ -20,6 +20,7 @@ use crate::config::Limits;
 use crate::problem::Problem;
 
 mod body;
+pub mod client_certificate;
 mod connection;
 mod leftovers;
 mod stop;
@@ -30,12 +31,14 @@ pub use stop::Stop;
 pub use tls::ReloadingTls;
 
 /// Who is at the other end of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Its address, as the operating system reports it.
     pub address: SocketAddr,
     /// Whether the connection is in TLS.
     pub tls: bool,
+    /// The common names of the subject of its certificate, where one was asked for, shown and verified.
+    pub client_subjects: Option<Arc<[Box<str>]>>,
 }
 
 /// What answers requests: a function from the whole request to the whole answer.

@@ -8,10 +8,12 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::{Error, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use super::client_certificate::Clients;
 use super::stop::Stop;
 use crate::config::Tls;
 use crate::problem::Problem;
@@ -20,6 +22,8 @@ use crate::problem::Problem;
 #[derive(Debug)]
 pub struct ReloadingTls {
     files: Tls,
+    /// Whose certificates are asked for; none for nobody's.
+    clients: Option<Clients>,
     current: ArcSwap<ServerConfig>,
 }
 
@@ -33,8 +37,16 @@ impl ReloadingTls {
     /// # Errors
     /// One of the files cannot be read, is not PEM, or the key does not belong to the certificate.
     pub fn load(files: &Tls) -> Result<Arc<Self>, Problem> {
-        let current = ArcSwap::from_pointee(server_config(files)?);
-        Ok(Arc::new(Self { files: files.clone(), current }))
+        Self::load_for(files, None)
+    }
+
+    /// The same, asking clients for certificates.
+    ///
+    /// # Errors
+    /// As for [`ReloadingTls::load`]; or the clients' authorities cannot be read.
+    pub fn load_for(files: &Tls, clients: Option<Clients>) -> Result<Arc<Self>, Problem> {
+        let current = ArcSwap::from_pointee(server_config(files, clients.as_ref())?);
+        Ok(Arc::new(Self { files: files.clone(), clients, current }))
     }
 
     /// Does the handshake of one connection, with the configuration of now.
@@ -47,7 +59,7 @@ impl ReloadingTls {
     /// # Errors
     /// As for [`ReloadingTls::load`]; what was in use stays in use.
     pub fn reload(&self) -> Result<(), Problem> {
-        match server_config(&self.files) {
+        match server_config(&self.files, self.clients.as_ref()) {
             Ok(config) => {
                 self.current.store(Arc::new(config));
                 metrics::counter!("claviger_tls_reloads_total", "outcome" => "ok").increment(1);
@@ -111,15 +123,19 @@ pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Pr
     Ok(chain)
 }
 
-fn server_config(files: &Tls) -> Result<ServerConfig, Problem> {
+fn server_config(files: &Tls, clients: Option<&Clients>) -> Result<ServerConfig, Problem> {
     let chain = read_certificates(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| pem_problem("private key", &files.key, &error))?;
     let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
     let unusable = |error: rustls::Error| unusable_problem(&files.certificate, &files.key, &error);
+    let verifier = match clients {
+        Some(clients) => clients.verifier(Arc::clone(&provider))?,
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .map_err(unusable)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -1,0 +1,188 @@
+//! From a whole HTTP request to a whole answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use claviger_domain::caller::Request;
+use claviger_domain::{Caller, Refusal, Region};
+use claviger_service::operation::Event;
+use claviger_service::{Assertions, FoundStore, Service, SignatureClaim};
+use claviger_sigv4::parse_claim;
+use http::header::{ALLOW, CONTENT_TYPE, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderValue, Method, StatusCode};
+use uuid::Uuid;
+
+use crate::decrypt::Decrypt;
+use crate::encrypt::Encrypt;
+use crate::errors::{error, wrong_method};
+use crate::get_health_status::GetHealthStatus;
+use crate::get_key_metadata::GetKeyMetadata;
+use crate::mapping::{external_key, run};
+use crate::metering::Meters;
+use crate::path::{Path, What};
+
+/// The door to one service.
+pub struct Door {
+    pub(crate) service: Arc<Service>,
+    pub(crate) meters: Meters,
+}
+
+/// Who is at the other end of the connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether the connection is encrypted.
+    pub secure: bool,
+    /// The common names of its certificate's subject, where it has shown a certificate that was verified.
+    pub client_subjects: Option<Arc<[Box<str>]>>,
+}
+
+/// The service in the scope of signatures. Source: AWS KMS External Keystore Proxy API Specification, appendix A.
+const SERVICE: &str = "kms-xks-proxy";
+/// How much of what a client calls itself is kept.
+const USER_AGENT_BYTES_MAX: usize = 256;
+/// The Region of entries about requests whose own could not be read.
+const NO_REGION: &str = "unknown";
+/// This door's name in audit entries and metrics.
+pub(crate) const NAME: &str = "aws-xks";
+
+impl Door {
+    /// The door to this service.
+    pub fn new(service: Arc<Service>) -> Self {
+        Self { service, meters: Meters::new() }
+    }
+
+    /// Answers one request. Never fails: what goes wrong is an answer too, and in the audit log. Load balancers are told that this process answers,
+    /// and leave no entry.
+    pub async fn handle(&self, request: http::Request<Bytes>, peer: Peer) -> http::Response<Bytes> {
+        let (parts, body) = request.into_parts();
+        let path = Path::parse(parts.uri.path());
+        if path == Path::Ping && (parts.method == Method::GET || parts.method == Method::HEAD) {
+            return pong();
+        }
+        let began = Instant::now();
+        let mut request = Request {
+            id: Uuid::new_v4(),
+            door: NAME,
+            region: region_or(None),
+            at: self.service.now(),
+            source_ip: peer.address,
+            user_agent: user_agent(&parts),
+            secure_transport: peer.secure,
+        };
+        let Path::Store { store, what } = path else {
+            let refusal = Refusal::new(claviger_domain::Kind::InvalidUriPath, "No key store has anything at this path.");
+            return self.refuse(&request, None, Event::xks("Unknown"), refusal).await;
+        };
+        let event = Event::xks(what.operation());
+        if parts.method != Method::POST {
+            let mut answer = self.refuse(&request, None, event, wrong_method()).await;
+            if answer.status() == StatusCode::METHOD_NOT_ALLOWED {
+                answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            }
+            return answer;
+        }
+        let store = match self.service.find_store(store).await {
+            Ok(store) => store,
+            Err(refusal) => return self.refuse(&request, None, event, refusal).await,
+        };
+        match self.identify(&parts, &body, &store, &peer, &mut request) {
+            Ok(caller) => self.dispatch(what, &caller, &body, began).await,
+            Err((access_key, refusal)) => self.refuse(&request, access_key, event, refusal).await,
+        }
+    }
+
+    /// Finds out whether the request is the cloud's: with whose access key it says it was signed, where it is not.
+    fn identify<'r>(
+        &self,
+        parts: &'r Parts,
+        body: &[u8],
+        store: &FoundStore,
+        peer: &Peer,
+        request: &mut Request,
+    ) -> Result<Caller, (Option<&'r str>, Refusal)> {
+        let claim = parse_claim(parts, body, request.at).map_err(|failure| (None, failure.into()))?;
+        let named = Some(claim.access_key);
+        request.region = region_or(Some(claim.region));
+        // Any Region of AWS may call; keys behind stores have Regions of their own.
+        let is_region = |region: &str| region.parse::<Region>().is_ok();
+        claim.require_scope(&[SERVICE], is_region).map_err(|failure| (named, failure.into()))?;
+        let signed = SignatureClaim {
+            access_key: claim.access_key,
+            session_token: claim.session_token,
+            date: claim.date,
+            region: claim.region,
+            service: claim.service,
+            string_to_sign: claim.string_to_sign.as_bytes(),
+            signature: &claim.signature,
+            assertions: Assertions::default(),
+        };
+        let subjects = peer.client_subjects.as_deref().unwrap_or_default();
+        self.service.authenticate_store(store, &signed, subjects, request.clone()).map_err(|refusal| (named, refusal))
+    }
+
+    async fn dispatch(&self, what: What<'_>, caller: &Caller, body: &Bytes, began: Instant) -> http::Response<Bytes> {
+        match what {
+            What::Metadata(key) => run::<GetKeyMetadata>(self, external_key(key), caller, body, began).await,
+            What::Encrypt(key) => run::<Encrypt>(self, external_key(key), caller, body, began).await,
+            What::Decrypt(key) => run::<Decrypt>(self, external_key(key), caller, body, began).await,
+            What::Health => run::<GetHealthStatus>(self, Ok(None), caller, body, began).await,
+        }
+    }
+
+    /// Puts a refusal into the audit log, and answers it; or that it could not be written.
+    async fn refuse(&self, request: &Request, access_key: Option<&str>, event: Event, refusal: Refusal) -> http::Response<Bytes> {
+        let refusal = match self.service.record_refusal(request, None, access_key, event, &refusal).await {
+            Ok(()) => refusal,
+            Err(unwritten) => unwritten,
+        };
+        self.meters.refused_before_operation(&refusal);
+        error(&refusal, request.id)
+    }
+}
+
+impl What<'_> {
+    /// The operation's name in the audit log.
+    fn operation(self) -> &'static str {
+        match self {
+            Self::Metadata(_) => "GetKeyMetadata",
+            Self::Encrypt(_) => "Encrypt",
+            Self::Decrypt(_) => "Decrypt",
+            Self::Health => "GetHealthStatus",
+        }
+    }
+}
+
+fn pong() -> http::Response<Bytes> {
+    let mut answer = http::Response::new(Bytes::from_static(b"pong\n"));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    answer
+}
+
+fn region_or(claimed: Option<&str>) -> Region {
+    let region = claimed.and_then(|text| text.parse().ok());
+    #[expect(clippy::expect_used, reason = "the constant is a Region: a test says so")]
+    region.unwrap_or_else(|| NO_REGION.parse().expect("a Region"))
+}
+
+fn user_agent(parts: &Parts) -> String {
+    let text = parts.headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
+    let end = text.floor_char_boundary(USER_AGENT_BYTES_MAX);
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_without_a_readable_region_still_has_one() {
+        assert_eq!(region_or(None).as_str(), NO_REGION);
+        assert_eq!(region_or(Some("Not A Region")).as_str(), NO_REGION);
+        assert_eq!(region_or(Some("eu-west-1")).as_str(), "eu-west-1");
+    }
+}
