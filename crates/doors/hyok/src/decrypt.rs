@@ -33,7 +33,7 @@ impl Mapping for Decrypt {
 
     /// Vectors, tags and metadata of another length than any that was answered are those of no ciphertext: the hsm says so.
     fn decode(key: Option<ExternalKeyId>, request: Request) -> Result<op::Decrypt, Refusal> {
-        let metadata = RequestMetadata::check(request.request_metadata, Required::ForUse)?;
+        let metadata = RequestMetadata::check(request.request_metadata, Required::Use)?;
         let Algorithm::AesGcm = present("encryptionAlgorithm", request.encryption_algorithm)?;
         let small = |member, blob: Blob| blob.at_most(member, TEXT_BYTES_MAX).map(|bytes| bytes.to_vec());
         let (vector, tag) = (request.initialization_vector, request.authentication_tag);

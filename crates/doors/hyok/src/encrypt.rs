@@ -61,7 +61,7 @@ impl Mapping for Encrypt {
     type Operation = op::Encrypt;
 
     fn decode(key: Option<ExternalKeyId>, request: Request) -> Result<op::Encrypt, Refusal> {
-        let metadata = RequestMetadata::check(request.request_metadata, Required::ForUse)?;
+        let metadata = RequestMetadata::check(request.request_metadata, Required::Use)?;
         let Algorithm::AesGcm = present("encryptionAlgorithm", request.encryption_algorithm)?;
         let plaintext = present("plaintext", request.plaintext)?.at_most("plaintext", TEXT_BYTES_MAX)?;
         if plaintext.is_empty() {

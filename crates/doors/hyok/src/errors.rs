@@ -92,7 +92,7 @@ mod tests {
             assert_eq!(answer.body(), format!("{{\"errorName\":\"{name}\",\"errorMessage\":\"x\"}}").as_bytes());
         }
         let silent = error(&Refusal::invalid_ciphertext(), Uuid::nil());
-        assert_eq!(*silent.body(), *b"{\"errorName\":\"InvalidCiphertextException\"}");
+        assert_eq!(silent.body().as_ref(), b"{\"errorName\":\"InvalidCiphertextException\"}");
     }
 
     #[test]

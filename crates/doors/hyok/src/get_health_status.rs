@@ -47,7 +47,7 @@ impl Mapping for GetHealthStatus {
     type Operation = op::GetHealthStatus;
 
     fn decode(_key: Option<ExternalKeyId>, request: Request) -> Result<op::GetHealthStatus, Refusal> {
-        Ok(op::GetHealthStatus { metadata: RequestMetadata::check(request.request_metadata, Required::ForHealth)? })
+        Ok(op::GetHealthStatus { metadata: RequestMetadata::check(request.request_metadata, Required::Health)? })
     }
 
     fn encode(output: op::Health) -> Result<Bytes, Refusal> {

@@ -33,7 +33,7 @@ impl Mapping for GetKeyMetadata {
     type Operation = op::GetKeyMetadata;
 
     fn decode(key: Option<ExternalKeyId>, request: Request) -> Result<op::GetKeyMetadata, Refusal> {
-        let metadata = RequestMetadata::check(request.request_metadata, Required::ForMetadata)?;
+        let metadata = RequestMetadata::check(request.request_metadata, Required::KeyMetadata)?;
         Ok(op::GetKeyMetadata { key: present("externalKeyId", key)?, metadata })
     }
 

@@ -23,25 +23,25 @@ pub(crate) struct RequestMetadata {
 /// Bytes of one text, at most. ARNs have up to 2,048 characters.
 const TEXT_BYTES_MAX: usize = 4096;
 
-/// Which of the members have to be there.
+/// What a request is for, which says what of the members has to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Required {
     /// The operation and the request's id.
-    ForHealth,
+    Health,
     /// The principal as well.
-    ForMetadata,
+    KeyMetadata,
     /// The principal and the key's ARN as well.
-    ForUse,
+    Use,
 }
 
 impl RequestMetadata {
     /// Checks what is there.
     pub(crate) fn check(metadata: Option<Self>, required: Required) -> Result<op::RequestMetadata, Refusal> {
         let found = present("requestMetadata", metadata)?;
-        if required != Required::ForHealth {
+        if required != Required::Health {
             present("requestMetadata.awsPrincipalArn", found.aws_principal_arn.as_ref())?;
         }
-        if required == Required::ForUse {
+        if required == Required::Use {
             present("requestMetadata.kmsKeyArn", found.kms_key_arn.as_ref())?;
         }
         let checked = op::RequestMetadata {
