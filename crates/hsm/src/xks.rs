@@ -9,7 +9,7 @@
 //!   what the answer has as its initialization vector.
 //!
 //! Each message has a key of its own, so that no two messages under one key meet, and nobody has to count to 2^32
-//! (docs/decisions/013-signatures-are-a-crate-and-every-external-message-has-a-key.md).
+//! (docs/decisions/015-signatures-are-a-crate-and-every-external-message-has-a-key.md).
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;

@@ -2,7 +2,7 @@
 //!
 //! Doors share it, because a signature is no protocol of its own: the AWS door reads requests of AWS's clients with it, the door `hyok` those of
 //! AWS KMS itself, and our own command line and the tests sign with it
-//! (docs/decisions/013-signatures-are-a-crate-and-every-external-message-has-a-key.md).
+//! (docs/decisions/015-signatures-are-a-crate-and-every-external-message-has-a-key.md).
 //!
 //! A door only reads the claim: [`parse_claim`] says which access key is said to have signed which text ([`Claim`]). Whether that is true
 //! is for the hsm crate to say, which alone knows the secret. [`SigningKey`] and [`Signer`] are the client's side; both sides share the
