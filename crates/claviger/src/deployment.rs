@@ -327,11 +327,12 @@ async fn begin(store: Arc<SqliteStore>, settings: Settings, opened: Opened) -> R
     Ok(Deployment { service, store, hsm, opened_by: by, unopened })
 }
 
-/// What all configured seals are made of, for a deployment that is being made. A development seal's file is made if it is not there.
+/// What all configured seals are made of, for a deployment that is being made. A development seal's file is made if it is not there, and the key in a
+/// token as well, if it may. Blocks: on a thread for blocking work within a runtime.
 ///
 /// # Errors
 /// A secret cannot be had, or it is not said how many shares there shall be.
-pub fn new_seals(seals: &Seals) -> Result<Vec<(String, NewSeal)>, Problem> {
+pub fn new_seals(seals: &Seals, generate: bool) -> Result<Vec<(String, NewSeal)>, Problem> {
     let new = |NamedSeal { name, seal }: &NamedSeal| {
         let new = match seal {
             Seal::Shares(Some(Sharing { threshold, count })) => NewSeal::Shares { threshold: *threshold, count: *count },
@@ -344,6 +345,7 @@ pub fn new_seals(seals: &Seals) -> Result<Vec<(String, NewSeal)>, Problem> {
                 NewSeal::Secret(seals::read_secret(seal, true)?)
             }
             Seal::Passphrase(_) => NewSeal::Secret(seals::read_secret(seal, true)?),
+            Seal::Pkcs11(token) => token.wrap_new(generate)?,
         };
         Ok((name.clone(), new))
     };
@@ -421,7 +423,7 @@ fn initialize(deployment: Uuid, seals: &[(String, NewSeal)]) -> Result<(Hsm, Sea
     let (hsm, root, printed) = Hsm::initialize_with(deployment, seals)?;
     let shares = seals.iter().zip(printed).filter_map(|((seal, new), shares)| match new {
         NewSeal::Shares { threshold, .. } => Some(SharesOfSeal { seal: seal.clone(), threshold: *threshold, shares }),
-        NewSeal::Secret(_) => None,
+        NewSeal::Secret(_) | NewSeal::Token { .. } => None,
     });
     Ok((hsm, root, shares.collect()))
 }

@@ -24,6 +24,8 @@ pub enum SealSecret {
     Passphrase(Zeroizing<String>),
     /// Shares that people bring, as many as the seal wants.
     Shares(Vec<Share>),
+    /// What a PKCS#11 token decrypted: exactly 32 bytes.
+    Token(Zeroizing<Vec<u8>>),
 }
 
 /// What a new seal is made of.
@@ -37,6 +39,27 @@ pub enum NewSeal {
         /// How many there are, up to [`SHARES_MAX`].
         count: u8,
     },
+    /// 32 random bytes that a PKCS#11 token has encrypted, and alone can decrypt.
+    Token {
+        /// What has to be known to ask the token for them.
+        wrapped: TokenWrapped,
+        /// The bytes.
+        secret: Zeroizing<Vec<u8>>,
+    },
+}
+
+/// A secret that a key in a PKCS#11 token has encrypted. Opaque here: whoever talks to the token knows what it means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenWrapped {
+    /// The token, for people: its label and serial number.
+    pub token: String,
+    /// What finds the key in the token again.
+    #[serde(with = "base64_bytes")]
+    pub key: Vec<u8>,
+    /// The encrypted secret.
+    #[serde(with = "base64_bytes")]
+    pub secret: Vec<u8>,
 }
 
 /// The shares of a new seal, as text, in the order of their numbers; empty for seals of other kinds. Told once and not kept.
@@ -88,7 +111,7 @@ pub struct SealedRoot {
 }
 
 impl SealedRoot {
-    /// The seals by name, each with its kind: `file`, `passphrase` or `shares`.
+    /// The seals by name, each with its kind: `file`, `passphrase`, `shares` or `pkcs11`.
     pub fn seals(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.seals.iter().map(|seal| (seal.name.as_str(), seal.kind.name()))
     }
@@ -101,6 +124,15 @@ impl SealedRoot {
             }
             _ => None,
         })
+    }
+
+    /// What the named seal's token has to decrypt; none for seals of other kinds.
+    pub fn token_wrapped(&self, name: &str) -> Option<&TokenWrapped> {
+        let seal = self.seals.iter().find(|seal| seal.name == name)?;
+        match &seal.kind {
+            SealKind::Pkcs11 { wrapped } => Some(wrapped),
+            _ => None,
+        }
     }
 
     /// The seal that a share is for. Needs no secret, so that a share can be verified without the others.
@@ -182,6 +214,8 @@ enum SealKind {
         /// A check of each share, in the order of their numbers.
         checks: Vec<Check>,
     },
+    #[serde(rename = "pkcs11")]
+    Pkcs11 { wrapped: TokenWrapped },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,22 +237,24 @@ pub fn generate_file_seal_secret() -> Result<Zeroizing<Vec<u8>>, HsmError> {
 }
 
 impl NewSeal {
-    /// The kind of the seal: `file`, `passphrase` or `shares`.
+    /// The kind of the seal: `file`, `passphrase`, `shares` or `pkcs11`.
     pub fn kind_name(&self) -> &'static str {
         match self {
             Self::Secret(secret) => secret.kind_name(),
             Self::Shares { .. } => "shares",
+            Self::Token { .. } => "pkcs11",
         }
     }
 }
 
 impl SealSecret {
-    /// The kind of seal that it opens: `file`, `passphrase` or `shares`.
+    /// The kind of seal that it opens: `file`, `passphrase`, `shares` or `pkcs11`.
     pub fn kind_name(&self) -> &'static str {
         match self {
             Self::File(_) => "file",
             Self::Passphrase(_) => "passphrase",
             Self::Shares(_) => "shares",
+            Self::Token(_) => "pkcs11",
         }
     }
 }
@@ -229,12 +265,14 @@ impl SealKind {
             Self::File {} => "file",
             Self::Passphrase { .. } => "passphrase",
             Self::Shares { .. } => "shares",
+            Self::Pkcs11 { .. } => "pkcs11",
         }
     }
 
     fn new(name: &str, secret: &SealSecret, cost: PassphraseCost) -> Result<Self, HsmError> {
         match secret {
             SealSecret::Shares(_) => Err(refused(name, "a seal of shares is made of new shares, not of those of another seal")),
+            SealSecret::Token(_) => Err(refused(name, "a seal of a token is made with what the token has encrypted")),
             SealSecret::File(_) => Ok(Self::File {}),
             SealSecret::Passphrase(_) => {
                 let mut salt = vec![0; 16];
@@ -283,6 +321,10 @@ impl SealKind {
     fn binding(&self) -> Vec<u8> {
         match self {
             Self::File {} | Self::Passphrase { .. } => Vec::new(),
+            Self::Pkcs11 { wrapped } => {
+                let parts = [wrapped.token.as_bytes(), &wrapped.key, &wrapped.secret].into_iter();
+                parts.flat_map(|part| (part.len() as u64).to_be_bytes().into_iter().chain(part.iter().copied())).collect()
+            }
             Self::Shares { set, threshold, checks } => {
                 let threshold = [*threshold];
                 let parts = [set.as_slice(), &threshold].into_iter().chain(checks.iter().map(|Check(check)| check.as_slice()));
@@ -305,6 +347,10 @@ impl Seal {
     ) -> Result<(Self, PrintedShares), HsmError> {
         match new {
             NewSeal::Secret(secret) => Ok((Self::of_secret(deployment, name, secret, cost, roots)?, Vec::new())),
+            NewSeal::Token { wrapped, secret } => {
+                let (kind, secret) = (SealKind::Pkcs11 { wrapped: wrapped.clone() }, SealSecret::Token(secret.clone()));
+                Ok((Self::around(deployment, name, kind, &secret, roots)?, Vec::new()))
+            }
             NewSeal::Shares { threshold, count } => {
                 let (kind, shares) = SealKind::split(deployment, name, *threshold, *count)?;
                 let printed = shares.iter().map(Share::text).collect();
@@ -366,6 +412,7 @@ impl Seal {
             let why = match secret {
                 SealSecret::File(_) => "this is not the key file that the deployment was sealed with",
                 SealSecret::Passphrase(_) => "the passphrase is wrong",
+                SealSecret::Token(_) => "the token gave another secret than the one that it was sealed with",
                 SealSecret::Shares(_) => "the shares do not give the secret that it was sealed with",
             };
             return Err(refused(&self.name, why));
@@ -397,6 +444,7 @@ impl SealKeys {
         let seal_key = match (kind, secret) {
             (SealKind::File {}, SealSecret::File(bytes)) => file_seal_key(deployment, name, bytes)?,
             (SealKind::Passphrase { salt, cost }, SealSecret::Passphrase(text)) => passphrase_seal_key(name, salt, *cost, text)?,
+            (SealKind::Pkcs11 { .. }, SealSecret::Token(bytes)) => token_seal_key(deployment, name, bytes)?,
             (SealKind::Shares { threshold, .. }, SealSecret::Shares(shares)) => {
                 shares_seal_key(deployment, name, kind, *threshold, shares)?
             }
@@ -441,6 +489,13 @@ fn file_seal_key(deployment: Uuid, name: &str, bytes: &[u8]) -> Result<Secret, H
         return Err(refused(name, format!("a key file holds exactly 32 bytes, and this one has {}", bytes.len())));
     }
     Secret::from_fill(|out| kdf::extract_and_expand(bytes, deployment.as_bytes(), &[b"claviger seal file 1"], out))
+}
+
+fn token_seal_key(deployment: Uuid, name: &str, bytes: &[u8]) -> Result<Secret, HsmError> {
+    if bytes.len() != crate::memory::SECRET_BYTES {
+        return Err(refused(name, format!("the secret in a token has exactly 32 bytes, and the token gave {}", bytes.len())));
+    }
+    Secret::from_fill(|out| kdf::extract_and_expand(bytes, deployment.as_bytes(), &[b"claviger seal pkcs11 1"], out))
 }
 
 fn passphrase_seal_key(name: &str, salt: &[u8], cost: PassphraseCost, text: &str) -> Result<Secret, HsmError> {

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use claviger_domain::{AccountId, Refusal};
-pub use claviger_hsm::{NewSeal, PrintedShares, SealSecret, SealedRoot, Share};
+pub use claviger_hsm::{NewSeal, PrintedShares, SealSecret, SealedRoot, Share, TokenWrapped};
 use claviger_store::{Change, Expect, Record, RecordKey, RecordKind, Store};
 
 use crate::records::store_refusal;

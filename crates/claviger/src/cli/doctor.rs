@@ -17,9 +17,9 @@ use serde_json::Value;
 
 use super::output;
 use crate::config::{Config, NamedSeal, PassphraseSource, Seal};
-use crate::deployment::DataDirectory;
+use crate::deployment::{DataDirectory, off_the_runtime};
 use crate::problem::Problem;
-use crate::seals::{needs_people, read_secret};
+use crate::seals::{TokenSeal, needs_people, secret_of};
 use crate::server::ReloadingTls;
 use crate::server::tls::read_certificates;
 use crate::tokens::open_one;
@@ -156,6 +156,10 @@ fn seals(config: &Config) -> Vec<Finding> {
                 path
             }
             Seal::Passphrase(PassphraseSource::File(path)) => path,
+            Seal::Pkcs11(TokenSeal { token, .. }) => match &token.pin {
+                PassphraseSource::File(path) => path,
+                _ => continue,
+            },
             Seal::Shares(_) => {
                 findings.push(fine(
                     "people keep the shares of a seal: a server that no other seal opens waits for them at its start",
@@ -219,9 +223,12 @@ async fn tried_seals(config: &Config) -> Vec<Finding> {
             findings.push(fine(format!("the seal {name} was not tried: 'claviger seal verify --ask {name}' does")));
             continue;
         }
-        let opened = read_secret(seal, false).and_then(|secret| {
-            Hsm::open(deployment, &root, Some(name), &secret).map_err(|error| Problem::new(error.to_string()))
+        let (of, with) = (NamedSeal { name: name.clone(), seal: seal.clone() }, root.clone());
+        let opened = off_the_runtime(move || {
+            let secret = secret_of(&of, &with)?;
+            Hsm::open(deployment, &with, Some(&of.name), &secret).map_err(|error| Problem::new(error.to_string()))
         });
+        let opened = opened.await;
         findings.push(match opened {
             Ok(_) => fine(format!("the seal {name} opens the deployment")),
             // What cannot be read here was told of above, with what to do.

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::administrator::Destination;
+use super::token_key::TokenKey;
 use super::{output, shares};
 use crate::config::{Config, NamedSeal, Seal, Seals, Sharing};
-use crate::deployment::{DataDirectory, new_seals};
+use crate::deployment::{DataDirectory, new_seals, off_the_runtime};
 use crate::problem::Problem;
 
 #[derive(Debug, Args)]
@@ -29,12 +30,16 @@ pub(super) struct Arguments {
     /// Write each share into a file of its own in this directory, instead of printing it
     #[arg(long, value_name = "DIR")]
     share_directory: Option<PathBuf>,
+    #[command(flatten)]
+    token_key: TokenKey,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum SealKind {
     /// Shares that people keep, some of which open the deployment together
     Shares,
+    /// A key in a PKCS#11 token: an HSM
+    Pkcs11,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
@@ -56,7 +61,9 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let data = DataDirectory::new(&config.data);
     data.create()?;
     let (mut told, mut written) = (false, Vec::new());
-    let made = data.make_deployment(config.node.as_str(), new_seals(&seals)?, None, |made, new| {
+    let (of, generate) = (seals.clone(), arguments.token_key.generate);
+    let new = off_the_runtime(move || new_seals(&of, generate)).await?;
+    let made = data.make_deployment(config.node.as_str(), new, None, |made, new| {
         new.iter().try_for_each(|seal| shares::tell(seal, directory, &mut written))?;
         arguments.destination.tell(&made.administrator, &made.verifier_key)?;
         told = true;
@@ -100,7 +107,19 @@ impl Arguments {
                 });
                 Ok(configured.and(NamedSeal { name, seal: Seal::Shares(sharing.or(said)) }))
             }
-            (None, Some(_)) => Err(Problem::usage("--threshold and --shares go with --seal shares")),
+            (Some(SealKind::Pkcs11), None) => {
+                let known = configured.named().iter().find(|seal| matches!(seal.seal, Seal::Pkcs11(_))).cloned();
+                match (self.token_key.seal()?, known) {
+                    (Some(token), known) => {
+                        let name = known.map_or_else(|| "pkcs11".to_owned(), |seal| seal.name);
+                        Ok(configured.and(NamedSeal { name, seal: Seal::Pkcs11(token) }))
+                    }
+                    (None, Some(_)) => Ok(configured),
+                    (None, None) => Err(Problem::usage("which key of which token is not said")
+                        .remedy("add --library, --token and --key, or [seal.pkcs11] in the configuration")),
+                }
+            }
+            (Some(SealKind::Pkcs11), Some(_)) | (None, Some(_)) => Err(Problem::usage("--threshold and --shares go with --seal shares")),
             (None, None) => Ok(configured),
         }
     }

@@ -34,6 +34,7 @@ mod status;
 mod store;
 mod tags;
 mod token;
+mod token_key;
 mod unseal;
 mod user;
 mod xks;

@@ -7,16 +7,17 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
-use claviger_hsm::{SealSecret, Share};
+use claviger_hsm::{NewSeal, SealSecret, Share};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::connection::Administration;
+use super::token_key::TokenKey;
 use super::unseal::{read_share, type_share};
 use super::{output, shares};
 use crate::config::{Config, PassphraseSource, Seal, Sharing};
-use crate::deployment::{DataDirectory, SharesOfSeal, make_development_seal, refusal_problem};
+use crate::deployment::{DataDirectory, SharesOfSeal, make_development_seal, off_the_runtime, refusal_problem};
 use crate::problem::Problem;
 use crate::seals::read_secret;
 
@@ -33,6 +34,8 @@ pub(super) enum Command {
         name: String,
         #[command(flatten)]
         secret: NewSecret,
+        #[command(flatten)]
+        token_key: Box<TokenKey>,
         /// How many of the shares open the seal
         #[arg(long, value_name = "K", requires = "shares")]
         threshold: Option<u8>,
@@ -123,7 +126,10 @@ impl FromStr for FileOfSeal {
 pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
     match command {
         Command::List { administration } => list(&administration).await?,
-        Command::Add { name, secret, threshold, share_directory, administration } => match (secret.shares, threshold) {
+        Command::Add { name, token_key, administration, .. } if token_key.seal()?.is_some() => {
+            add_token(name, &token_key, &administration).await?;
+        }
+        Command::Add { name, secret, threshold, share_directory, administration, .. } => match (secret.shares, threshold) {
             (Some(count), Some(threshold)) => {
                 add_shares(name, Sharing { threshold, count }, share_directory.as_deref(), &administration).await?;
             }
@@ -177,6 +183,25 @@ async fn add_shares(
     let remedy = format!("shares that nobody knows open nothing: remove the seal again (claviger seal remove {name})");
     shares::tell(&SharesOfSeal { seal: name, threshold, shares: made }, directory, &mut Vec::new())
         .map_err(|problem| problem.remedy(remedy))
+}
+
+/// The token encrypts the new seal's secret here: the server needs the token at its next start, and not now.
+async fn add_token(name: String, token_key: &TokenKey, administration: &Administration) -> Result<(), Problem> {
+    let (seal, generate) = (token_key.seal()?, token_key.generate);
+    let new = off_the_runtime(move || match seal {
+        Some(seal) => seal.wrap_new(generate),
+        None => Err(Problem::usage("which key of which token is not said")),
+    });
+    let NewSeal::Token { wrapped, secret } = new.await? else { return Err(Problem::new("the token made another kind of seal")) };
+    let input = json!({
+        "Name": name,
+        "Token": { "Name": wrapped.token, "Key": STANDARD.encode(wrapped.key), "Secret": STANDARD.encode(wrapped.secret) },
+        "TokenSecret": STANDARD.encode(&*secret),
+    });
+    administration.ask("AddSeal", input).await?;
+    output::note(format_args!("The seal {name} opens the deployment from now on, with the key in the token {}.", wrapped.token));
+    output::note("For the server to use it at its next start, name it in its configuration: [seal.pkcs11] with library, token, key and pin.");
+    Ok(())
 }
 
 async fn verify_share(file: Option<&Path>, config: Option<&Path>) -> Result<(), Problem> {
@@ -281,7 +306,7 @@ fn as_input(name: &str, secret: &SealSecret) -> Value {
         SealSecret::Passphrase(text) => json!({ "Name": name, "Passphrase": text.as_str() }),
         SealSecret::File(bytes) => json!({ "Name": name, "KeyFile": STANDARD.encode(bytes) }),
         // Read from files of their own, and never from a configuration.
-        SealSecret::Shares(_) => json!({ "Name": name }),
+        SealSecret::Shares(_) | SealSecret::Token(_) => json!({ "Name": name }),
     }
 }
 

@@ -1,13 +1,16 @@
 //! The tables `[seal.*]`: what wraps the root key at rest, in the order in which the seals are tried.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use claviger_token::TokenName;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::PassphraseSource;
+use super::{PassphraseSource, TokenConfig};
+use crate::seals::TokenSeal;
 use super::passphrase::RawSource;
 
 /// The seals: what wraps the root key at rest. Tried in the order of the file.
@@ -32,6 +35,8 @@ pub enum Seal {
     DevelopmentFile(PathBuf),
     /// Shares that people keep and bring; how many there shall be, which only `claviger init` has to know.
     Shares(Option<Sharing>),
+    /// A key in a PKCS#11 token, which never leaves it.
+    Pkcs11(TokenSeal),
 }
 
 /// How many shares there are, and how many of them open the seal.
@@ -43,7 +48,7 @@ pub struct Sharing {
     pub count: u8,
 }
 
-const TABLES: &[&str] = &["passphrase", "development_file", "shares"];
+const TABLES: &[&str] = &["passphrase", "development_file", "shares", "pkcs11"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,6 +65,19 @@ struct PassphraseTable {
 struct DevelopmentFileTable {
     name: Option<String>,
     path: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenTable {
+    name: Option<String>,
+    library: PathBuf,
+    token: Option<String>,
+    serial: Option<String>,
+    key: String,
+    pin: PassphraseSource,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -100,6 +118,7 @@ impl Seals {
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.iter().filter_map(|seal| match seal {
             Seal::Passphrase(source) => source.variable(),
+            Seal::Pkcs11(seal) => seal.token.pin.variable(),
             Seal::DevelopmentFile(_) | Seal::Shares(_) => None,
         })
     }
@@ -108,6 +127,8 @@ impl Seals {
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         self.0.iter_mut().filter_map(|named| match &mut named.seal {
             Seal::DevelopmentFile(path) | Seal::Passphrase(PassphraseSource::File(path)) => Some(path),
+            Seal::Pkcs11(TokenSeal { token: TokenConfig { pin: PassphraseSource::File(path), .. }, .. }) => Some(path),
+            Seal::Pkcs11(_) => None,
             Seal::Passphrase(_) | Seal::Shares(_) => None,
         })
     }
@@ -131,6 +152,7 @@ impl<'de> Deserialize<'de> for Seals {
                         "passphrase" => passphrases(map.next_value()?)?,
                         "development_file" => development_files(map.next_value()?),
                         "shares" => shares(map.next_value()?)?,
+                        "pkcs11" => token_seals(map.next_value()?)?,
                         other => return Err(de::Error::unknown_field(other, TABLES)),
                     };
                     let default = table.replace('_', "-");
@@ -146,7 +168,7 @@ impl<'de> Deserialize<'de> for Seals {
                 }
                 if seals.is_empty() {
                     return Err(de::Error::custom(
-                        "a seal is needed: [seal.passphrase], [seal.shares], or [seal.development_file]",
+                        "a seal is needed: [seal.passphrase], [seal.pkcs11], [seal.shares], or [seal.development_file]",
                     ));
                 }
                 Ok(Seals(seals))
@@ -177,6 +199,19 @@ fn shares<E: de::Error>(tables: OneOrMany<SharesTable>) -> Result<Read, E> {
         (Some(threshold), Some(count)) => Ok((table.name, Seal::Shares(Some(Sharing { threshold, count })))),
         (None, None) => Ok((table.name, Seal::Shares(None))),
         _ => Err(E::custom("`threshold` and `shares` go together: how many open the seal, and how many there are")),
+    };
+    tables.0.into_iter().map(read).collect()
+}
+
+fn token_seals<E: de::Error>(tables: OneOrMany<TokenTable>) -> Result<Read, E> {
+    let read = |table: TokenTable| {
+        let token = match (table.token, table.serial) {
+            (Some(label), None) => TokenName::Label { label },
+            (None, Some(serial)) => TokenName::Serial { serial },
+            _ => return Err(E::custom("the token of a seal is named by exactly one of `token` (its label) and `serial`")),
+        };
+        let seal = TokenSeal::new(table.library, token, table.key, table.pin, table.environment);
+        Ok((table.name, Seal::Pkcs11(seal)))
     };
     tables.0.into_iter().map(read).collect()
 }

@@ -132,3 +132,30 @@ fn every_flipped_bit_of_a_seal_of_shares_is_noticed() {
     }
     assert_eq!(opens(&root, &secret), Ok(()));
 }
+
+#[test]
+fn a_seal_of_a_token_opens_with_what_the_token_decrypts_and_is_bound_to_what_it_is_asked() {
+    let secret = || Zeroizing::new(vec![9; 32]);
+    let wrapped = TokenWrapped { token: "hsm".to_owned(), key: vec![1, 2], secret: vec![3, 4, 5] };
+    let seals = [("people".to_owned(), NewSeal::Token { wrapped: wrapped.clone(), secret: secret() })];
+    let (hsm, root, _) = Hsm::initialize_with(DEPLOYMENT, &seals).unwrap();
+    let root: SealedRoot = serde_json::from_str(&serde_json::to_string(&root).unwrap()).unwrap();
+    assert_eq!(root.token_wrapped("people"), Some(&wrapped));
+    hsm.verify_seal(&root, "people", &SealSecret::Token(secret())).unwrap();
+    let other = SealSecret::Token(Zeroizing::new(vec![8; 32]));
+    assert!(why(opens(&root, &other)).1.contains("another secret"));
+    assert!(why(opens(&root, &SealSecret::Token(Zeroizing::new(vec![9; 31])))).1.contains("exactly 32 bytes"));
+    assert!(why(opens(&root, &file(9))).1.contains("of kind pkcs11"));
+    assert!(hsm.add_seal(&root, "again", &SealSecret::Token(secret())).is_err());
+    let stored = serde_json::to_value(&root).unwrap();
+    for (pointer, value) in [
+        ("/seals/0/kind/wrapped/token", "hsn"),
+        ("/seals/0/kind/wrapped/key", "AQM="),
+        ("/seals/0/kind/wrapped/secret", "AwQG"),
+    ] {
+        let mut changed = stored.clone();
+        *changed.pointer_mut(pointer).unwrap() = value.into();
+        let changed: SealedRoot = serde_json::from_value(changed).unwrap();
+        assert!(matches!(opens(&changed, &SealSecret::Token(secret())), Err(HsmError::Tampered(_))), "{pointer}");
+    }
+}

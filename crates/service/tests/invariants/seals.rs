@@ -30,7 +30,7 @@ fn new(secret: &SealSecret) -> NewSeal {
     NewSeal::Secret(match secret {
         SealSecret::File(bytes) => SealSecret::File(bytes.clone()),
         SealSecret::Passphrase(text) => SealSecret::Passphrase(text.clone()),
-        SealSecret::Shares(_) => panic!("shares are made, not brought"),
+        SealSecret::Shares(_) | SealSecret::Token(_) => panic!("made, not brought"),
     })
 }
 

@@ -8,6 +8,10 @@ use zeroize::Zeroizing;
 use crate::config::{NamedSeal, PassphraseSource, Seal, Seals};
 use crate::problem::Problem;
 
+mod token;
+
+pub use token::TokenSeal;
+
 /// A configured seal that does not open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unopened {
@@ -70,10 +74,15 @@ fn open_with(deployment: Uuid, root: &SealedRoot, seal: &NamedSeal, may_ask: boo
     {
         return Err(Unopened::waiting(name, &turn));
     }
-    let opened = read_secret(&seal.seal, false).and_then(|secret| {
-        Hsm::open(deployment, root, Some(name), &secret).map_err(|error| {
-            Problem::new(error.to_string()).remedy("check [seal] in the configuration; `claviger doctor` looks at it too")
-        })
+    let secret = match (&seal.seal, root.token_wrapped(name)) {
+        (Seal::Pkcs11(token), Some(wrapped)) => token.unwrap(wrapped).map_err(|(problem, may_come_back)| {
+            let waits = may_come_back.then(|| format!("the token has to answer again ({})", problem.happened()));
+            Unopened { name: name.clone(), problem, waits }
+        })?,
+        _ => read_secret(&seal.seal, false).map_err(|problem| Unopened { name: name.clone(), problem, waits: None })?,
+    };
+    let opened = Hsm::open(deployment, root, Some(name), &secret).map_err(|error| {
+        Problem::new(error.to_string()).remedy("check [seal] in the configuration; `claviger doctor` looks at it too")
     });
     opened.map_err(|problem| Unopened { name: name.clone(), problem, waits: None })
 }
@@ -86,7 +95,7 @@ fn waits_for_people(seal: &NamedSeal, may_ask: bool) -> Option<String> {
         Seal::Passphrase(PassphraseSource::Prompt) if !terminal => {
             Some(format!("whoever knows its passphrase types it: 'claviger unseal --passphrase --seal {}'", seal.name))
         }
-        Seal::Passphrase(_) | Seal::DevelopmentFile(_) => None,
+        Seal::Passphrase(_) | Seal::DevelopmentFile(_) | Seal::Pkcs11(_) => None,
     }
 }
 
@@ -123,10 +132,23 @@ pub fn read_secret(seal: &Seal, confirm: bool) -> Result<SealSecret, Problem> {
             };
             Ok(SealSecret::File(Zeroizing::new(std::fs::read(path).map_err(failed)?)))
         }
+        Seal::Pkcs11(_) => Err(Problem::new("the deployment has no seal of this name that a token opens")
+            .remedy("add it to the running server: claviger seal add NAME --library PATH --token LABEL --key LABEL")),
         Seal::Shares(_) => {
             Err(Problem::new("the shares are kept by people")
                 .remedy("their holders bring them to the server with 'claviger unseal'"))
         }
+    }
+}
+
+/// The secret of a configured seal of this deployment. Blocks; on a thread for blocking work within a runtime, where a token is asked.
+///
+/// # Errors
+/// It cannot be had.
+pub fn secret_of(seal: &NamedSeal, root: &SealedRoot) -> Result<SealSecret, Problem> {
+    match (&seal.seal, root.token_wrapped(&seal.name)) {
+        (Seal::Pkcs11(token), Some(wrapped)) => token.unwrap(wrapped).map_err(|(problem, _)| problem),
+        _ => read_secret(&seal.seal, false),
     }
 }
 
@@ -140,20 +162,20 @@ pub fn needs_people(seal: &Seal) -> bool {
 pub struct ConfiguredSeals(pub Seals);
 
 impl SealKeeper for ConfiguredSeals {
-    fn secrets<'a>(&'a self, _root: &'a SealedRoot) -> SealSecrets<'a> {
-        let seals = self.0.clone();
+    fn secrets<'a>(&'a self, root: &'a SealedRoot) -> SealSecrets<'a> {
+        let (seals, root) = (self.0.clone(), root.clone());
         Box::pin(async move {
-            let read = move || seals.named().iter().map(kept_secret).collect::<Vec<_>>();
+            let read = move || seals.named().iter().map(|seal| kept_secret(seal, &root)).collect::<Vec<_>>();
             tokio::task::spawn_blocking(read).await.unwrap_or_default()
         })
     }
 }
 
-fn kept_secret(seal: &NamedSeal) -> KeptSecret {
+fn kept_secret(seal: &NamedSeal, root: &SealedRoot) -> KeptSecret {
     let secret = if needs_people(&seal.seal) {
         Err("people keep its secret: bring it to try it".to_owned())
     } else {
-        read_secret(&seal.seal, false).map_err(|problem| on_one_line(&problem))
+        secret_of(seal, root).map_err(|problem| on_one_line(&problem))
     };
     KeptSecret { seal: seal.name.clone(), secret }
 }
