@@ -70,7 +70,9 @@ pub use log_signer::LogSigner;
 pub use material::{Material, NewMaterial};
 pub use memory::{MemoryReport, memory_report};
 pub use record::RecordIdentity;
-pub use seal::{NewSeal, PassphraseCost, PrintedShares, SealSecret, SealedRoot, SharedSeal, TokenWrapped, generate_file_seal_secret};
+pub use seal::{
+    NewSeal, PassphraseCost, PrintedShares, SealSecret, SealedRoot, SharedSeal, TokenWrapped, generate_file_seal_secret,
+};
 pub use sealed::account_key_version;
 pub use self_test::self_test;
 pub use shares::{SHARE_LINES, SHARES_MAX, Share, ShareError, THRESHOLD_MIN};

@@ -119,7 +119,9 @@ impl Arguments {
                         .remedy("add --library, --token and --key, or [seal.pkcs11] in the configuration")),
                 }
             }
-            (Some(SealKind::Pkcs11), Some(_)) | (None, Some(_)) => Err(Problem::usage("--threshold and --shares go with --seal shares")),
+            (Some(SealKind::Pkcs11), Some(_)) | (None, Some(_)) => {
+                Err(Problem::usage("--threshold and --shares go with --seal shares"))
+            }
             (None, None) => Ok(configured),
         }
     }

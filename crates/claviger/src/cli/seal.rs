@@ -200,7 +200,9 @@ async fn add_token(name: String, token_key: &TokenKey, administration: &Administ
     });
     administration.ask("AddSeal", input).await?;
     output::note(format_args!("The seal {name} opens the deployment from now on, with the key in the token {}.", wrapped.token));
-    output::note("For the server to use it at its next start, name it in its configuration: [seal.pkcs11] with library, token, key and pin.");
+    output::note(
+        "For the server to use it at its next start, name it in its configuration: [seal.pkcs11] with library, token, key and pin.",
+    );
     Ok(())
 }
 

@@ -9,9 +9,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::passphrase::RawSource;
 use super::{PassphraseSource, TokenConfig};
 use crate::seals::TokenSeal;
-use super::passphrase::RawSource;
 
 /// The seals: what wraps the root key at rest. Tried in the order of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

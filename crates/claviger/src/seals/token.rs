@@ -15,7 +15,8 @@ use std::time::Duration;
 use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepAlgorithm, OaepPublicEncryptingKey, PublicEncryptingKey};
 use claviger_hsm::{NewSeal, SealSecret, TokenWrapped, generate_file_seal_secret};
 use claviger_token::{
-    Fault, FaultKind, Hash, Health, KeyKind, Launcher, MadeKey, PinSource, Purpose, Reference, Selector, Settings, Token, TokenName,
+    Fault, FaultKind, Hash, Health, KeyKind, Launcher, MadeKey, PinSource, Purpose, Reference, Selector, Settings, Token,
+    TokenName,
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -103,7 +104,9 @@ impl TokenSeal {
     pub fn wrap_new(&self, generate: bool) -> Result<NewSeal, Problem> {
         let secret = generate_file_seal_secret().map_err(|error| Problem::new(error.to_string()))?;
         let wrapped = wait(self.wrap(&secret, generate)).map_err(|fault| match fault.kind {
-            FaultKind::NotFound if !generate => self.problem(&fault).remedy("name a key that is there with --key, or have it made with --generate"),
+            FaultKind::NotFound if !generate => {
+                self.problem(&fault).remedy("name a key that is there with --key, or have it made with --generate")
+            }
             _ => self.problem(&fault),
         })?;
         Ok(NewSeal::Token { wrapped, secret })
@@ -143,7 +146,9 @@ impl TokenSeal {
             // A person is asked once, and not whenever the token has to be opened again.
             let pin = match &pin {
                 PassphraseSource::Prompt => typed.get_or_init(type_pin).clone()?,
-                _ => pin.read_secret("the PIN of the seal's token", "[seal.pkcs11] pin").map_err(|problem| problem.happened().to_owned())?,
+                _ => pin
+                    .read_secret("the PIN of the seal's token", "[seal.pkcs11] pin")
+                    .map_err(|problem| problem.happened().to_owned())?,
             };
             Ok(pin.as_bytes().to_vec().into())
         });

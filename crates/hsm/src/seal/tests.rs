@@ -148,11 +148,9 @@ fn a_seal_of_a_token_opens_with_what_the_token_decrypts_and_is_bound_to_what_it_
     assert!(why(opens(&root, &file(9))).1.contains("of kind pkcs11"));
     assert!(hsm.add_seal(&root, "again", &SealSecret::Token(secret())).is_err());
     let stored = serde_json::to_value(&root).unwrap();
-    for (pointer, value) in [
-        ("/seals/0/kind/wrapped/token", "hsn"),
-        ("/seals/0/kind/wrapped/key", "AQM="),
-        ("/seals/0/kind/wrapped/secret", "AwQG"),
-    ] {
+    for (pointer, value) in
+        [("/seals/0/kind/wrapped/token", "hsn"), ("/seals/0/kind/wrapped/key", "AQM="), ("/seals/0/kind/wrapped/secret", "AwQG")]
+    {
         let mut changed = stored.clone();
         *changed.pointer_mut(pointer).unwrap() = value.into();
         let changed: SealedRoot = serde_json::from_value(changed).unwrap();
