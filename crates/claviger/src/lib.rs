@@ -19,6 +19,7 @@ pub mod file_encryption;
 pub mod key_material;
 pub mod key_stores;
 pub mod observability;
+pub mod private_files;
 pub mod problem;
 pub mod seals;
 pub mod server;

@@ -101,3 +101,18 @@ fn one_name_in_two_spellings_is_two_values() {
     assert_eq!(Values::named("Other", pairs.into_iter()), Values::One(Cow::Borrowed("x")));
     assert_eq!(Values::named("none", pairs.into_iter()), Values::Absent);
 }
+
+/// A text of 31 KB that takes nearly a megabyte when it is parsed is not put; one as people write them weighs little.
+#[test]
+fn a_policy_that_takes_too_much_memory_is_heavy() {
+    let many = vec![r#""*?""#; 6200].join(",");
+    let heavy = key_policy(&[ANYBODY.to_owned(), statement("Deny", &format!(r#"{{"StringLike": {{"a:b": [{many}]}}}}"#))]);
+    assert!(heavy.len() < Policy::TEXT_BYTES_MAX);
+    let policy = Policy::parse_key_policy(&heavy).expect("it stays readable where it is stored");
+    assert!(policy.weight() > Policy::WEIGHT_MAX, "{}", policy.weight());
+    assert!(policy.must_be_light().unwrap_err().detail.contains("too many values and wildcards"));
+    let arns: Vec<String> = (0..450).map(|number| format!(r#""arn:aws:s3:::a-bucket-with-a-name-of-usual-length-{number:04}/*""#)).collect();
+    let usual = key_policy(&[ANYBODY.to_owned(), statement("Deny", &format!(r#"{{"ArnLike": {{"aws:SourceArn": [{}]}}}}"#, arns.join(",")))]);
+    let policy = Policy::parse_key_policy(&usual).unwrap();
+    assert!(policy.must_be_light().is_ok(), "{}", policy.weight());
+}

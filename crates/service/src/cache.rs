@@ -11,10 +11,27 @@ use crate::freshness::Freshness;
 
 /// Snapshots by record id, in as many separately locked parts as the store has shards.
 pub(crate) struct Cache<V> {
-    parts: Vec<Mutex<LruCache<Box<str>, Cached<V>>>>,
+    parts: Vec<Mutex<Part<V>>>,
+    /// About how many bytes a snapshot takes, and how many each part may.
+    weigh: fn(&V) -> usize,
+    weight_max: usize,
+}
+
+struct Part<V> {
+    cached: LruCache<Box<str>, Cached<V>>,
+    weight: usize,
+}
+
+impl<V> Part<V> {
+    fn pop(&mut self, id: &str) {
+        if let Some(gone) = self.cached.pop(id) {
+            self.weight = self.weight.saturating_sub(gone.weight);
+        }
+    }
 }
 
 struct Cached<V> {
+    weight: usize,
     /// The shard's epoch that was known before the value was read from the store.
     epoch: u64,
     value: Arc<V>,
@@ -23,19 +40,25 @@ struct Cached<V> {
 impl<V> Cache<V> {
     /// A cache for about `capacity` snapshots.
     pub(crate) fn new(capacity: usize) -> Self {
+        Self::weighed(capacity, |_| 0, usize::MAX)
+    }
+
+    /// The same for snapshots that take very different amounts of memory: all together about `weight_max` bytes at most.
+    pub(crate) fn weighed(capacity: usize, weigh: fn(&V) -> usize, weight_max: usize) -> Self {
         let each = NonZeroUsize::new(capacity / Shard::COUNT).unwrap_or(NonZeroUsize::MIN);
         // Unbounded at birth so that an idle server does not pay for the whole table; `insert` keeps the bound.
-        let parts = (0..Shard::COUNT).map(|_| Mutex::new(LruCache::unbounded())).collect::<Vec<_>>();
+        let part = || Part { cached: LruCache::unbounded(), weight: 0 };
+        let parts = (0..Shard::COUNT).map(|_| Mutex::new(part())).collect::<Vec<_>>();
         for part in &parts {
-            part.lock().resize(each);
+            part.lock().cached.resize(each);
         }
-        Self { parts }
+        Self { parts, weigh, weight_max: weight_max / Shard::COUNT }
     }
 
     /// The snapshot, if it is here and fresh.
     pub(crate) fn get(&self, shard: Shard, id: &str, freshness: &Freshness) -> Option<Arc<V>> {
         let mut part = self.parts.get(shard.number())?.lock();
-        let cached = part.get(id)?;
+        let cached = part.cached.get(id)?;
         if freshness.holds(shard, cached.epoch) {
             return Some(Arc::clone(&cached.value));
         }
@@ -49,7 +72,18 @@ impl<V> Cache<V> {
         let Some(part) = self.parts.get(shard.number()) else { return };
         let mut part = part.lock();
         if freshness.known(shard) == epoch {
-            part.put(id.into(), Cached { epoch, value: Arc::clone(value) });
+            part.pop(id);
+            let weight = (self.weigh)(value);
+            // `push` tells what it drops to make room.
+            if let Some((_, gone)) = part.cached.push(id.into(), Cached { weight, epoch, value: Arc::clone(value) }) {
+                part.weight = part.weight.saturating_sub(gone.weight);
+            }
+            part.weight += weight;
+            while part.weight > self.weight_max
+                && let Some((_, gone)) = part.cached.pop_lru()
+            {
+                part.weight = part.weight.saturating_sub(gone.weight);
+            }
         }
     }
 
@@ -107,6 +141,29 @@ mod tests {
         // Somebody else's change may have been to anything in the shard.
         freshness.polled(&at(7), Instant::now());
         assert!(cache.get(shard(), "other", &freshness).is_none());
+    }
+
+    #[test]
+    fn heavy_snapshots_are_fewer() {
+        let (cache, freshness) = (Cache::weighed(Shard::COUNT * 100, |text: &String| text.len(), Shard::COUNT * 10), fresh(0));
+        let kept = |names: &[&str]| -> Vec<bool> {
+            names.iter().map(|name| cache.get(shard(), name, &freshness).is_some()).collect()
+        };
+        let insert = |name: &str, weight: usize| cache.insert(shard(), name, 0, &Arc::new("x".repeat(weight)), &freshness);
+        for name in ["a", "b", "c"] {
+            insert(name, 3);
+        }
+        assert_eq!(kept(&["a", "b", "c"]), [true; 3]);
+        insert("d", 5);
+        assert_eq!(kept(&["a", "b", "c", "d"]), [false, false, true, true], "those that were used least lately went");
+        // What is put again, or taken out, counts once, or no more.
+        insert("d", 6);
+        insert("d", 7);
+        cache.evict(shard(), "d");
+        insert("e", 7);
+        assert_eq!(kept(&["c", "d", "e"]), [true, false, true]);
+        insert("huge", 11);
+        assert_eq!(kept(&["c", "e", "huge"]), [false; 3], "not even by itself");
     }
 
     #[test]

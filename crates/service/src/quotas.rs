@@ -54,6 +54,11 @@ pub struct ResourceQuotas {
     pub users: u64,
     /// Roles.
     pub roles: u64,
+    /// Characters of all identity policies of a user together, without white space. Source: AWS IAM and STS quotas, "IAM entity character
+    /// limits".
+    pub user_policy_characters: u64,
+    /// The same of a role.
+    pub role_policy_characters: u64,
 }
 
 impl Default for ResourceQuotas {
@@ -65,6 +70,8 @@ impl Default for ResourceQuotas {
             on_demand_rotations_per_key: 25,
             users: 5000,
             roles: 1000,
+            user_policy_characters: 2048,
+            role_policy_characters: 10_240,
         }
     }
 }
@@ -87,6 +94,19 @@ pub(crate) fn check_room(what: &str, quota: u64, usage: u64) -> Result<(), Refus
 /// Refuses what would be one too many of what AWS IAM counts: "UsersPerAccount".
 pub(crate) fn check_room_in_account(what: &str, quota: u64, usage: u64) -> Result<(), Refusal> {
     if usage < quota { Ok(()) } else { Err(Refusal::limit_exceeded(format!("Cannot exceed quota for {what}: {quota}"))) }
+}
+
+/// Refuses identity policies that are too long together, counted as AWS IAM does: without white space. `whose` is `user NAME` or `role NAME`.
+pub(crate) fn check_policy_size<'a>(
+    whose: &str,
+    policies: impl Iterator<Item = &'a String>,
+    quota: u64,
+) -> Result<(), Refusal> {
+    let characters: usize = policies.map(|policy| policy.chars().filter(|letter| !letter.is_whitespace()).count()).sum();
+    if characters as u64 <= quota {
+        return Ok(());
+    }
+    Err(Refusal::limit_exceeded(format!("Maximum policy size of {quota} bytes exceeded for {whose}")))
 }
 
 /// So many requests in a second, as many of them at once; where it is less than one, one at a time.

@@ -110,6 +110,9 @@ pub struct Service {
     turns: Vec<Arc<Mutex<()>>>,
 }
 
+/// Memory that snapshots of keys may take, about: their policies, which people write, are most of it.
+const KEYS_BYTES_MAX: usize = 512 << 20;
+
 /// Snapshots of records.
 pub(crate) struct Caches {
     pub(crate) keys: Cache<KeySnapshot>,
@@ -132,7 +135,7 @@ pub(crate) struct Caches {
 impl Caches {
     fn new(keys: usize) -> Self {
         Self {
-            keys: Cache::new(keys),
+            keys: Cache::weighed(keys, KeySnapshot::weight, KEYS_BYTES_MAX),
             aliases: Cache::new(keys),
             grants: Cache::new(keys / 8),
             listed_keys: Cache::new(keys),

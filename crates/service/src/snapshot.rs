@@ -86,6 +86,11 @@ impl KeySnapshot {
         RecordKey { account: self.key.account, kind: RecordKind::Key, id: key_record_id(&self.key.region, self.key.id) }
     }
 
+    /// About how many bytes of memory it takes. A policy that keys share is counted with each.
+    pub(crate) fn weight(&self) -> usize {
+        1024 + self.policy.weight() + self.key.policy.len() + 512 * self.key.materials.len()
+    }
+
     /// The key's id.
     pub(crate) fn id(&self) -> KeyId {
         self.key.id
@@ -155,14 +160,22 @@ pub(crate) struct RoleSnapshot {
 
 /// Parsed policies by their text: most keys of an account share the default one.
 pub(crate) struct Policies {
-    parsed: RwLock<HashMap<Box<str>, Arc<Policy>>>,
+    parsed: RwLock<Parsed>,
+}
+
+#[derive(Default)]
+struct Parsed {
+    by_text: HashMap<Box<str>, Arc<Policy>>,
+    /// About how many bytes all of them take.
+    weight: usize,
 }
 
 impl Policies {
     const COUNT_MAX: usize = 4096;
+    const WEIGHT_MAX: usize = 32 << 20;
 
     pub(crate) fn new() -> Self {
-        Self { parsed: RwLock::new(HashMap::new()) }
+        Self { parsed: RwLock::default() }
     }
 
     /// The policy with this text, which was checked when it was stored.
@@ -199,16 +212,18 @@ impl Policies {
         text: &str,
         parse: fn(&str) -> Result<Policy, claviger_domain::policy::MalformedPolicy>,
     ) -> Result<Arc<Policy>, Refusal> {
-        if let Some(policy) = self.parsed.read().get(text) {
+        if let Some(policy) = self.parsed.read().by_text.get(text) {
             return Ok(Arc::clone(policy));
         }
         let policy = Arc::new(parse(text).map_err(|malformed| Refusal::malformed_policy(malformed.detail))?);
+        let weight = policy.weight() + 2 * text.len();
         let mut parsed = self.parsed.write();
-        if parsed.len() >= Self::COUNT_MAX {
+        if parsed.by_text.len() >= Self::COUNT_MAX || parsed.weight + weight > Self::WEIGHT_MAX {
             // Keys hold their own reference; this table only shares. Starting over is cheaper than keeping an order of use.
-            parsed.clear();
+            *parsed = Parsed::default();
         }
-        parsed.insert(text.into(), Arc::clone(&policy));
+        parsed.weight += weight;
+        parsed.by_text.insert(text.into(), Arc::clone(&policy));
         Ok(policy)
     }
 }

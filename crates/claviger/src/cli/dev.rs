@@ -71,10 +71,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         ))
         .remedy("restore that file; or, if the keys do not matter, remove the whole directory and start again"));
     }
+    let seals = Seals::development_file(seal);
+    crate::private_files::check(&data, &seals)?;
     let metrics = Metrics::install()?;
     let key_stores = key_stores::backends(&ExternalKeyStores::default(), TokenClusters::default())?;
     let settings = Settings { key_stores, ..Settings::for_node(NODE) };
-    let start = data.start(settings, &Seals::development_file(seal)).await?;
+    let start = data.start(settings, &seals).await?;
     let credentials = Credentials::read(&environment)?;
     write_file(&environment, credentials.environment(address).as_bytes(), true)?;
 

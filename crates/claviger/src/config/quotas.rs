@@ -63,6 +63,8 @@ macro_rules! with_fields {
                 on_demand_rotations_per_key,
                 users,
                 roles,
+                user_policy_characters,
+                role_policy_characters,
             }
             $($more)*
         }

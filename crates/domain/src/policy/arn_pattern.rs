@@ -40,6 +40,16 @@ impl ArnPattern {
         split(pattern.pieces()).map(Self::Fixed).ok_or_else(invalid)
     }
 
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Fixed(parts) | Self::Variable(parts) => parts.iter().map(|part| pattern::weight(part)).sum(),
+                Self::Whole(pattern) => pattern.weight(),
+                Self::Nothing => 0,
+            }
+    }
+
     /// Whether a value of the request is an ARN that fits.
     pub(super) fn matches(&self, value: &str, context: &dyn ConditionContext) -> bool {
         match self {
@@ -118,6 +128,11 @@ impl ResourcePattern {
             )));
         }
         Ok(Self(pattern))
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        self.0.weight()
     }
 
     /// Whether the resource of a request fits. `*`, the resource of actions that have none, fits nothing but `*`.

@@ -59,6 +59,19 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        let values = match &self.test {
+            Test::Like(patterns) | Test::EqualIgnoringCase(patterns) => patterns.iter().map(Pattern::weight).sum(),
+            Test::Arn(patterns) => patterns.iter().map(ArnPattern::weight).sum(),
+            Test::Binary(texts) => texts.iter().map(|text| text.len() + 40).sum(),
+            test => test.values() * 40,
+        };
+        size_of::<Self>() + self.key.len() + values
+    }
+}
+
 /// How the values of a multivalued key are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SetOperator {

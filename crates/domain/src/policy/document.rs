@@ -48,6 +48,17 @@ impl<T> Listed<T> {
 }
 
 impl Statement {
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        let (Listed::Only(actions) | Listed::Except(actions)) = &self.actions;
+        let (Listed::Only(resources) | Listed::Except(resources)) = &self.resources;
+        let actions: usize = actions.iter().map(ActionPattern::weight).sum();
+        let resources: usize = resources.iter().map(ResourcePattern::weight).sum();
+        let conditions: usize = self.conditions.iter().map(Condition::weight).sum();
+        let names = size_of_val(self.principals.names()) + 64 * self.principals.names().len();
+        size_of::<Self>() + self.name.len() + actions + resources + conditions + names
+    }
+
     /// Whether it speaks about this action on this resource in this request. Who asks is for [`Principals`] to say.
     pub(super) fn concerns(&self, action: &str, resource: &str, evaluation: &Evaluation<'_>) -> bool {
         let denies = self.effect == Effect::Deny;

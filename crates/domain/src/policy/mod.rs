@@ -90,6 +90,25 @@ impl Policy {
         document::parse(text, document::PolicyKind::Identity)
     }
 
+    /// The most memory that a policy may take that is put today. What people write, and what tools write for them, takes a tenth of it.
+    pub const WEIGHT_MAX: usize = 512 * 1024;
+
+    /// About how many bytes of memory it takes: some tens of times its text, where that has many short values with wildcards.
+    pub fn weight(&self) -> usize {
+        self.statements.iter().map(Statement::weight).sum()
+    }
+
+    /// Refuses a policy that takes too much memory. Asked where a policy is put: one that was stored stays readable.
+    ///
+    /// # Errors
+    /// When it takes more than [`Policy::WEIGHT_MAX`].
+    pub fn must_be_light(&self) -> Result<(), MalformedPolicy> {
+        if self.weight() <= Self::WEIGHT_MAX {
+            return Ok(());
+        }
+        Err(MalformedPolicy::new("The policy has too many values and wildcards. Write fewer values, or split the policy."))
+    }
+
     /// Everybody whom the policy names in `Principal` and `NotPrincipal`, repetitions included. The service refuses a
     /// key policy that names a principal that does not exist, with [`MalformedPolicy::unknown_principal`].
     pub fn named_principals(&self) -> impl Iterator<Item = &PrincipalName> {

@@ -77,6 +77,11 @@ impl Pattern {
         if self.has_variables { resolve(&self.pieces, context).map(Cow::Owned) } else { Some(Cow::Borrowed(&self.pieces)) }
     }
 
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + weight(&self.pieces)
+    }
+
     /// The pieces as written.
     pub(super) fn pieces(&self) -> &[Piece] {
         &self.pieces
@@ -106,6 +111,18 @@ impl Pattern {
         })
     }
 }
+
+/// About how many bytes of memory these pieces take, with what the allocator takes for each.
+pub(super) fn weight(pieces: &[Piece]) -> usize {
+    let texts = pieces.iter().map(|piece| match piece {
+        Piece::Text(text) => ALLOCATION + text.len(),
+        Piece::Variable(_) => ALLOCATION + 64,
+        Piece::AnyRun | Piece::AnyOne => 0,
+    });
+    ALLOCATION + size_of_val(pieces) + texts.sum::<usize>()
+}
+
+const ALLOCATION: usize = 16;
 
 fn flush(literal: &mut String, pieces: &mut Vec<Piece>) {
     if !literal.is_empty() {
@@ -260,6 +277,11 @@ impl ActionPattern {
             return Err(MalformedPolicy::new(format!("Invalid action {text:?}: use letters, digits, *, ?, -, _ and .")));
         }
         Ok(Self(text.as_bytes().into()))
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>() + ALLOCATION + self.0.len()
     }
 
     /// Whether the action fits. The pattern is short, so that remembering the last star and starting over from there is cheap.

@@ -250,3 +250,27 @@ async fn the_quota_of_keys_is_kept_to_the_last_one() {
     };
     assert_eq!(count(40).await, 40);
 }
+
+/// AWS IAM and STS quotas: counted without white space, over all policies of a user or a role. What is there already is not taken away.
+#[tokio::test]
+async fn identity_policies_are_counted_together_without_white_space() {
+    let (deployment, node) = crate::common::deployed().await;
+    let root = deployment.root();
+    node.service.perform(&node.again(&root), &crate::common::create_user("user")).await.unwrap();
+    let policy = |characters: usize, white: usize| {
+        let empty = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:Encrypt","Resource":["arn:aws:kms:*:*:key/"]}}"#;
+        empty.replace("key/", &format!("key/{}", "a".repeat(characters - empty.len()))) + &" ".repeat(white)
+    };
+    let put = |name: &str, policy: String| claviger_service::operations::admin::PutUserPolicy {
+        account: None,
+        user: "user".parse().unwrap(),
+        policy_name: name.to_owned(),
+        policy,
+    };
+    node.service.perform(&node.again(&root), &put("one", policy(2000, 3000))).await.unwrap();
+    let refusal = node.service.perform(&node.again(&root), &put("two", policy(130, 0))).await.unwrap_err();
+    assert_eq!((refusal.kind, refusal.detail.as_str()), (Kind::LimitExceeded, "Maximum policy size of 2048 bytes exceeded for user user"));
+    node.service.perform(&node.again(&root), &put("one", policy(1900, 0))).await.unwrap();
+    node.service.perform(&node.again(&root), &put("two", policy(130, 0))).await.unwrap();
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &put("two", policy(149, 0))).await), Kind::LimitExceeded);
+}

@@ -6,7 +6,7 @@ use claviger_domain::{AccountId, Caller, Refusal, RoleName};
 use super::about_an_account;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::quotas::POLICIES_PER_USER;
+use crate::quotas::{POLICIES_PER_USER, check_policy_size};
 use crate::service::Service;
 
 /// The request.
@@ -33,7 +33,9 @@ impl Operation for PutRolePolicy {
         account: &AccountId,
         _: Allowed<Self>,
     ) -> Result<Effect<()>, Refusal> {
-        Policy::parse_identity_policy(&self.policy).map_err(|malformed| Refusal::malformed_policy(malformed.detail))?;
+        Policy::parse_identity_policy(&self.policy)
+            .and_then(|policy| policy.must_be_light())
+            .map_err(|malformed| Refusal::malformed_policy(malformed.detail))?;
         let mut role = service.existing_role(*account, &self.role).await?;
         role.value.policies.insert(self.policy_name.clone(), self.policy.clone());
         if role.value.policies.len() > POLICIES_PER_USER {
@@ -42,6 +44,8 @@ impl Operation for PutRolePolicy {
                 self.role
             )));
         }
+        let quota = service.quotas.of(*account).resources.role_policy_characters;
+        check_policy_size(&format!("role {}", self.role), role.value.policies.values(), quota)?;
         Ok(Effect::change((), vec![service.records.update(&role.value, role.version).await?]))
     }
 

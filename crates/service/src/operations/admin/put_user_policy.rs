@@ -6,7 +6,7 @@ use claviger_domain::{AccountId, Caller, Refusal, UserName};
 use super::about_an_account;
 use crate::event_parameters::Parameters;
 use crate::operation::{Allowed, Effect, Event, Operation};
-use crate::quotas::POLICIES_PER_USER;
+use crate::quotas::{POLICIES_PER_USER, check_policy_size};
 use crate::service::Service;
 
 /// The request.
@@ -33,7 +33,9 @@ impl Operation for PutUserPolicy {
         account: &AccountId,
         _: Allowed<Self>,
     ) -> Result<Effect<()>, Refusal> {
-        Policy::parse_identity_policy(&self.policy).map_err(|malformed| Refusal::malformed_policy(malformed.detail))?;
+        Policy::parse_identity_policy(&self.policy)
+            .and_then(|policy| policy.must_be_light())
+            .map_err(|malformed| Refusal::malformed_policy(malformed.detail))?;
         let mut user = service.existing_user(*account, &self.user).await?;
         if let Some(service) = &user.value.service {
             return Err(Refusal::unsupported(format!(
@@ -48,6 +50,8 @@ impl Operation for PutUserPolicy {
                 self.user
             )));
         }
+        let quota = service.quotas.of(*account).resources.user_policy_characters;
+        check_policy_size(&format!("user {}", self.user), user.value.policies.values(), quota)?;
         Ok(Effect::change((), vec![service.records.update(&user.value, user.version).await?]))
     }
 

@@ -14,6 +14,7 @@ use crate::service::Service;
 pub(crate) async fn check_trust_policy(service: &Service, text: &str) -> Result<(), Refusal> {
     let malformed = |policy: MalformedPolicy| Refusal::malformed_policy(policy.detail);
     let policy = Policy::parse_trust_policy(text).map_err(malformed)?;
+    policy.must_be_light().map_err(malformed)?;
     for name in policy.named_principals() {
         if !exists(service, name).await? {
             return Err(malformed(MalformedPolicy::unknown_principal_in_trust(name)));

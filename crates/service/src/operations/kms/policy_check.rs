@@ -24,6 +24,7 @@ impl PolicyCheck<'_> {
             return Err(Refusal::limit_exceeded(format!("The key policy is longer than {} bytes.", Policy::TEXT_BYTES_MAX)));
         }
         let policy = Policy::parse_key_policy(self.policy).map_err(malformed)?;
+        policy.must_be_light().map_err(malformed)?;
         for name in policy.named_principals() {
             if !exists(service, name).await? {
                 return Err(malformed(MalformedPolicy::unknown_principal(name)));
