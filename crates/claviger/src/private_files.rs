@@ -40,8 +40,10 @@ fn judge(path: &Path, owner: u32, mode: u32, user: u32) -> Result<Option<String>
         return Ok(Some(format!("{name} BELONGS TO USER {owner}, who can exchange it at any time; chown root {name}")));
     }
     if owner != user && owner != 0 {
-        return Err(Problem::new(format!("{name} belongs to user {owner}, who can exchange it at any time; this is user {user}"))
-            .remedy(format!("give it to the user that runs Claviger: chown {user} {name}")));
+        return Err(Problem::new(format!(
+            "{name} belongs to user {owner}, who can exchange it at any time; this is user {user}"
+        ))
+        .remedy(format!("give it to the user that runs Claviger: chown {user} {name}")));
     }
     if mode & 0o002 != 0 {
         return Err(Problem::new(format!("everybody may write to {name} (mode {:04o})", mode & 0o7777))

@@ -111,8 +111,12 @@ fn a_policy_that_takes_too_much_memory_is_heavy() {
     let policy = Policy::parse_key_policy(&heavy).expect("it stays readable where it is stored");
     assert!(policy.weight() > Policy::WEIGHT_MAX, "{}", policy.weight());
     assert!(policy.must_be_light().unwrap_err().detail.contains("too many values and wildcards"));
-    let arns: Vec<String> = (0..450).map(|number| format!(r#""arn:aws:s3:::a-bucket-with-a-name-of-usual-length-{number:04}/*""#)).collect();
-    let usual = key_policy(&[ANYBODY.to_owned(), statement("Deny", &format!(r#"{{"ArnLike": {{"aws:SourceArn": [{}]}}}}"#, arns.join(",")))]);
+    let arns: Vec<String> =
+        (0..450).map(|number| format!(r#""arn:aws:s3:::a-bucket-with-a-name-of-usual-length-{number:04}/*""#)).collect();
+    let usual = key_policy(&[
+        ANYBODY.to_owned(),
+        statement("Deny", &format!(r#"{{"ArnLike": {{"aws:SourceArn": [{}]}}}}"#, arns.join(","))),
+    ]);
     let policy = Policy::parse_key_policy(&usual).unwrap();
     assert!(policy.must_be_light().is_ok(), "{}", policy.weight());
 }

@@ -146,9 +146,8 @@ mod tests {
     #[test]
     fn heavy_snapshots_are_fewer() {
         let (cache, freshness) = (Cache::weighed(Shard::COUNT * 100, |text: &String| text.len(), Shard::COUNT * 10), fresh(0));
-        let kept = |names: &[&str]| -> Vec<bool> {
-            names.iter().map(|name| cache.get(shard(), name, &freshness).is_some()).collect()
-        };
+        let kept =
+            |names: &[&str]| -> Vec<bool> { names.iter().map(|name| cache.get(shard(), name, &freshness).is_some()).collect() };
         let insert = |name: &str, weight: usize| cache.insert(shard(), name, 0, &Arc::new("x".repeat(weight)), &freshness);
         for name in ["a", "b", "c"] {
             insert(name, 3);

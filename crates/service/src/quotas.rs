@@ -97,11 +97,7 @@ pub(crate) fn check_room_in_account(what: &str, quota: u64, usage: u64) -> Resul
 }
 
 /// Refuses identity policies that are too long together, counted as AWS IAM does: without white space. `whose` is `user NAME` or `role NAME`.
-pub(crate) fn check_policy_size<'a>(
-    whose: &str,
-    policies: impl Iterator<Item = &'a String>,
-    quota: u64,
-) -> Result<(), Refusal> {
+pub(crate) fn check_policy_size<'a>(whose: &str, policies: impl Iterator<Item = &'a String>, quota: u64) -> Result<(), Refusal> {
     let characters: usize = policies.map(|policy| policy.chars().filter(|letter| !letter.is_whitespace()).count()).sum();
     if characters as u64 <= quota {
         return Ok(());

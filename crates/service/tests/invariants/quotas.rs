@@ -269,7 +269,10 @@ async fn identity_policies_are_counted_together_without_white_space() {
     };
     node.service.perform(&node.again(&root), &put("one", policy(2000, 3000))).await.unwrap();
     let refusal = node.service.perform(&node.again(&root), &put("two", policy(130, 0))).await.unwrap_err();
-    assert_eq!((refusal.kind, refusal.detail.as_str()), (Kind::LimitExceeded, "Maximum policy size of 2048 bytes exceeded for user user"));
+    assert_eq!(
+        (refusal.kind, refusal.detail.as_str()),
+        (Kind::LimitExceeded, "Maximum policy size of 2048 bytes exceeded for user user")
+    );
     node.service.perform(&node.again(&root), &put("one", policy(1900, 0))).await.unwrap();
     node.service.perform(&node.again(&root), &put("two", policy(130, 0))).await.unwrap();
     assert_eq!(kind_of(node.service.perform(&node.again(&root), &put("two", policy(149, 0))).await), Kind::LimitExceeded);
