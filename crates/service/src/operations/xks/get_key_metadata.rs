@@ -33,14 +33,17 @@ impl Operation for GetKeyMetadata {
 
     async fn execute(
         &self,
-        _service: &Service,
-        _caller: &Caller,
+        service: &Service,
+        caller: &Caller,
         target: &ExternalTarget,
         _: Allowed<Self>,
     ) -> Result<Effect<KeyMetadata>, Refusal> {
         let store = &target.store.store;
         store.must_not_be_cut_off()?;
-        let enabled = store.must_offer(&self.key).is_ok() && target.key.must_be_enabled().is_ok();
+        let enabled = store.must_offer(&self.key).is_ok()
+            && target.key.must_be_enabled().is_ok()
+            // A key in a token can be used while its custom key store is connected.
+            && service.elsewhere(&target.key, caller, Self::EVENT).await.is_ok();
         Ok(Effect::answer(KeyMetadata { usage: store.key(&self.key)?.usage.clone(), enabled }))
     }
 }
