@@ -13,12 +13,20 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 
 use crate::failure::{Context as _, Failure};
+use crate::tls::ServerFiles;
 
 /// Serves until the process is killed.
-pub(crate) fn run(address: SocketAddr, headers: Vec<(HeaderName, HeaderValue)>, body_bytes: usize) -> Result<(), Failure> {
+pub(crate) fn run(
+    address: SocketAddr,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body_bytes: usize,
+    tls: Option<&ServerFiles>,
+) -> Result<(), Failure> {
+    let tls = tls.map(ServerFiles::acceptor).transpose()?;
     let answer = Answer { headers: headers.into_iter().collect(), body: vec![b'.'; body_bytes].into() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the bare server")?;
     runtime.block_on(async {
@@ -26,7 +34,15 @@ pub(crate) fn run(address: SocketAddr, headers: Vec<(HeaderName, HeaderValue)>, 
         loop {
             let (stream, _) = listener.accept().await.context("cannot accept a connection")?;
             stream.set_nodelay(true).context("cannot set TCP_NODELAY")?;
-            tokio::spawn(serve(stream, answer.clone()));
+            let answer = answer.clone();
+            match tls.clone() {
+                None => drop(tokio::spawn(serve(stream, answer))),
+                Some(tls) => drop(tokio::spawn(async move {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, answer).await;
+                    }
+                })),
+            }
         }
     })
 }
@@ -37,7 +53,7 @@ struct Answer {
     body: Bytes,
 }
 
-async fn serve(stream: TcpStream, answer: Answer) {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, answer: Answer) {
     let service = service_fn(move |request| respond(request, answer.clone()));
     // A client that goes away ends its connection: nothing to tell anybody.
     let _ended = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;

@@ -3,14 +3,21 @@
 use std::net::SocketAddr;
 
 use bytes::{Buf as _, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::failure::{Context as _, Failure};
 
+/// What a connection is made of, plain or in TLS.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// One keep-alive connection.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: BytesMut,
 }
 
@@ -33,7 +40,16 @@ impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> Result<Self, Failure> {
         let stream = TcpStream::connect(address).await.context(format!("cannot connect to {address}"))?;
         stream.set_nodelay(true).context("cannot set TCP_NODELAY")?;
-        Ok(Self { stream, buffer: BytesMut::with_capacity(16 << 10) })
+        Ok(Self { stream: Box::new(stream), buffer: BytesMut::with_capacity(16 << 10) })
+    }
+
+    /// The same in TLS, to `localhost`.
+    pub(crate) async fn open_in_tls(address: SocketAddr, tls: &TlsConnector) -> Result<Self, Failure> {
+        let stream = TcpStream::connect(address).await.context(format!("cannot connect to {address}"))?;
+        stream.set_nodelay(true).context("cannot set TCP_NODELAY")?;
+        let name = ServerName::try_from("localhost").context("a name that is none")?;
+        let stream = tls.connect(name, stream).await.context("the TLS handshake failed")?;
+        Ok(Self { stream: Box::new(stream), buffer: BytesMut::with_capacity(16 << 10) })
     }
 
     pub(crate) async fn open_many(address: SocketAddr, count: usize) -> Result<Vec<Self>, Failure> {
@@ -55,6 +71,7 @@ impl Connection {
     async fn exchange(&mut self, request: &[u8]) -> Result<Extent, Failure> {
         self.buffer.clear();
         self.stream.write_all(request).await.context("cannot send a request")?;
+        self.stream.flush().await.context("cannot send a request")?;
         let mut extent = None;
         loop {
             let read = self.stream.read_buf(&mut self.buffer).await.context("cannot read an answer")?;

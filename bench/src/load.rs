@@ -125,6 +125,11 @@ impl Turn {
 }
 
 impl Tally {
+    /// Adds the time that a request took.
+    pub(crate) fn add(&mut self, took: Duration) {
+        self.latencies_ns.push(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.latencies_ns.len()
     }

@@ -42,8 +42,10 @@ mod primitives;
 mod report;
 mod requests;
 mod server;
+mod tls;
 mod tokens;
 mod usage;
+mod xks;
 
 /// Measures Claviger beside a bare HTTP server.
 #[derive(Debug, Parser)]
@@ -80,6 +82,9 @@ struct BareArguments {
     /// The length of each answer's body
     #[arg(long)]
     body_bytes: usize,
+    /// The certificate and the key, to serve TLS with
+    #[arg(long, num_args = 2, value_names = ["CERTIFICATE", "KEY"])]
+    tls: Option<Vec<PathBuf>>,
     /// A header of each answer, as NAME:VALUE
     #[arg(long, value_parser = parse_header)]
     header: Vec<(HeaderName, HeaderValue)>,
@@ -106,6 +111,12 @@ struct Plan {
     /// How many keys the large store gets; 0 leaves that part out
     #[arg(long, default_value_t = 100_000)]
     keys: usize,
+    /// How long AWS KMS asks an external key store 1,800 times a second; 0 leaves that part out
+    #[arg(long, default_value_t = 10.0, value_parser = parse_seconds_or_none)]
+    xks_seconds: f64,
+    /// Measure the external key store alone
+    #[arg(long)]
+    xks_only: bool,
     /// Leave out the signatures, codes and grants beside their primitives
     #[arg(long)]
     without_algorithms: bool,
@@ -137,7 +148,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     let outcome = match command_line.command {
-        Some(Command::Bare(arguments)) => bare::run(arguments.listen, arguments.header, arguments.body_bytes),
+        Some(Command::Bare(arguments)) => {
+            let tls = arguments.tls.as_deref().and_then(tls::ServerFiles::of);
+            bare::run(arguments.listen, arguments.header, arguments.body_bytes, tls.as_ref())
+        }
         Some(Command::TokenAlone(arguments)) => tokens::alone(&arguments.library),
         None => measure(&command_line.plan),
     };
@@ -170,6 +184,13 @@ fn measure(plan: &Plan) -> Result<(), Failure> {
         let mut report = Report::default();
         machine::describe().iter().for_each(|line| println!("{line}"));
         println!("{}\n", disk::measure(scratch.path())?);
+        if plan.xks_seconds > 0.0 {
+            xks::measure(plan, &binaries, scratch.path(), &mut report).await?;
+        }
+        if plan.xks_only {
+            print_bars(&report);
+            return Ok(());
+        }
         operations::measure(plan, &binaries, scratch.path(), &mut report).await?;
         if !plan.without_algorithms {
             algorithms::measure(plan, &binaries, scratch.path(), &mut report).await?;
@@ -202,6 +223,10 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
         Ok(seconds) if (0.1..=600.0).contains(&seconds) => Ok(seconds),
         _ => Err("a number of seconds from 0.1 to 600".to_owned()),
     }
+}
+
+fn parse_seconds_or_none(text: &str) -> Result<f64, String> {
+    if text == "0" { Ok(0.0) } else { parse_seconds(text) }
 }
 
 fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::connection::Connection;
 use crate::failure::{Context as _, Failure};
 use crate::requests::{Api, Client};
+use crate::tls::ServerFiles;
 use crate::usage::CpuTime;
 
 /// The programs that are started.
@@ -130,6 +131,39 @@ impl Server {
         headers: &[(HeaderName, HeaderValue)],
         body_bytes: usize,
     ) -> Result<Self, Failure> {
+        let (mut server, begun) = Self::start_bare(binaries, log, headers, body_bytes, None)?;
+        server.until_it_answers(begun, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+        Ok(server)
+    }
+
+    /// The same in TLS. It accepts connections.
+    pub(crate) async fn bare_in_tls(
+        binaries: &Binaries,
+        log: PathBuf,
+        headers: &[(HeaderName, HeaderValue)],
+        body_bytes: usize,
+        tls: &ServerFiles,
+    ) -> Result<Self, Failure> {
+        let (mut server, begun) = Self::start_bare(binaries, log, headers, body_bytes, Some(tls))?;
+        server.until_it_accepts(begun).await?;
+        Ok(server)
+    }
+
+    /// Starts Claviger with this command, and waits until it accepts connections at this address.
+    pub(crate) async fn accepting(command: Command, log: PathBuf, address: SocketAddr) -> Result<Self, Failure> {
+        let begun = Instant::now();
+        let mut server = Self::spawn(command, log, address)?;
+        server.until_it_accepts(begun).await?;
+        Ok(server)
+    }
+
+    fn start_bare(
+        binaries: &Binaries,
+        log: PathBuf,
+        headers: &[(HeaderName, HeaderValue)],
+        body_bytes: usize,
+        tls: Option<&ServerFiles>,
+    ) -> Result<(Self, Instant), Failure> {
         let begun = Instant::now();
         let address = free_address()?;
         let mut command = Command::new(&binaries.bench);
@@ -137,9 +171,17 @@ impl Server {
         for (name, value) in headers {
             command.arg("--header").arg(format!("{name}:{}", value.to_str().unwrap_or_default()));
         }
-        let mut server = Self::spawn(command, log, address)?;
-        server.until_it_answers(begun, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
-        Ok(server)
+        if let Some(tls) = tls {
+            command.arg("--tls").arg(&tls.certificate).arg(&tls.key);
+        }
+        Ok((Self::spawn(command, log, address)?, begun))
+    }
+
+    async fn until_it_accepts(&mut self, begun: Instant) -> Result<(), Failure> {
+        while Connection::open(self.address).await.is_err() {
+            self.pause(begun).await?;
+        }
+        Ok(())
     }
 
     fn spawn(mut command: Command, log: PathBuf, address: SocketAddr) -> Result<Self, Failure> {
@@ -232,6 +274,6 @@ impl Drop for Server {
 }
 
 /// An address on loopback that nobody listens on at the moment.
-fn free_address() -> Result<SocketAddr, Failure> {
+pub(crate) fn free_address() -> Result<SocketAddr, Failure> {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("no port is free")
 }
