@@ -31,7 +31,7 @@ pub enum Start {
     /// A deployment that a seal opened.
     Open(Deployment),
     /// One that waits for people, or for a seal that does not answer yet.
-    Sealed(SealedDeployment),
+    Sealed(Box<SealedDeployment>),
 }
 
 /// A deployment that is not open yet.
@@ -211,7 +211,7 @@ impl DataDirectory {
             Ok(opened) => begin_writing(store, settings, opened).await.map(Start::Open),
             Err(unopened) if unopened.iter().any(|unopened| unopened.waits.is_some()) => {
                 let unsealing = Arc::new(Unsealing::new(deployment, root, seals.clone(), unopened));
-                Ok(Start::Sealed(SealedDeployment { store, settings, unsealing }))
+                Ok(Start::Sealed(Box::new(SealedDeployment { store, settings, unsealing })))
             }
             Err(unopened) => Err(none_opens(&unopened)),
         }
