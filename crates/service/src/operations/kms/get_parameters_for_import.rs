@@ -102,7 +102,7 @@ impl GetParametersForImport {
             WrappingAlgorithm::Sm2pke if wrapping != WrappingKeySpec::Sm2 => {
                 Err(Refusal::unsupported(format!("The wrapping algorithm {algorithm} needs a wrapping key of spec SM2.")))
             }
-            _ if wrapping == WrappingKeySpec::Sm2 => {
+            _ if wrapping == WrappingKeySpec::Sm2 && algorithm != WrappingAlgorithm::Sm2pke => {
                 Err(Refusal::unsupported(format!("The wrapping algorithm {algorithm} needs an RSA wrapping key.")))
             }
             _ if !algorithm.may_carry(spec, wrapping) => Err(Refusal::unsupported(format!(
