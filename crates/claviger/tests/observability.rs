@@ -35,7 +35,7 @@ async fn answers_health_readiness_and_metrics() {
     };
 
     assert!(ask("GET", "/healthz").await.ends_with("\r\n\r\nalive\n"));
-    assert!(ask("GET", "/readyz").await.ends_with("{\"checks\":[{\"name\":\"store\"}],\"ready\":true}\n"));
+    assert!(ask("GET", "/readyz").await.ends_with("{\"checks\":[{\"name\":\"store\"}],\"degraded\":[],\"ready\":true}\n"));
     broken.store(true, Ordering::SeqCst);
     let answer = ask("GET", "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("the store does not answer"), "{answer}");
