@@ -27,11 +27,15 @@ struct Doors {
 impl Handler for Doors {
     async fn answer(&self, request: Request<Bytes>, peer: Peer) -> Response<Bytes> {
         match &self.hyok {
-            // AWS's clients ask for nothing but the root.
-            Some(hyok) if request.uri().path().len() > 1 => hyok.answer(request, peer).await,
+            Some(hyok) if is_of_hyok(request.uri().path()) => hyok.answer(request, peer).await,
             _ => self.aws.handle(request, claviger_door_aws::Peer { address: peer.address.ip(), secure: peer.tls }).await,
         }
     }
+}
+
+/// Whether a path is one that AWS's clients would not ask for, and AWS KMS would.
+fn is_of_hyok(path: &str) -> bool {
+    path == "/ping" || path.contains("/kms/xks/v1")
 }
 
 struct HyokDoor(claviger_door_hyok::Door);
