@@ -33,9 +33,9 @@ impl Handler for Doors {
     }
 }
 
-/// Whether a path is one that AWS's clients would not ask for, and AWS KMS would.
+/// Whether a path is one that AWS's clients, who ask for the root, would not ask for, and AWS KMS would, or means to.
 fn is_of_hyok(path: &str) -> bool {
-    path == "/ping" || path.contains("/kms/xks/v1")
+    path.len() > 1 && (path == "/ping" || path.to_ascii_lowercase().contains("/kms/xks/v1"))
 }
 
 struct HyokDoor(claviger_door_hyok::Door);
