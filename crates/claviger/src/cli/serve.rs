@@ -174,6 +174,10 @@ impl Serving {
             // It goes on until the doors are closed: a server that is stopping says that it is not ready.
             helpers.spawn(Server::new(handler, limits).serve(observability, Stop::new()));
         }
+        if let Start::Open(deployment) = &start {
+            // What is open already is served from the first connection on.
+            switch.open(|| doors::handler(&deployment.service, with_hyok));
+        }
         tell_of_listeners(&listeners, tls.is_some());
         let server = Server::new(Shared(Arc::clone(&switch)), limits.clone()).tls(tls).log_requests(log_requests);
         let serving = tokio::spawn(server.serve(listeners, stop.clone()));
@@ -185,7 +189,7 @@ impl Serving {
             helpers.spawn(Arc::clone(&deployment.service).run_background());
             helpers.spawn(try_all_seals(Arc::clone(&deployment.service)));
             health.open(&deployment.service);
-            switch.open(doors::handler(&deployment.service, with_hyok));
+            switch.open(|| doors::handler(&deployment.service, with_hyok));
             clouds = hyok.map(|hyok| hyok.serve(&deployment.service, limits, log_requests));
             signals.wait_for_stop(&certificates).await;
         }

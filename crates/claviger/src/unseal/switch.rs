@@ -21,11 +21,9 @@ impl<H: Handler> Switch<H> {
         Arc::new(Self { doors: OnceLock::new(), unsealing })
     }
 
-    /// Opens the doors. They are never closed again.
-    pub fn open(&self, doors: H) {
-        if self.doors.set(doors).is_err() {
-            tracing::error!("the doors were opened twice: those that were first stay");
-        }
+    /// Opens the doors, if they are not open yet. They are never closed again.
+    pub fn open(&self, doors: impl FnOnce() -> H) {
+        self.doors.get_or_init(doors);
     }
 }
 
