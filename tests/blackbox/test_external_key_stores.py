@@ -390,6 +390,21 @@ def test_a_proxy_that_breaks_what_it_encrypts_is_found_out(client, proxy, store)
         client.generate_data_key(KeyId=key, KeySpec="AES_256")
 
 
+def test_a_proxy_that_opens_what_nobody_sealed_is_found_out(client, proxy, store):
+    key = create_key(client, store)["KeyId"]
+    sealed = client.encrypt(KeyId=key, Plaintext=b"hello")["CiphertextBlob"]
+    honest = proxy.decrypt
+
+    def broken(name, request):
+        plaintext = bytearray(base64.b64decode(honest(name, request)["plaintext"]))
+        plaintext[-1] ^= 1
+        return {"plaintext": base64.b64encode(plaintext).decode()}
+
+    proxy.decrypt = broken
+    with refused("KMSInvalidStateException", re.compile("ciphertext that the external key store proxy submitted for decryption")):
+        client.decrypt(CiphertextBlob=sealed)
+
+
 def test_a_disconnected_store_takes_its_keys_away(client, store):
     key = create_key(client, store)["KeyId"]
     sealed = client.encrypt(KeyId=key, Plaintext=b"hello")["CiphertextBlob"]

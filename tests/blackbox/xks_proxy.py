@@ -63,6 +63,7 @@ class Proxy:
     def reset(self):
         """As it was at the beginning, without keys."""
         vars(self).pop("encrypt", None)
+        vars(self).pop("decrypt", None)
         vars(self).update(self.beginning, keys={}, metadata={}, asked=[], trouble=None, health="ACTIVE", lenient=False)
 
     def close(self):

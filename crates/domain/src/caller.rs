@@ -70,3 +70,33 @@ pub struct Request {
     /// Whether it came over TLS.
     pub secure_transport: bool,
 }
+
+impl Request {
+    /// How much of what a client calls itself is kept, in bytes.
+    pub const USER_AGENT_BYTES_MAX: usize = 256;
+
+    /// What a client calls itself, cut between two characters.
+    pub fn cut_user_agent(text: &str) -> String {
+        let end = text.floor_char_boundary(Self::USER_AGENT_BYTES_MAX);
+        text.get(..end).unwrap_or_default().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_user_agent_is_cut_between_characters() {
+        assert_eq!(Request::cut_user_agent(&"é".repeat(500)).len(), Request::USER_AGENT_BYTES_MAX);
+        assert_eq!(Request::cut_user_agent(&format!("x{}", "é".repeat(500))).len(), Request::USER_AGENT_BYTES_MAX - 1);
+        assert_eq!(Request::cut_user_agent("aws-cli"), "aws-cli");
+    }
+
+    #[test]
+    fn a_request_without_a_readable_region_still_has_one() {
+        assert_eq!(Region::or_unknown("Not A Region"), Region::unknown());
+        assert_eq!(Region::or_unknown("eu-west-1").as_str(), "eu-west-1");
+        assert!(Region::unknown().as_str().parse::<Region>().is_ok(), "it can be read again");
+    }
+}

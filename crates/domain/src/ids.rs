@@ -92,6 +92,16 @@ serde_as_text!(AccountId);
 pub struct Region(Arc<str>);
 
 impl Region {
+    /// What stands for the Region of a request that did not name one which could be read.
+    pub fn unknown() -> Self {
+        Self("unknown".into())
+    }
+
+    /// The Region of this name, or [`Region::unknown`].
+    pub fn or_unknown(name: &str) -> Self {
+        name.parse().unwrap_or_else(|_| Self::unknown())
+    }
+
     /// The name, such as `us-east-1`.
     pub fn as_str(&self) -> &str {
         &self.0

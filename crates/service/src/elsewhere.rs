@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use claviger_domain::key::Origin;
 use claviger_domain::{Caller, EncryptionContext, MaterialId, Permit, Refusal};
-use claviger_hsm::{Attestation, OuterEnvelope};
+use claviger_hsm::{Attestation, HsmError, OuterEnvelope};
 use zeroize::Zeroizing;
 
 use crate::key_stores::{Asked, KeyUse, OpenKeyStore};
@@ -93,7 +93,11 @@ impl Service {
         let opened = self.perform_elsewhere(key, decrypt).await?;
         Ok(match key.snapshot.key.origin {
             Origin::ExternalKeyStore => {
-                self.hsm().decrypt_inner(permit, key.snapshot.current_material(self.hsm())?, context, &opened)?
+                let material = key.snapshot.current_material(self.hsm())?;
+                self.hsm().decrypt_inner(permit, material, context, &opened).map_err(|error| match error {
+                    HsmError::InvalidCiphertext => Refusal::invalid_state(SPOILT_BY_PROXY),
+                    other => other.into(),
+                })?
             }
             _ => opened,
         })
@@ -138,6 +142,10 @@ impl Service {
         backend.perform(&key.store, &home.reference, key.snapshot.key.spec, use_of_key, &key.asked).await
     }
 }
+
+/// The text is prescribed: XKS Proxy API Specification, "Error codes", "Proxy returns an invalid ciphertext".
+const SPOILT_BY_PROXY: &str = "The ciphertext that the external key store proxy submitted for decryption, or the encryption context, is corrupted, missing, or \
+                               otherwise invalid.";
 
 const ENCRYPTING: [&str; 4] = ["kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptTo"];
 const DECRYPTING: [&str; 2] = ["kms:Decrypt", "kms:ReEncryptFrom"];

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use claviger_domain::caller::Request;
 use claviger_domain::{Caller, Kind, Refusal, Region};
 use claviger_service::operation::Event;
-use claviger_service::{Assertions, Service, SignatureClaim};
+use claviger_service::{Assertions, Meters, Service, SignatureClaim};
 use claviger_sigv4::{Claim, parse_claim};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
@@ -15,7 +15,6 @@ use http::{HeaderMap, Method, StatusCode};
 use uuid::Uuid;
 
 use crate::errors::{json_error, xml_error};
-use crate::metering::Meters;
 use crate::{admin, kms, sts};
 
 /// The AWS door of one service.
@@ -45,12 +44,8 @@ enum Protocol<'a> {
     Unknown,
 }
 
-/// How much of what a client calls itself is kept.
-const USER_AGENT_BYTES_MAX: usize = 256;
 /// Bytes of what a service may say in one header: a session token is the longest of it.
 const ASSERTION_BYTES_MAX: usize = 8 * 1024;
-/// The Region of entries about requests whose own could not be read.
-const NO_REGION: &str = "unknown";
 /// This door's name in audit entries and metrics.
 const NAME: &str = "aws-kms";
 
@@ -58,7 +53,7 @@ impl Door {
     /// The door to this service.
     pub fn new(service: Arc<Service>) -> Self {
         let operations = kms::OFFERED.iter().chain(admin::OFFERED).chain(sts::OFFERED).copied();
-        Self { service, meters: Meters::new(operations) }
+        Self { service, meters: Meters::new(NAME, operations) }
     }
 
     /// Answers one request. Never fails: what goes wrong is an answer too, and in the audit log.
@@ -67,7 +62,7 @@ impl Door {
         let mut request = Request {
             id: Uuid::new_v4(),
             door: NAME,
-            region: region_or(None),
+            region: Region::unknown(),
             at: self.service.now(),
             source_ip: peer.address,
             user_agent: user_agent(&parts),
@@ -116,7 +111,7 @@ impl Door {
         request: &mut Request,
     ) -> Result<Claim<'r>, Refusal> {
         let claim = parse_claim(parts, body, request.at)?;
-        request.region = region_or(Some(claim.region));
+        request.region = Region::or_unknown(claim.region);
         let services = match protocol {
             Protocol::Kms(_) | Protocol::Unknown => ["kms"],
             Protocol::Admin(_) => ["claviger"],
@@ -236,32 +231,7 @@ fn assertions(headers: &HeaderMap) -> Result<Assertions<'_>, Refusal> {
     })
 }
 
-fn region_or(claimed: Option<&str>) -> Region {
-    let region = claimed.and_then(|text| text.parse().ok());
-    #[expect(clippy::expect_used, reason = "the constant is a Region: a test says so")]
-    region.unwrap_or_else(|| NO_REGION.parse().expect("a Region"))
-}
-
 fn user_agent(parts: &Parts) -> String {
     let text = parts.headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
-    let end = text.floor_char_boundary(USER_AGENT_BYTES_MAX);
-    text.get(..end).unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_without_a_readable_region_still_has_one() {
-        assert_eq!(region_or(None).as_str(), NO_REGION);
-        assert_eq!(region_or(Some("Not A Region")).as_str(), NO_REGION);
-        assert_eq!(region_or(Some("eu-west-1")).as_str(), "eu-west-1");
-    }
-
-    #[test]
-    fn a_long_user_agent_is_cut_between_characters() {
-        let (parts, ()) = http::Request::builder().header(USER_AGENT, "é".repeat(500).as_bytes()).body(()).unwrap().into_parts();
-        assert_eq!(user_agent(&parts).len(), USER_AGENT_BYTES_MAX);
-    }
+    Request::cut_user_agent(&text)
 }

@@ -13,7 +13,6 @@ mod errors;
 mod json;
 mod kms;
 mod mapping;
-mod metering;
 mod sts;
 mod validation;
 

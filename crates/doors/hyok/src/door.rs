@@ -8,7 +8,7 @@ use bytes::Bytes;
 use claviger_domain::caller::Request;
 use claviger_domain::{Caller, Refusal, Region};
 use claviger_service::operation::Event;
-use claviger_service::{Assertions, FoundStore, Service, SignatureClaim};
+use claviger_service::{Assertions, FoundStore, Meters, Service, SignatureClaim};
 use claviger_sigv4::parse_claim;
 use http::header::{ALLOW, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
@@ -21,7 +21,6 @@ use crate::errors::{error, wrong_method};
 use crate::get_health_status::GetHealthStatus;
 use crate::get_key_metadata::GetKeyMetadata;
 use crate::mapping::{external_key, run};
-use crate::metering::Meters;
 use crate::path::{Path, What};
 
 /// The door to one service.
@@ -43,17 +42,15 @@ pub struct Peer {
 
 /// The service in the scope of signatures. Source: AWS KMS External Keystore Proxy API Specification, appendix A.
 const SERVICE: &str = "kms-xks-proxy";
-/// How much of what a client calls itself is kept.
-const USER_AGENT_BYTES_MAX: usize = 256;
-/// The Region of entries about requests whose own could not be read.
-const NO_REGION: &str = "unknown";
 /// This door's name in audit entries and metrics.
-pub(crate) const NAME: &str = "aws-xks";
+const NAME: &str = "aws-xks";
+/// The operations that are metered.
+const OPERATIONS: [&str; 4] = ["GetKeyMetadata", "Encrypt", "Decrypt", "GetHealthStatus"];
 
 impl Door {
     /// The door to this service.
     pub fn new(service: Arc<Service>) -> Self {
-        Self { service, meters: Meters::new() }
+        Self { service, meters: Meters::new(NAME, OPERATIONS) }
     }
 
     /// Answers one request. Never fails: what goes wrong is an answer too, and in the audit log. Load balancers are told that this process answers,
@@ -68,7 +65,7 @@ impl Door {
         let mut request = Request {
             id: Uuid::new_v4(),
             door: NAME,
-            region: region_or(None),
+            region: Region::unknown(),
             at: self.service.now(),
             source_ip: peer.address,
             user_agent: user_agent(&parts),
@@ -107,7 +104,7 @@ impl Door {
     ) -> Result<Caller, (Option<&'r str>, Refusal)> {
         let claim = parse_claim(parts, body, request.at).map_err(|failure| (None, failure.into()))?;
         let named = Some(claim.access_key);
-        request.region = region_or(Some(claim.region));
+        request.region = Region::or_unknown(claim.region);
         // Any Region of AWS may call; keys behind stores have Regions of their own.
         let is_region = |region: &str| region.parse::<Region>().is_ok();
         claim.require_scope(&[SERVICE], is_region).map_err(|failure| (named, failure.into()))?;
@@ -163,26 +160,7 @@ fn pong() -> http::Response<Bytes> {
     answer
 }
 
-fn region_or(claimed: Option<&str>) -> Region {
-    let region = claimed.and_then(|text| text.parse().ok());
-    #[expect(clippy::expect_used, reason = "the constant is a Region: a test says so")]
-    region.unwrap_or_else(|| NO_REGION.parse().expect("a Region"))
-}
-
 fn user_agent(parts: &Parts) -> String {
     let text = parts.headers.get(USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes())).unwrap_or_default();
-    let end = text.floor_char_boundary(USER_AGENT_BYTES_MAX);
-    text.get(..end).unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_without_a_readable_region_still_has_one() {
-        assert_eq!(region_or(None).as_str(), NO_REGION);
-        assert_eq!(region_or(Some("Not A Region")).as_str(), NO_REGION);
-        assert_eq!(region_or(Some("eu-west-1")).as_str(), "eu-west-1");
-    }
+    Request::cut_user_agent(&text)
 }

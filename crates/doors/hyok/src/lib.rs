@@ -17,7 +17,6 @@ mod errors;
 mod get_health_status;
 mod get_key_metadata;
 mod mapping;
-mod metering;
 mod path;
 mod request_metadata;
 
