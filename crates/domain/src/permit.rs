@@ -19,6 +19,12 @@ pub struct Permit {
 }
 
 impl Permit {
+    /// The actions that encrypt under a key.
+    pub const ENCRYPTING: [&'static str; 4] =
+        ["kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptTo"];
+    /// The actions that decrypt under a key.
+    pub const DECRYPTING: [&'static str; 2] = ["kms:Decrypt", "kms:ReEncryptFrom"];
+
     pub(crate) fn new(action: &'static str, key: Option<KeyId>, basis: Basis) -> Self {
         Self { action, key, basis }
     }
@@ -31,6 +37,11 @@ impl Permit {
     /// Whether the permit is about this key. The hsm crate asks before it touches material.
     pub fn covers(&self, key: KeyId) -> bool {
         self.key == Some(key)
+    }
+
+    /// Whether it is about this key, and one of these actions.
+    pub fn allows_one_of(&self, actions: &[&str], key: KeyId) -> bool {
+        actions.contains(&self.action) && self.covers(key)
     }
 
     /// Which policy and statement allowed it, for the audit entry, which writes it with `Display`.

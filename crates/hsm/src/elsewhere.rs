@@ -16,77 +16,57 @@ use claviger_domain::{EncryptionContext, KeyId, MaterialId, Permit};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::envelope::{self, Envelope};
+use crate::envelope::{self, Envelope, Head};
 use crate::error::HsmError;
 use crate::hierarchy::Hsm;
 use crate::material::Material;
 
 const FORMAT: u8 = 2;
-const HEADER_BYTES: usize = 1 + 16 + 16;
-
-/// The actions that encrypt under a key, and those that decrypt.
-const ENCRYPTING: [&str; 4] = ["kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptTo"];
-const DECRYPTING: [&str; 2] = ["kms:Decrypt", "kms:ReEncryptFrom"];
 
 /// A ciphertext of a key whose material is elsewhere. What it says of key and material is a claim until the key store has opened it.
 #[derive(Clone, Copy)]
 pub struct OuterEnvelope<'a> {
-    header: &'a [u8; HEADER_BYTES],
+    head: Head,
     body: &'a [u8],
 }
 
 impl<'a> OuterEnvelope<'a> {
     /// What a ciphertext is longer than its body, in bytes.
-    pub const OVERHEAD: usize = HEADER_BYTES;
+    pub const OVERHEAD: usize = Head::BYTES;
 
     /// The parts of these bytes; none if they are no envelope of this version.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (header, body) = bytes.split_first_chunk::<HEADER_BYTES>()?;
-        (header.first() == Some(&FORMAT) && !body.is_empty()).then_some(Self { header, body })
+        let (head, body) = Head::split(FORMAT, bytes)?;
+        (!body.is_empty()).then_some(Self { head, body })
     }
 
     /// A ciphertext with this body.
     pub fn build(key: KeyId, material: MaterialId, body: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
-        bytes.extend_from_slice(&header(key, material));
-        bytes.extend_from_slice(body);
-        bytes
+        [Head::new(FORMAT, key, material).as_bytes().as_slice(), body].concat()
     }
 
     /// What the key store has to bind a body to.
     pub fn associated_data(key: KeyId, material: MaterialId, context: &EncryptionContext) -> Vec<u8> {
-        let mut data = Vec::with_capacity(HEADER_BYTES + 256);
-        data.extend_from_slice(&header(key, material));
+        let mut data = Vec::with_capacity(Head::BYTES + 256);
+        data.extend_from_slice(Head::new(FORMAT, key, material).as_bytes());
         context.write_canonical(&mut data);
         data
     }
 
     /// The UUID of the key that made it, as claimed.
     pub fn key(&self) -> Uuid {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(self.header.split_at(1).1.split_at(16).0);
-        Uuid::from_bytes(bytes)
+        self.head.key()
     }
 
     /// The first 16 bytes of the id of the material that made it, as claimed.
     pub fn material(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(self.header.split_at(17).1);
-        bytes
+        self.head.material()
     }
 
     /// What the key store made.
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
-}
-
-fn header(key: KeyId, material: MaterialId) -> [u8; HEADER_BYTES] {
-    let mut header = [FORMAT; HEADER_BYTES];
-    let (uuid, id) = header.split_at_mut(1).1.split_at_mut(16);
-    uuid.copy_from_slice(key.uuid().as_bytes());
-    id.copy_from_slice(&material.short());
-    header
 }
 
 impl Hsm {
@@ -118,7 +98,7 @@ impl Hsm {
         context: &EncryptionContext,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, HsmError> {
-        self.demand_one_of(permit, &ENCRYPTING, material.key_id())?;
+        self.demand_one_of(permit, &Permit::ENCRYPTING, material.key_id())?;
         envelope::seal(material, context, plaintext)
     }
 
@@ -133,7 +113,7 @@ impl Hsm {
         context: &EncryptionContext,
         inner: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-        self.demand_one_of(permit, &DECRYPTING, material.key_id())?;
+        self.demand_one_of(permit, &Permit::DECRYPTING, material.key_id())?;
         envelope::open(material, context, &Envelope::parse(inner).ok_or(HsmError::InvalidCiphertext)?)
     }
 
@@ -145,7 +125,7 @@ impl Hsm {
 
     fn demand_one_of(&self, permit: &Permit, actions: &[&str], key: KeyId) -> Result<(), HsmError> {
         self.state.check()?;
-        if actions.contains(&permit.action()) && permit.covers(key) { Ok(()) } else { Err(HsmError::PermitMismatch) }
+        if permit.allows_one_of(actions, key) { Ok(()) } else { Err(HsmError::PermitMismatch) }
     }
 }
 
@@ -194,9 +174,9 @@ mod tests {
         let key = account_key(&hsm, account());
         let (one, other) = (material(&hsm, &key, key_id()), material(&hsm, &key, other_key_id()));
         let none = EncryptionContext::default();
-        for action in ENCRYPTING {
+        for action in Permit::ENCRYPTING {
             let inner = hsm.encrypt_inner(&permit(action, key_id()), &one, &none, b"hello").unwrap();
-            for action in DECRYPTING {
+            for action in Permit::DECRYPTING {
                 assert_eq!(*hsm.decrypt_inner(&permit(action, key_id()), &one, &none, &inner).unwrap(), b"hello");
             }
             let decrypt = permit("kms:Decrypt", key_id());

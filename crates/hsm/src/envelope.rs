@@ -12,7 +12,7 @@
 //!
 //! Associated data = format ‖ key id ‖ material id ‖ the canonical encryption context.
 
-use claviger_domain::EncryptionContext;
+use claviger_domain::{EncryptionContext, KeyId, MaterialId};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -21,38 +21,72 @@ use crate::material::Material;
 use crate::xaes::{self, Message};
 
 const FORMAT: u8 = 1;
-const HEADER_BYTES: usize = 1 + 16 + 16;
+
+/// What envelopes of every format begin with: format, key id, material id.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head([u8; Head::BYTES]);
+
+impl Head {
+    pub(crate) const BYTES: usize = 1 + 16 + 16;
+
+    pub(crate) fn new(format: u8, key: KeyId, material: MaterialId) -> Self {
+        let mut bytes = [format; Self::BYTES];
+        let (uuid, id) = bytes.split_at_mut(1).1.split_at_mut(16);
+        uuid.copy_from_slice(key.uuid().as_bytes());
+        id.copy_from_slice(&material.short());
+        Self(bytes)
+    }
+
+    /// The head of an envelope of this format, and what follows it.
+    pub(crate) fn split(format: u8, bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (head, rest) = bytes.split_first_chunk::<{ Self::BYTES }>()?;
+        (head.first() == Some(&format)).then_some((Self(*head), rest))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
+    /// The UUID of the key, as claimed.
+    pub(crate) fn key(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(self.0.split_at(1).1.split_at(16).0);
+        Uuid::from_bytes(bytes)
+    }
+
+    /// The first 16 bytes of the id of the material, as claimed.
+    pub(crate) fn material(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(self.0.split_at(17).1);
+        bytes
+    }
+}
 
 /// A ciphertext's parts. What it says of key and material is a claim until it is opened.
 #[derive(Clone, Copy)]
 pub struct Envelope<'a> {
-    header: &'a [u8; HEADER_BYTES],
+    head: Head,
     message: Message<'a>,
 }
 
 impl<'a> Envelope<'a> {
     /// What a ciphertext is longer than its plaintext, in bytes.
-    pub const OVERHEAD: usize = HEADER_BYTES + xaes::OVERHEAD;
+    pub const OVERHEAD: usize = Head::BYTES + xaes::OVERHEAD;
 
     /// The parts of these bytes; none if they are no envelope of a version known here.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
-        let message = Message::parse(rest)?;
-        (header.first() == Some(&FORMAT)).then_some(Self { header, message })
+        let (head, rest) = Head::split(FORMAT, bytes)?;
+        Some(Self { head, message: Message::parse(rest)? })
     }
 
     /// The UUID of the key that made it, as claimed.
     pub fn key(&self) -> Uuid {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(self.header.split_at(1).1.split_at(16).0);
-        Uuid::from_bytes(bytes)
+        self.head.key()
     }
 
     /// The first 16 bytes of the id of the material that made it, as claimed.
     pub fn material(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(self.header.split_at(17).1);
-        bytes
+        self.head.material()
     }
 
     /// Bytes in the plaintext.
@@ -63,47 +97,43 @@ impl<'a> Envelope<'a> {
 
 /// Encrypts into a new envelope.
 pub(crate) fn seal(material: &Material, context: &EncryptionContext, plaintext: &[u8]) -> Result<Vec<u8>, HsmError> {
-    let (header, key) = (header(material), material.symmetric()?);
+    let (head, key) = (head(material), material.symmetric()?);
     let mut out = Vec::with_capacity(Envelope::OVERHEAD + plaintext.len());
-    out.extend_from_slice(&header);
-    with_associated_data(&header, context, |data| xaes::seal(key, data, plaintext, &mut out))?;
+    out.extend_from_slice(head.as_bytes());
+    with_associated_data(head.as_bytes(), context, |data| xaes::seal(key, data, plaintext, &mut out))?;
     Ok(out)
 }
 
-/// Decrypts. Whatever does not fit is [`HsmError::InvalidCiphertext`]; the header is compared only after everything else was computed, because
+/// Decrypts. Whatever does not fit is [`HsmError::InvalidCiphertext`]; the head is compared only after everything else was computed, because
 /// the associated data is made of what the material says of itself.
 pub(crate) fn open(
     material: &Material,
     context: &EncryptionContext,
     envelope: &Envelope<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, HsmError> {
-    let (header, key) = (header(material), material.symmetric()?);
+    let (head, key) = (head(material), material.symmetric()?);
     let mut plaintext = Zeroizing::new(vec![0; envelope.plaintext_bytes()]);
-    let opened = with_associated_data(&header, context, |data| xaes::open(key, data, envelope.message, &mut plaintext));
-    if opened.is_err() || envelope.header != &header {
+    let opened = with_associated_data(head.as_bytes(), context, |data| xaes::open(key, data, envelope.message, &mut plaintext));
+    if opened.is_err() || envelope.head != head {
         return Err(HsmError::InvalidCiphertext);
     }
     Ok(plaintext)
 }
 
-fn header(material: &Material) -> [u8; HEADER_BYTES] {
-    let mut header = [FORMAT; HEADER_BYTES];
-    let (key, id) = header.split_at_mut(1).1.split_at_mut(16);
-    key.copy_from_slice(material.key_id().uuid().as_bytes());
-    id.copy_from_slice(&material.id().short());
-    header
+fn head(material: &Material) -> Head {
+    Head::new(FORMAT, material.key_id(), material.id())
 }
 
 /// Calls with format ‖ key id ‖ material id ‖ canonical context, which needs no heap while the context is empty, as it mostly is.
-fn with_associated_data<T>(header: &[u8; HEADER_BYTES], context: &EncryptionContext, call: impl FnOnce(&[u8]) -> T) -> T {
+fn with_associated_data<T>(head: &[u8; Head::BYTES], context: &EncryptionContext, call: impl FnOnce(&[u8]) -> T) -> T {
     if context.is_empty() {
         // The canonical form of no pairs is a count of zero.
-        let mut data = [0; HEADER_BYTES + 2];
-        data.split_at_mut(HEADER_BYTES).0.copy_from_slice(header);
+        let mut data = [0; Head::BYTES + 2];
+        data.split_at_mut(Head::BYTES).0.copy_from_slice(head);
         return call(&data);
     }
-    let mut data = Vec::with_capacity(HEADER_BYTES + 256);
-    data.extend_from_slice(header);
+    let mut data = Vec::with_capacity(Head::BYTES + 256);
+    data.extend_from_slice(head);
     context.write_canonical(&mut data);
     call(&data)
 }
@@ -162,9 +192,9 @@ mod tests {
             assert_eq!(bytes.len(), Envelope::OVERHEAD + parsed.plaintext_bytes());
             assert_eq!(*open(&material, &context, &parsed).unwrap(), plaintext.as_bytes());
 
-            let header = header(&material);
-            let mut made = header.to_vec();
-            with_associated_data(&header, &context, |data| {
+            let head = head(&material);
+            let mut made = head.as_bytes().to_vec();
+            with_associated_data(head.as_bytes(), &context, |data| {
                 xaes::seal_with_nonce(
                     material.symmetric().unwrap(),
                     b"ABCDEFGHIJKLMNOPQRSTUVWX",
@@ -218,8 +248,8 @@ mod tests {
         let material = golden_material();
         let none = EncryptionContext::default();
         let (one, other) = (seal(&material, &none, b"same").unwrap(), seal(&material, &none, b"same").unwrap());
-        assert_ne!(one[HEADER_BYTES..HEADER_BYTES + 24], other[HEADER_BYTES..HEADER_BYTES + 24]);
-        assert_ne!(one[HEADER_BYTES + 24..], other[HEADER_BYTES + 24..]);
+        assert_ne!(one[Head::BYTES..Head::BYTES + 24], other[Head::BYTES..Head::BYTES + 24]);
+        assert_ne!(one[Head::BYTES + 24..], other[Head::BYTES + 24..]);
     }
 
     proptest! {

@@ -61,7 +61,7 @@ impl Service {
         context: &EncryptionContext,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, Refusal> {
-        must_permit(permit, &ENCRYPTING, key)?;
+        must_permit(permit, &Permit::ENCRYPTING, key)?;
         let (id, material) = (key.snapshot.id(), key.material()?);
         let inner = match key.snapshot.key.origin {
             Origin::ExternalKeyStore => {
@@ -83,7 +83,7 @@ impl Service {
         context: &EncryptionContext,
         envelope: &OuterEnvelope<'_>,
     ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-        must_permit(permit, &DECRYPTING, key)?;
+        must_permit(permit, &Permit::DECRYPTING, key)?;
         let (id, material) = (key.snapshot.id(), key.material()?);
         if envelope.key() != id.uuid() || envelope.material() != material.short() {
             return Err(Refusal::invalid_ciphertext());
@@ -147,11 +147,8 @@ impl Service {
 const SPOILT_BY_PROXY: &str = "The ciphertext that the external key store proxy submitted for decryption, or the encryption context, is corrupted, missing, or \
                                otherwise invalid.";
 
-const ENCRYPTING: [&str; 4] = ["kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptTo"];
-const DECRYPTING: [&str; 2] = ["kms:Decrypt", "kms:ReEncryptFrom"];
-
 pub(crate) fn must_permit(permit: &Permit, actions: &[&str], key: &Elsewhere) -> Result<(), Refusal> {
-    if actions.contains(&permit.action()) && permit.covers(key.snapshot.id()) {
+    if permit.allows_one_of(actions, key.snapshot.id()) {
         return Ok(());
     }
     Err(Refusal::internal("A permit was for another key or another action: a defect of Claviger, please report it."))
