@@ -1,8 +1,7 @@
 //! `claviger doctor`: what is not as it should be on this machine, and what to do.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +15,7 @@ use claviger_token::Health;
 use serde_json::Value;
 
 use super::output;
+use super::ready::{ask, reachable_from_here};
 use crate::config::{Config, NamedSeal, PassphraseSource, Seal};
 use crate::deployment::{DataDirectory, off_the_runtime};
 use crate::problem::Problem;
@@ -341,34 +341,16 @@ fn server(config: &Config) -> Vec<Finding> {
     }
     if let Some(observability) = &config.observability {
         let address = reachable_from_here(observability.listen);
-        findings.push(match get_ready(address) {
-            Ok(answer) if answer.starts_with("HTTP/1.1 200") => fine("the server is ready"),
+        findings.push(match ask(address, "/readyz") {
+            Ok(answer) if answer.good => fine("the server is ready"),
             Ok(answer) => wrong(
-                format!("the server is not ready: {}", answer.lines().last().unwrap_or_default()),
+                format!("the server is not ready: {}", answer.body.trim()),
                 "look at its log; restart it if a self-test failed",
             ),
             Err(error) => warning(format!("no answer from http://{address}/readyz: {error}"), "start the server: claviger serve"),
         });
     }
     findings
-}
-
-/// A server that listens on every address is asked on loopback.
-fn reachable_from_here(address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
-        SocketAddr::V6(v6) if v6.ip().is_unspecified() => SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, v6.port())),
-        other => other,
-    }
-}
-
-fn get_ready(address: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, SERVER_TIME_MAX)?;
-    stream.set_read_timeout(Some(SERVER_TIME_MAX))?;
-    stream.write_all(format!("GET /readyz HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())?;
-    let mut answer = String::new();
-    stream.take(64 * 1024).read_to_string(&mut answer)?;
-    Ok(answer)
 }
 
 /// Whether only its owner can get at a file, and the owner is this user.

@@ -23,6 +23,7 @@ mod import_key;
 mod init;
 mod output;
 mod policy;
+mod ready;
 mod recover_administrator;
 mod restore;
 mod role;
@@ -59,6 +60,8 @@ enum Command {
     Unseal(unseal::Arguments),
     /// Ask a running server how it is
     Status(status::Arguments),
+    /// Ask whether the server on this machine may be sent requests, without credentials: for health checks
+    Ready(ready::Arguments),
     /// Look for what is not as it should be on this machine, and say what to do
     Doctor(doctor::Arguments),
     /// Accounts: the tenants of the deployment
@@ -140,6 +143,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::Serve(arguments) => serve::run(arguments).await,
             Command::Unseal(arguments) => unseal::run(arguments).await,
             Command::Status(arguments) => status::run(arguments).await,
+            Command::Ready(arguments) => ready::run(&arguments),
             Command::Doctor(arguments) => return doctor::run(arguments).await,
             Command::Account(command) => account::run(command).await,
             Command::User(command) => user::run(command).await,

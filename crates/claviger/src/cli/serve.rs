@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::attestation;
-use crate::config::{ClientCertificates, Config, Hyok, Limits, Seal, Tls};
+use crate::config::{ClientCertificates, Config, Hyok, Limits, NodeName, Seal, Tls};
 use crate::deployment::{DataDirectory, Deployment, Start, close_store, write_file};
 use crate::doors;
 use crate::key_stores;
@@ -32,11 +32,17 @@ pub(super) struct Arguments {
     /// The configuration file
     #[arg(long, short, value_name = "FILE", env = "CLAVIGER_CONFIG")]
     config: PathBuf,
+    /// This node's name, instead of the one in the file: so that nodes can share a file
+    #[arg(long, value_name = "NAME")]
+    node: Option<NodeName>,
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let hygiene = claviger_hsm::harden_process();
-    let config = Config::load(&arguments.config)?;
+    let mut config = Config::load(&arguments.config)?;
+    if let Some(node) = arguments.node {
+        config.node = node;
+    }
     start_logging(&config.log)?;
     hygiene.iter().for_each(|problem| tracing::warn!(%problem, "this process is not as protected as it should be"));
 
