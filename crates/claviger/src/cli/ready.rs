@@ -39,8 +39,11 @@ pub(super) struct Answer {
 pub(super) fn run(arguments: &Arguments) -> Result<(), Problem> {
     let config = Config::load(&arguments.config)?;
     let Some(observability) = &config.observability else {
-        return Err(Problem::usage(format!("{} has no [observability], so that the server tells nobody", arguments.config.display()))
-            .remedy("add [observability] with `listen`, and start the server again"));
+        return Err(Problem::usage(format!(
+            "{} has no [observability], so that the server tells nobody",
+            arguments.config.display()
+        ))
+        .remedy("add [observability] with `listen`, and start the server again"));
     };
     let (path, state) = if arguments.alive { ("/healthz", "alive") } else { ("/readyz", "ready") };
     let address = reachable_from_here(observability.listen);
@@ -98,7 +101,9 @@ mod tests {
 
     #[test]
     fn a_server_that_listens_everywhere_is_asked_on_loopback() {
-        for (listens, asked) in [("0.0.0.0:9912", "127.0.0.1:9912"), ("[::]:9912", "[::1]:9912"), ("10.0.0.7:9912", "10.0.0.7:9912")] {
+        for (listens, asked) in
+            [("0.0.0.0:9912", "127.0.0.1:9912"), ("[::]:9912", "[::1]:9912"), ("10.0.0.7:9912", "10.0.0.7:9912")]
+        {
             assert_eq!(reachable_from_here(listens.parse().unwrap()), asked.parse().unwrap());
         }
     }
