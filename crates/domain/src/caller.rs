@@ -22,6 +22,9 @@ pub struct Caller {
     pub request: Request,
     /// The grant tokens that came with it, as they were sent. The service looks at them before anything else.
     pub grant_tokens: Vec<String>,
+    /// When what is said here of the identity and its credential was last known to be true, in milliseconds on a clock of the service; none where
+    /// nobody looked it up.
+    pub known_at_ms: Option<u64>,
 }
 
 /// What a service that is trusted says of a request: for whom and about what it makes it. Source: AWS IAM User Guide, "Forward access

@@ -41,6 +41,8 @@ pub enum HsmError {
     InvalidToken,
     /// An import token was not made by this deployment for this key, or was changed.
     InvalidImportToken,
+    /// The stored root key has a version that this module does not hold, and that nothing hands over to it.
+    UnknownRoot(u32),
     /// The permit is for another key or another action. A defect of the caller, never of a client.
     PermitMismatch,
     /// A handle does not belong to the thing it was used for. A defect of the caller, never of a client. Says which.
@@ -77,6 +79,11 @@ impl fmt::Display for HsmError {
             Self::PlaintextTooLong { max } => write!(f, "the key encrypts at most {max} bytes with this algorithm"),
             Self::InvalidToken => f.write_str("the token was not made by this deployment for this purpose"),
             Self::InvalidImportToken => f.write_str("the import token was not made by this deployment for this key"),
+            Self::UnknownRoot(version) => write!(
+                f,
+                "the root key was rotated to version {version}, which this node does not know: it takes it from its seals if it can; \
+                 otherwise restart it, and open it with one of the deployment's seals"
+            ),
             Self::PermitMismatch => {
                 f.write_str("the permit is for another key or another action (a defect in Claviger: please report it)")
             }
@@ -116,6 +123,9 @@ impl From<HsmError> for Refusal {
             HsmError::SelfTestFailed(_) => {
                 Self::key_unavailable("A self-test of the cryptographic module failed. It refuses every operation.")
             }
+            HsmError::UnknownRoot(_) => Self::key_unavailable(
+                "The deployment's root key was rotated, and this node does not know the new one. Ask the operator to restart it.",
+            ),
             HsmError::PermitMismatch | HsmError::WrongKey(_) | HsmError::SecretMemory(_) | HsmError::Primitive(_) => {
                 Self::internal("The cryptographic module refused. The operator finds the reason in the audit log.")
             }

@@ -26,8 +26,10 @@ pub struct Hsm {
 
 /// The versions of the root key that are in use, and one that may come into use.
 pub(crate) struct Roots {
-    /// All versions, oldest first, never empty. The last one seals.
+    /// All versions, oldest first, never empty. The last one seals account keys.
     pub(crate) in_use: Vec<Arc<Root>>,
+    /// The version that seals tokens: the newest that every other node knows as well.
+    pub(crate) tokens_under: u32,
     /// A new version, and the sealed root key that has to be stored before it is used.
     pub(crate) candidate: Option<(SealedRoot, Arc<Root>)>,
 }
@@ -142,7 +144,7 @@ impl Hsm {
     fn unsealed(deployment: Uuid) -> Result<(Self, SealedRoot), HsmError> {
         self_test()?;
         let root = Root::new(Self::FIRST_ROOT_VERSION, Secret::generate()?)?;
-        Ok((Self::holding(deployment, vec![Arc::new(root)]), SealedRoot { seals: Vec::new() }))
+        Ok((Self::holding(deployment, vec![Arc::new(root)]), SealedRoot { seals: Vec::new(), handover: Vec::new() }))
     }
 
     /// Opens a deployment with one of its seals: the named one, or the only one of the secret's kind. A secret that does not open says which
@@ -155,7 +157,8 @@ impl Hsm {
     }
 
     fn holding(deployment: Uuid, in_use: Vec<Arc<Root>>) -> Self {
-        Self { deployment, state: Arc::default(), roots: RwLock::new(Roots { in_use, candidate: None }) }
+        let tokens_under = in_use.last().map_or(0, |root| root.version);
+        Self { deployment, state: Arc::default(), roots: RwLock::new(Roots { in_use, tokens_under, candidate: None }) }
     }
 
     /// The sealed root with one more seal around it. Store it before telling anybody.
@@ -274,7 +277,14 @@ impl Hsm {
         Ok(AccountKey(Arc::new(AccountKeyInner { account, version, secret })))
     }
 
-    /// The newest root key, which seals.
+    /// The root key that seals tokens, which other nodes have to open.
+    pub(crate) fn token_root(&self) -> Result<Arc<Root>, HsmError> {
+        let roots = self.roots.read();
+        let found = roots.in_use.iter().find(|root| root.version == roots.tokens_under).or(roots.in_use.last());
+        found.cloned().ok_or_else(|| HsmError::WrongKey("there is no root key".to_owned()))
+    }
+
+    /// The newest root key, which seals account keys.
     pub(crate) fn current_root(&self) -> Result<Arc<Root>, HsmError> {
         self.roots.read().in_use.last().cloned().ok_or_else(|| HsmError::WrongKey("there is no root key".to_owned()))
     }

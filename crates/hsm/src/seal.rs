@@ -108,12 +108,33 @@ impl PassphraseCost {
 pub struct SealedRoot {
     /// In the order in which they were added.
     pub(crate) seals: Vec<Seal>,
+    /// While a rotation is under way: the new version wrapped by the one before it, for nodes that run already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) handover: Vec<Handover>,
+}
+
+/// A version of the root key, wrapped by an older one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Handover {
+    pub(crate) version: u32,
+    pub(crate) under: u32,
+    #[serde(with = "base64_bytes")]
+    pub(crate) sealed: Vec<u8>,
 }
 
 impl SealedRoot {
     /// The seals by name, each with its kind: `file`, `passphrase`, `shares` or `pkcs11`.
     pub fn seals(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.seals.iter().map(|seal| (seal.name.as_str(), seal.kind.name()))
+    }
+
+    /// The versions of the root key that every seal wraps, oldest first. Empty where there is no seal, or they do not agree: what is read here
+    /// was read from untrusted storage.
+    pub fn versions(&self) -> Vec<u32> {
+        let mut lists = self.seals.iter().map(|seal| seal.versions().collect::<Vec<_>>());
+        let first = lists.next().unwrap_or_default();
+        if lists.all(|other| other == first) { first } else { Vec::new() }
     }
 
     /// The seals that open with shares.

@@ -18,7 +18,7 @@ impl Hsm {
     /// in this deployment only.
     pub fn create_session(&self, access_key: &AccessKeyId, content: &[u8]) -> Result<(Zeroizing<String>, Vec<u8>), HsmError> {
         self.state.check()?;
-        let root = self.current_root()?;
+        let root = self.token_root()?;
         let secret = AccessSecret::generate(&self.state)?;
         let mut plaintext = Zeroizing::new(Vec::with_capacity(SECRET_BYTES + content.len()));
         plaintext.extend_from_slice(secret.bits());

@@ -9,7 +9,7 @@ impl Hsm {
     /// Seals a token. Only [`Self::open_token`] with the same purpose, in the same deployment, opens it.
     pub fn seal_token(&self, purpose: &'static str, plaintext: &[u8]) -> Result<Vec<u8>, HsmError> {
         self.state.check()?;
-        let root = self.current_root()?;
+        let root = self.token_root()?;
         sealed::seal(&root.token, root.version, self.token_identity(purpose), plaintext)
     }
 

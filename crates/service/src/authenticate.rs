@@ -52,12 +52,13 @@ impl Service {
     /// `ExpiredToken` when the session has ended; `WrongSignature` when the signature is not its. The texts are AWS's. `AccessDenied` when
     /// somebody asks on another one's behalf who may not. The caller of this function has to put the refusal into the audit log.
     pub async fn authenticate(&self, claim: &SignatureClaim<'_>, request: Request) -> Result<Caller, Refusal> {
-        self.confirm_freshness().await?;
+        let known = self.confirm_freshness().await?;
         let (identity, access_key) = match claim.session_token {
             None => self.authenticate_access_key(claim).await?,
             Some(token) => self.authenticate_session(claim, token, &request).await?,
         };
-        let caller = Caller { identity, access_key, forwarding: None, request, grant_tokens: Vec::new() };
+        let (forwarding, grant_tokens, known_at_ms) = (None, Vec::new(), Some(known.ms()));
+        let caller = Caller { identity, access_key, forwarding, request, grant_tokens, known_at_ms };
         match &caller.identity.principal {
             Principal::Service(name) => self.believe(&caller, name, claim).await,
             _ if claim.assertions.on_behalf_of.is_some() => {
@@ -169,7 +170,7 @@ fn parse_owner(text: &str) -> Option<(AccountId, Owner)> {
     Some((account.parse().ok()?, owner))
 }
 
-fn unknown_credential() -> Refusal {
+pub(crate) fn unknown_credential() -> Refusal {
     Refusal::new(Kind::UnknownCredential, "The security token included in the request is invalid.")
 }
 

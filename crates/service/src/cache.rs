@@ -97,11 +97,12 @@ impl<V> Cache<V> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use claviger_store::Epochs;
 
     use super::*;
+    use crate::clock::Moment;
 
     fn shard() -> Shard {
         Shard::from_number(7).unwrap()
@@ -112,7 +113,7 @@ mod tests {
     }
 
     fn fresh(epoch: u64) -> Freshness {
-        Freshness::new(&at(epoch), Instant::now(), Duration::from_secs(1))
+        Freshness::new(&at(epoch), Moment::now(), Duration::from_secs(1))
     }
 
     #[test]
@@ -139,7 +140,7 @@ mod tests {
         assert!(cache.get(shard(), "changed", &freshness).is_none());
         assert!(cache.get(shard(), "other", &freshness).is_some());
         // Somebody else's change may have been to anything in the shard.
-        freshness.polled(&at(7), Instant::now());
+        freshness.polled(&at(7), Moment::now());
         assert!(cache.get(shard(), "other", &freshness).is_none());
     }
 

@@ -19,6 +19,8 @@ use crate::seals::{read_root, root_key, write_root};
 /// The store's facts about the deployment. They are clear: the id is public. The root key, wrapped by its seals, was one before it became a record.
 const DEPLOYMENT: &str = "deployment";
 pub(crate) const ROOT: &str = "root";
+/// The version of the root key's record in a new deployment.
+const FIRST_ROOT_RECORD: u64 = 1;
 
 /// A credential at the only moment at which its secret can be seen.
 #[derive(Clone)]
@@ -69,7 +71,7 @@ pub async fn initialize(
     let mut changes = vec![credential_change, records.create_under(&own, &own_key)?, canary];
     let first_account = match first_account {
         Some((id, name)) => {
-            let (credential, account_changes) = create_account(&records, id, name, now).await?;
+            let (credential, account_changes) = create_account(&records, Some(FIRST_ROOT_RECORD), id, name, now).await?;
             changes.extend(account_changes);
             Some(credential)
         }
@@ -103,18 +105,16 @@ pub async fn sealed_root(store: &dyn Store) -> Result<SealedRoot, Refusal> {
     Ok(stored.root)
 }
 
-/// A new account with its key and its root's access key: the credential, and the changes that store it all.
+/// A new account with its key and its root's access key: the credential, and the changes that store it all. The hsm knows the root key as it is at
+/// this version of its record.
 pub(crate) async fn create_account(
     records: &Records,
+    root_version: Option<u64>,
     id: AccountId,
     name: &str,
     now: Timestamp,
 ) -> Result<(InitialCredential, Vec<Change>), Refusal> {
-    // Should the root key be rotated meanwhile, this account's key would be under the old one: then all of it is done again.
-    let root_unchanged = read_root(records.store.as_ref())
-        .await?
-        .and_then(|stored| stored.version)
-        .map(|version| Change::Check { key: root_key(), version });
+    let root_unchanged = root_version.map(|version| Change::Check { key: root_key(), version });
     let (account_key, key_change) = create_account_key(&records.hsm, id)?;
     let (credential, credential_change) = create_access_key(records, &account_key, id, Owner::Root, now)?;
     let account = Account { id, name: name.to_owned(), created: now };

@@ -3,19 +3,22 @@
 //! The store bumps the epoch of a shard with each change in it. This node knows an epoch for each shard and up to when that knowledge was
 //! confirmed. A cached snapshot serves while its shard has seen no change by *others* since it was loaded, and while the knowledge is
 //! younger than the lease. Changes made by this node evict what they changed, and leave the rest of the shard alone.
+//!
+//! A request is as fresh as the knowledge that it *began* with: `pipeline.rs` looks at that again before it answers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use claviger_store::{Epochs, Shard};
+
+use crate::clock::Moment;
 
 /// The epochs that this node knows.
 pub(crate) struct Freshness {
     known: [AtomicU64; SHARDS],
     /// Snapshots loaded at an earlier epoch than this have missed somebody else's change.
     floor: [AtomicU64; SHARDS],
-    started: Instant,
-    /// Milliseconds after `started` at which the last successful poll began, plus one; zero before the first.
+    /// When the last successful poll began.
     confirmed_ms: AtomicU64,
     lease: Duration,
 }
@@ -24,11 +27,10 @@ const SHARDS: usize = 64;
 
 impl Freshness {
     /// Knowledge as of `epochs`, read from the store by a poll that began at `polled_at`.
-    pub(crate) fn new(epochs: &Epochs, polled_at: Instant, lease: Duration) -> Self {
+    pub(crate) fn new(epochs: &Epochs, polled_at: Moment, lease: Duration) -> Self {
         let freshness = Self {
             known: std::array::from_fn(|_| AtomicU64::new(0)),
             floor: std::array::from_fn(|_| AtomicU64::new(0)),
-            started: polled_at,
             confirmed_ms: AtomicU64::new(0),
             lease,
         };
@@ -37,14 +39,13 @@ impl Freshness {
     }
 
     /// Takes in what a poll found that *began* at `began`: a change committed after that moment may be missing from it.
-    pub(crate) fn polled(&self, epochs: &Epochs, began: Instant) {
+    pub(crate) fn polled(&self, epochs: &Epochs, began: Moment) {
         for ((known, floor), &epoch) in self.known.iter().zip(&self.floor).zip(epochs) {
             if known.fetch_max(epoch, Ordering::AcqRel) < epoch {
                 floor.fetch_max(epoch, Ordering::AcqRel);
             }
         }
-        let ms = u64::try_from(began.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX - 1);
-        self.confirmed_ms.fetch_max(ms + 1, Ordering::AcqRel);
+        self.confirmed_ms.fetch_max(began.ms(), Ordering::AcqRel);
     }
 
     /// Takes in the epochs that one of this node's own commits made. Where others changed the shard in between, its snapshots are stale.
@@ -68,15 +69,24 @@ impl Freshness {
         self.floor.get(shard.number()).is_some_and(|floor| epoch >= floor.load(Ordering::Acquire))
     }
 
+    /// When the knowledge was confirmed: everything that is cached and [holds](Self::holds) was true then, or later.
+    pub(crate) fn confirmed(&self) -> Moment {
+        Moment::from_ms(self.confirmed_ms.load(Ordering::Acquire))
+    }
+
     /// How long ago the knowledge was confirmed.
     pub(crate) fn age(&self) -> Duration {
-        let confirmed = Duration::from_millis(self.confirmed_ms.load(Ordering::Acquire).saturating_sub(1));
-        self.started.elapsed().saturating_sub(confirmed)
+        self.confirmed().elapsed()
     }
 
     /// Whether the knowledge is younger than the lease.
     pub(crate) fn within_lease(&self) -> bool {
         self.age() < self.lease
+    }
+
+    /// For how long knowledge may be used.
+    pub(crate) fn lease(&self) -> Duration {
+        self.lease
     }
 }
 
@@ -96,25 +106,25 @@ mod tests {
 
     #[test]
     fn own_changes_leave_the_shard_fresh_and_others_do_not() {
-        let freshness = Freshness::new(&epochs(5), Instant::now(), Duration::from_secs(1));
+        let freshness = Freshness::new(&epochs(5), Moment::now(), Duration::from_secs(1));
         assert!(freshness.holds(shard(), 5));
         freshness.committed(&[(shard(), 6)]);
         assert!(freshness.holds(shard(), 5), "our own change evicts only what it changed");
         freshness.committed(&[(shard(), 9)]);
         assert!(!freshness.holds(shard(), 6), "two changes by others came before ours");
         assert!(freshness.holds(shard(), 9));
-        freshness.polled(&epochs(10), Instant::now());
+        freshness.polled(&epochs(10), Moment::now());
         assert!(!freshness.holds(shard(), 9));
-        freshness.polled(&epochs(8), Instant::now());
+        freshness.polled(&epochs(8), Moment::now());
         assert_eq!(freshness.known(shard()), 10, "a late answer does not turn the clock back");
     }
 
     #[test]
     fn knowledge_ages_from_the_beginning_of_the_poll() {
-        let long_ago = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
+        let long_ago = Moment::from_ms(Moment::now().ms() - 5000);
         let freshness = Freshness::new(&epochs(0), long_ago, Duration::from_secs(1));
         assert!(!freshness.within_lease());
-        freshness.polled(&epochs(0), Instant::now());
+        freshness.polled(&epochs(0), Moment::now());
         assert!(freshness.within_lease());
     }
 }

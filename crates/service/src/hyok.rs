@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::accounts::Versions;
 use crate::authenticate::SignatureClaim;
+use crate::clock::Moment;
 use crate::deployment::random_id;
 use crate::records::{Stored, Versioned};
 use crate::service::Service;
@@ -67,6 +68,16 @@ impl HyokSnapshot {
         }
         Ok(Self { identity: Arc::new(store.identity()), store, policy, credentials })
     }
+
+    /// Who asks through it.
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity)
+    }
+
+    /// Whether this is one of its credentials.
+    pub(crate) fn knows(&self, access_key: &AccessKeyId) -> bool {
+        self.credentials.iter().any(|(known, _)| known == access_key)
+    }
 }
 
 fn account_key<'k>(keys: &'k Versions, credential: &StoreCredential) -> Result<&'k claviger_hsm::AccountKey, Refusal> {
@@ -84,7 +95,10 @@ pub struct ExternalTarget {
 }
 
 /// The store that is found at a path. Whether a request to it is the cloud's is not known yet.
-pub struct FoundStore(Arc<HyokSnapshot>);
+pub struct FoundStore {
+    snapshot: Arc<HyokSnapshot>,
+    known: Moment,
+}
 
 impl Service {
     /// The store at a path.
@@ -92,10 +106,11 @@ impl Service {
     /// # Errors
     /// `InvalidUriPath` where there is none.
     pub async fn find_store(&self, path: &str) -> Result<FoundStore, Refusal> {
-        self.confirm_freshness().await?;
+        let known = self.confirm_freshness().await?;
         let Ok(path) = path.parse::<StorePath>() else { return Err(no_such_path()) };
         let Some(at) = self.hyok_path(&path).await? else { return Err(no_such_path()) };
-        self.hyok_store(at.account, &at.store).await?.map(FoundStore).ok_or_else(no_such_path)
+        let snapshot = self.hyok_store(at.account, &at.store).await?.ok_or_else(no_such_path)?;
+        Ok(FoundStore { snapshot, known })
     }
 
     /// Finds out whether a request comes from the cloud that a store is for. `client_subjects` are the common names of the client's certificate,
@@ -111,7 +126,7 @@ impl Service {
         client_subjects: &[Box<str>],
         request: Request,
     ) -> Result<Caller, Refusal> {
-        let snapshot = &store.0;
+        let snapshot = &store.snapshot;
         if !snapshot.store.accepts_client(client_subjects) {
             let detail =
                 "This key store is for clients whose TLS certificate has another subject than this connection's, if it has one.";
@@ -127,7 +142,8 @@ impl Service {
         }
         self.store_meters.know(&snapshot.store);
         let identity = Arc::clone(&snapshot.identity);
-        Ok(Caller { identity, access_key: access_key.clone(), forwarding: None, request, grant_tokens: Vec::new() })
+        let (forwarding, grant_tokens, known_at_ms) = (None, Vec::new(), Some(store.known.ms()));
+        Ok(Caller { identity, access_key: access_key.clone(), forwarding, request, grant_tokens, known_at_ms })
     }
 
     /// The store that asks, as it is now.

@@ -101,6 +101,14 @@ pub trait Operation: Send + Sync + Sized {
         allowed: Allowed<Self>,
     ) -> impl Future<Output = Result<Effect<Self::Output>, Refusal>> + Send;
 
+    /// Looks again, after a while, at what it looked at of its target beyond the keys themselves before it used them.
+    ///
+    /// # Errors
+    /// What forbids the use now.
+    fn must_still_be_usable(&self, _target: &Self::Target) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// The request's parameters for the audit entry. Never a secret, a plaintext or a ciphertext.
     fn parameters(&self) -> Parameters<'_>;
 

@@ -8,11 +8,13 @@ use claviger_domain::{Caller, Kind, Permit, Refusal};
 use claviger_store::{Commit, RecordKey, Shard, StoreError};
 
 use crate::audit_trail::{Decision, Outcome, event_of, refusal_event};
+use crate::clock::Moment;
 use crate::conditions::Conditions;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::records::store_refusal;
 use crate::resolve::{Named, cache_id, hidden, hidden_by_ciphertext};
 use crate::service::Service;
+use crate::standing::Approved;
 
 /// How often an operation is tried again when others change the same records at the same time.
 const ATTEMPTS_MAX: usize = 32;
@@ -69,15 +71,12 @@ impl Service {
     }
 
     async fn attempt<O: Operation>(&self, caller: &Caller, operation: &O) -> Attempt<O::Output> {
-        let ready = match self.check_grant_tokens(caller) {
-            Ok(()) => self.confirm_freshness().await,
-            Err(refusal) => Err(refusal),
+        let (renewed, since) = match self.ready(caller).await {
+            Ok(ready) => ready,
+            Err(refusal) => return self.settle_refusal::<O>(caller, operation, None, &[], Decision::None, refusal).await,
         };
-        let target = match ready {
-            Ok(()) => operation.resolve(self, caller).await,
-            Err(refusal) => Err(refusal),
-        };
-        let target = match target {
+        let caller = renewed.as_ref().unwrap_or(caller);
+        let target = match operation.resolve(self, caller).await {
             Ok(target) => target,
             Err(refusal) => return self.settle_refusal::<O>(caller, operation, None, &[], Decision::None, refusal).await,
         };
@@ -100,13 +99,24 @@ impl Service {
                 Err(refusal) => self.settle_refusal(caller, operation, Some(&target), &asks, basis.as_decision(), refusal).await,
             };
         }
+        let approved = Approved { caller, operation, target: &target, asks: &asks, since };
         match operation.execute(self, caller, &target, allowed).await {
-            Ok(effect) => self.settle_success(caller, operation, &target, &asks, basis, effect).await,
+            Ok(effect) => self.settle_success(&approved, basis, effect).await,
             Err(refusal) => self.settle_refusal(caller, operation, Some(&target), &asks, basis.as_decision(), refusal).await,
         }
     }
 
-    async fn authorize<O: Operation>(
+    /// What a request needs before anybody looks at what it is about: the caller as it is now, where it was made known to the service too long ago,
+    /// and since when what follows is known.
+    async fn ready(&self, caller: &Caller) -> Result<(Option<Caller>, Moment), Refusal> {
+        self.check_grant_tokens(caller)?;
+        let confirmed = self.confirm_freshness().await?;
+        let renewed = self.renewed(caller).await?;
+        let since = self.known_since(renewed.as_ref().unwrap_or(caller), confirmed);
+        Ok((renewed, since))
+    }
+
+    pub(crate) async fn authorize<O: Operation>(
         &self,
         caller: &Caller,
         operation: &O,
@@ -153,13 +163,17 @@ impl Service {
 
     async fn settle_success<O: Operation>(
         &self,
-        caller: &Caller,
-        operation: &O,
-        target: &O::Target,
-        asks: &[Ask<'_>],
+        approved: &Approved<'_, O>,
         basis: crate::audit_trail::Basis,
         effect: Effect<O::Output>,
     ) -> Attempt<O::Output> {
+        let Approved { caller, operation, target, asks, .. } = *approved;
+        let refuse = async |refusal| {
+            self.settle_refusal(caller, operation, Some(target), asks, basis.as_decision(), refusal).await
+        };
+        if let Err(refusal) = self.must_still_stand(approved).await {
+            return refuse(refusal).await;
+        }
         let outcome = Outcome::Success {
             changes: &effect.changes,
             used: effect.used,
@@ -170,10 +184,19 @@ impl Service {
             Ok(made) => made,
             Err(refusal) => return Attempt::Settled(Err(refusal)),
         };
+        let changed = !effect.changes.is_empty();
         match self.commit(Commit { changes: effect.changes, entries: vec![entry] }).await {
-            Ok(()) => {
+            Ok(()) if changed => {
                 self.note_use::<O>(caller, asks, event_id);
                 Attempt::Settled(Ok(effect.output))
+            }
+            Ok(()) => {
+                self.note_use::<O>(caller, asks, event_id);
+                // The commit may have taken long. What comes late is not answered, and the log says so in a second entry; what was changed is changed.
+                match self.must_still_stand(approved).await {
+                    Ok(()) => Attempt::Settled(Ok(effect.output)),
+                    Err(refusal) => refuse(refusal).await,
+                }
             }
             Err(StoreError::Conflict(record)) => Attempt::Overtaken(record),
             Err(error) => Attempt::Settled(Err(store_refusal(error))),

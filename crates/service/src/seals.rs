@@ -118,7 +118,7 @@ impl Service {
         let stored = read_root(self.records.store.as_ref()).await?;
         let stored = stored.ok_or_else(|| Refusal::internal("The sealed root key is missing."))?;
         // A rotation that was committed since takes effect here.
-        self.hsm().adopt_root(&stored.root);
+        self.take_root_over(&stored).await?;
         Ok(stored)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use claviger_audit::VerifierKey;
 use claviger_domain::hyok::HyokPath;
@@ -16,8 +16,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
 
 use crate::cache::Cache;
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::complaints::Complaints;
+use crate::confirm::Polling;
 use crate::freshness::Freshness;
 use crate::grants::KeyGrants;
 use crate::hyok::HyokSnapshot;
@@ -25,8 +26,9 @@ use crate::hyok_health::CachedHealth;
 use crate::key_stores::{KeyStoreBackends, OpenKeyStores};
 use crate::last_use::LastUses;
 use crate::quotas::Quotas;
-use crate::records::{Records, background_refusal, store_refusal};
+use crate::records::{Records, store_refusal};
 use crate::room::Room;
+use crate::root_watch::RootWatch;
 use crate::seals::{NoSecrets, SealKeeper};
 use crate::sessions::Sessions;
 use crate::snapshot::{Credential, KeySnapshot, Policies, RoleSnapshot};
@@ -82,6 +84,8 @@ pub struct Service {
     pub(crate) records: Records,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) freshness: Arc<Freshness>,
+    pub(crate) polling: Polling,
+    pub(crate) root_watch: RootWatch,
     pub(crate) caches: Arc<Caches>,
     pub(crate) policies: Policies,
     pub(crate) sessions: Sessions,
@@ -105,7 +109,6 @@ pub struct Service {
     verifier_key: VerifierKey,
     /// How long requests waited until their audit entry was durable.
     pub(crate) audit_lag: Histogram,
-    /// Where work of the hsm that takes long finds its place.
     /// Where requests wait in line that met others at the same record.
     turns: Vec<Arc<Mutex<()>>>,
 }
@@ -170,6 +173,9 @@ impl Caches {
             | RecordKind::GrantRetirement
             | RecordKind::LastUse
             | RecordKind::Node
+            | RecordKind::Heartbeat
+            | RecordKind::Lease
+            | RecordKind::GraceSpool
             | RecordKind::KeyStoreKey
             | RecordKind::Setting
             | RecordKind::SealedRoot => {}
@@ -211,12 +217,14 @@ impl Service {
         let deployment = crate::deployment::deployment_id(store.as_ref()).await?;
         let records = Records::new(Arc::clone(&store), hsm);
         let verifier_key = crate::node_log::attach(&records, deployment, &settings.node, clock.now()).await?;
-        let polled_at = Instant::now();
+        let polled_at = Moment::now();
         let epochs = store.epochs().await.map_err(store_refusal)?;
         let quotas = Arc::new(settings.quotas);
         let service = Self {
             deployment,
             freshness: Arc::new(Freshness::new(&epochs, polled_at, settings.lease)),
+            polling: Polling::default(),
+            root_watch: RootWatch::new(),
             caches: Arc::new(Caches::new(settings.cached_keys)),
             policies: Policies::new(),
             sessions: Sessions::new(),
@@ -242,6 +250,8 @@ impl Service {
             records,
             clock,
         };
+        // What the root key was opened with may be older than what the store says now.
+        service.follow_root(&epochs).await?;
         service.recover_last_uses().await?;
         Ok(Arc::new(service))
     }
@@ -281,28 +291,10 @@ impl Service {
     /// Whether requests can be served, and if not, what is missing.
     pub async fn readiness(&self) -> Readiness {
         Readiness {
-            store: self.records.store.epochs().await.is_ok(),
+            store: self.poll_epochs().await.is_ok(),
             hsm: self.records.hsm.failure().is_none(),
             lease: self.freshness.within_lease(),
         }
-    }
-
-    /// Makes sure that what is cached was confirmed within the lease; asks the store when it was not.
-    pub(crate) async fn confirm_freshness(&self) -> Result<(), Refusal> {
-        if self.freshness.within_lease() || (self.poll_epochs().await.is_ok() && self.freshness.within_lease()) {
-            return Ok(());
-        }
-        Err(Refusal::key_unavailable(
-            "This node cannot confirm that its knowledge of keys and policies is fresh. Try again shortly.",
-        ))
-    }
-
-    /// Asks the store for all epochs once. Requests do not look at the reason of a failure; the background work says it.
-    pub(crate) async fn poll_epochs(&self) -> Result<(), Refusal> {
-        let began = Instant::now();
-        let epochs = self.records.store.epochs().await.map_err(background_refusal)?;
-        self.freshness.polled(&epochs, began);
-        Ok(())
     }
 
     /// Waits for this request's turn among those that met at a record.

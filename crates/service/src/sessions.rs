@@ -61,6 +61,11 @@ impl Sessions {
         Self { hasher: RandomState::new(), parts: (0..PARTS).map(|_| part()).collect() }
     }
 
+    /// Forgets all that were opened: their tokens are opened again, if they can be.
+    pub(crate) fn forget_all(&self) {
+        self.parts.iter().for_each(|part| part.lock().clear());
+    }
+
     fn part(&self, token: &str) -> Option<&Mutex<LruCache<Box<str>, Arc<OpenSession>>>> {
         let hash = usize::try_from(self.hasher.hash_one(token) % PARTS as u64).unwrap_or(0);
         self.parts.get(hash)

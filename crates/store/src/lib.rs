@@ -28,4 +28,4 @@ pub use log::{Bundle, Entry, LogHead, Sequencer};
 pub use record::{Change, Expect, Record, RecordKey, RecordKind};
 pub use shard::{Epochs, Shard};
 pub use sqlite::{OpenMode, SqliteStore};
-pub use store::{Commit, Committed, List, Store, StoreFuture};
+pub use store::{Commit, Committed, List, Replica, Store, StoreFuture, StoreHealth};

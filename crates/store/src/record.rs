@@ -30,8 +30,14 @@ pub enum RecordKind {
     GrantRetirement,
     /// When something was last used: a projection of the audit log.
     LastUse,
-    /// A server process and what it last said about itself.
+    /// A node's identity: the signing key of its log.
     Node,
+    /// What a node last said about itself.
+    Heartbeat,
+    /// Who does the background work: its version is what fences off whoever did it before.
+    Lease,
+    /// How far a node's entries from the time in which the store could not be reached are in its log.
+    GraceSpool,
     /// The custom key stores of an account in a Region.
     CustomKeyStores,
     /// Which key stands for a key in a custom key store: what counts the keys there, and gives each to one key only.
@@ -48,7 +54,7 @@ pub enum RecordKind {
 
 impl RecordKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::AccountKey,
         Self::Account,
         Self::User,
@@ -61,6 +67,9 @@ impl RecordKind {
         Self::GrantRetirement,
         Self::LastUse,
         Self::Node,
+        Self::Heartbeat,
+        Self::Lease,
+        Self::GraceSpool,
         Self::CustomKeyStores,
         Self::KeyStoreKey,
         Self::HyokStore,
@@ -84,6 +93,9 @@ impl RecordKind {
             Self::GrantRetirement => "grant-retirement",
             Self::LastUse => "last-use",
             Self::Node => "node",
+            Self::Heartbeat => "heartbeat",
+            Self::Lease => "lease",
+            Self::GraceSpool => "grace-spool",
             Self::CustomKeyStores => "custom-key-store",
             Self::KeyStoreKey => "key-store-key",
             Self::HyokStore => "hyok-store",
@@ -104,10 +116,10 @@ impl RecordKind {
         matches!(self, Self::Grant | Self::GrantName)
     }
 
-    /// Whether such records can be made again from the audit log. Their changes are not audited (the log would then grow by
-    /// being read) and do not move epochs: nobody decides anything by them.
+    /// Whether such records say nothing that is not said again soon, or is in the audit log. Their changes are not audited (the log would then
+    /// grow by being read) and do not move epochs: nobody decides by them what somebody may do, and nobody caches them.
     pub const fn derived(self) -> bool {
-        matches!(self, Self::LastUse)
+        matches!(self, Self::LastUse | Self::Heartbeat | Self::Lease | Self::GraceSpool)
     }
 }
 

@@ -27,7 +27,7 @@ use self::queue::{Queue, Work};
 use self::readers::Readers;
 use crate::{
     Bundle, Commit, Committed, Epochs, List, LogHead, Record, RecordKey, RecordKind, Sequencer, Shard, Store, StoreError,
-    StoreFuture, sql,
+    StoreFuture, StoreHealth, sql,
 };
 
 /// Whether a store is to be made or opened.
@@ -279,6 +279,23 @@ impl Store for SqliteStore {
             }
             Ok(epochs)
         })
+    }
+
+    /// A second process cannot open the file for writing.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// The machine's.
+    fn time(&self) -> StoreFuture<'_, Timestamp> {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let now = Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX));
+        Box::pin(std::future::ready(Ok(now)))
+    }
+
+    fn health(&self) -> StoreFuture<'_, StoreHealth> {
+        let engine = format!("SQLite {}", rusqlite::version());
+        Box::pin(std::future::ready(Ok(StoreHealth { engine, synchronous: None, replicas: Vec::new() })))
     }
 
     fn fact(&self, name: &str) -> StoreFuture<'_, Option<String>> {

@@ -44,6 +44,32 @@ pub struct List<'a> {
     pub limit: usize,
 }
 
+/// What an engine can tell of itself, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreHealth {
+    /// The engine and its version: `SQLite 3.50.4`, `PostgreSQL 15.14`.
+    pub engine: String,
+    /// Whether a commit waits for a copy elsewhere; none where the engine has no copies.
+    pub synchronous: Option<bool>,
+    /// The copies of the database that the engine knows of.
+    pub replicas: Vec<Replica>,
+}
+
+/// A copy of the database, as the engine sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    /// What it calls itself, and where it is.
+    pub name: String,
+    /// The engine's word for how it is: `streaming`.
+    pub state: String,
+    /// Whether commits wait for it.
+    pub synchronous: bool,
+    /// How many bytes of changes it has not taken over yet, if that is known.
+    pub lag_bytes: Option<u64>,
+    /// How old what it has taken over is, in milliseconds, if that is known.
+    pub lag_ms: Option<u64>,
+}
+
 /// Durable records and audit bundles.
 ///
 /// Reads see every commit that was answered before they were asked for. Every method may answer [`StoreError::Unavailable`],
@@ -97,6 +123,15 @@ pub trait Store: Send + Sync {
 
     /// The epoch of every shard.
     fn epochs(&self) -> StoreFuture<'_, Epochs>;
+
+    /// Whether other nodes may write to it at the same time. Where none can, nobody has to agree with anybody about who does what.
+    fn is_shared(&self) -> bool;
+
+    /// What time it is on the store's clock.
+    fn time(&self) -> StoreFuture<'_, Timestamp>;
+
+    /// What the engine tells of itself. For people: it may cost some queries.
+    fn health(&self) -> StoreFuture<'_, StoreHealth>;
 
     /// A small clear fact about the deployment (its id, the wrapped root key), by name.
     fn fact(&self, name: &str) -> StoreFuture<'_, Option<String>>;

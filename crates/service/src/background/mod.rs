@@ -9,12 +9,14 @@ mod root;
 mod rotation;
 
 use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_domain::key::{Key, KeyState};
 use claviger_domain::{Refusal, Timestamp};
 use claviger_store::{Record, RecordKind};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::records::{Versioned, background_refusal, describe};
@@ -22,6 +24,8 @@ use crate::service::Service;
 
 /// How often the epochs of all shards are read. Source: design, "Lease".
 const POLL_EVERY: Duration = Duration::from_millis(200);
+/// With the shortest of leases.
+const POLL_EVERY_MIN: Duration = Duration::from_millis(5);
 /// How often the store is asked for keys whose time has come.
 const DUE_EVERY: Duration = Duration::from_secs(1);
 /// How often last uses are written out.
@@ -31,23 +35,38 @@ const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// How many keys are handled before the store is asked again.
 const DUE_COUNT: usize = 100;
 
+/// One turn of a kind of work.
+type Acting<'a> = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send + 'a>>;
+
 impl Service {
-    /// Runs until the task is dropped. Failures are logged and tried again; they never end it.
+    /// Runs until its future is dropped. Failures are logged and tried again; they never end it. Each kind of work has a task of its own: the
+    /// lease does not wait for a rotation.
     pub async fn run_background(self: Arc<Self>) {
-        let mut poll = every(POLL_EVERY);
-        let mut due = every(DUE_EVERY);
-        let mut flush = every(FLUSH_EVERY);
-        let mut count = every(COUNT_EVERY);
-        let mut root = every(DUE_EVERY);
+        let mut tasks = JoinSet::new();
+        let poll_every = POLL_EVERY.min(self.freshness.lease() / 5).max(POLL_EVERY_MIN);
+        tasks.spawn(Arc::clone(&self).repeat(poll_every, "confirming the lease", |it| Box::pin(it.poll_epochs())));
+        let due = "rotating and deleting keys, and connecting key stores";
+        tasks.spawn(Arc::clone(&self).repeat(DUE_EVERY, due, |it| Box::pin(async { it.run_due_work().await.map(drop) })));
+        tasks.spawn(Arc::clone(&self).repeat(FLUSH_EVERY, "writing out last uses", |it| Box::pin(it.flush_last_uses())));
+        tasks.spawn(Arc::clone(&self).repeat(DUE_EVERY, "rotating the root key", |it| Box::pin(it.finish_root_rotation())));
+        tasks.spawn(Arc::clone(&self).repeat(COUNT_EVERY, "counting keys", |it| Box::pin(it.record_gauges())));
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a part of the background work ended by itself: restart this node");
+            }
+        }
+    }
+
+    async fn repeat(
+        self: Arc<Self>,
+        period: Duration,
+        work: &'static str,
+        act: for<'a> fn(&'a Self) -> Acting<'a>,
+    ) {
+        let mut ticks = every(period);
         loop {
-            let (work, done) = tokio::select! {
-                _ = poll.tick() => ("confirming the lease", self.poll_epochs().await),
-                _ = due.tick() => ("rotating and deleting keys, and connecting key stores", self.run_due_work().await.map(drop)),
-                _ = flush.tick() => ("writing out last uses", self.flush_last_uses().await),
-                _ = root.tick() => ("rotating the root key", self.finish_root_rotation().await),
-                _ = count.tick() => ("counting keys", self.record_gauges().await),
-            };
-            match done {
+            ticks.tick().await;
+            match act(&self).await {
                 Ok(()) => self.complaints.settle(work),
                 Err(refusal) if self.complaints.is_due(work, self.clock.now()) => {
                     tracing::error!(work, %refusal, "background work failed and will be tried again");
@@ -92,11 +111,10 @@ impl Service {
         }
     }
 
-    /// Goes on with a rotation of the root key until it is finished. The lease is confirmed in between.
+    /// Goes on with a rotation of the root key until it is finished.
     async fn finish_root_rotation(&self) -> Result<(), Refusal> {
-        while self.advance_root_rotation().await? {
-            self.poll_epochs().await?;
-        }
+        self.find_lost_root().await?;
+        while self.advance_root_rotation().await? {}
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! The second half of a rotation of the root key: account keys are re-wrapped, some at a time, and then the old version is retired. What is left
-//! to do is told by the store itself, so that it goes on where it was after whatever interrupted it.
+//! to do is told by the store itself, so that it goes on where it was after whatever interrupted it. In between it waits for the other nodes to learn
+//! of the new version (`root_watch.rs`).
 
 use claviger_domain::{AccountId, Refusal};
 use claviger_hsm::account_key_version as sealing_version;
@@ -30,15 +31,17 @@ impl Service {
             // What was made was not stored.
             _ => return Ok(false),
         };
+        self.until_root_is_known_everywhere().await;
         let left: Vec<Record> = self.account_keys_under_others(newest).await?;
         if !left.is_empty() {
             self.rewrap(&left, newest).await?;
             return Ok(true);
         }
+        self.until_old_roots_are_unused().await;
         let retired = self.hsm().retire_roots(&stored.root)?;
         let change = write_root(&retired, stored.version)?;
         self.commit_act("RetireRoot", json!({ "rootVersion": newest }), vec![change]).await?;
-        self.hsm().forget_old_roots();
+        self.forget_old_roots();
         tracing::info!(version = newest, "the rotation of the root key is finished: the old version is gone");
         Ok(false)
     }
@@ -74,7 +77,7 @@ impl Service {
     }
 
     /// The account keys that are not under this version of the root key.
-    async fn account_keys_under_others(&self, newest: u32) -> Result<Vec<Record>, Refusal> {
+    pub(crate) async fn account_keys_under_others(&self, newest: u32) -> Result<Vec<Record>, Refusal> {
         let keys = self.account_keys().await?;
         Ok(keys.into_iter().filter(|record| sealing_version(&record.sealed) != Some(newest)).collect())
     }

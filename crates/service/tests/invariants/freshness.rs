@@ -12,9 +12,10 @@ use claviger_store::{RecordKey, RecordKind, Shard, Store};
 use crate::common::stores::{Held, Plan, Shared, Unreliable};
 use crate::common::{
     Deployment, NODE, Node, account, again, alias, by_arn, encrypt, generate_random, identity_policy, key_policy, kind_of, region,
+    until,
 };
 
-const SHORT: Duration = Duration::from_millis(40);
+const SHORT: Duration = Duration::from_millis(150);
 const LONG: Duration = Duration::from_secs(3600);
 
 fn settings(node: &str, lease: Duration) -> Settings {
@@ -297,12 +298,4 @@ async fn a_change_whose_client_went_away_reaches_the_caches_too() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     background.abort();
-}
-
-async fn until(condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it never came to that");
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }

@@ -7,6 +7,7 @@ mod administration;
 mod asymmetric;
 mod auditing;
 mod authorization;
+mod cluster;
 mod common;
 mod freshness;
 mod grants;

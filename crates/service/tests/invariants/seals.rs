@@ -1,6 +1,7 @@
 //! Seals are added, removed and tried while the deployment is served, and the audit log tells of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use claviger_domain::{AccountId, Caller, Kind, Refusal};
 use claviger_hsm::{Hsm, NewSeal, SealSecret, Share};
@@ -218,16 +219,18 @@ async fn serve_again(deployment: &Deployment) -> Node {
     let root = deployment::sealed_root(store.as_ref()).await.unwrap();
     let hsm = Arc::new(Hsm::open(id, &root, Some("people"), &passphrase("correct horse")).unwrap());
     let clock = Arc::clone(&deployment.clock);
-    let service = Service::open(port, hsm, Arc::clone(&clock) as Arc<dyn Clock>, Settings::for_node(NODE)).await.unwrap();
+    // A rotation waits for leases.
+    let settings = Settings { lease: Duration::from_millis(100), ..Settings::for_node(NODE) };
+    let service = Service::open(port, hsm, Arc::clone(&clock) as Arc<dyn Clock>, settings).await.unwrap();
     Node { service, store, clock, name: NODE.to_owned() }
 }
 
-fn rotation() -> admin::RotateRoot {
+pub(crate) fn rotation() -> admin::RotateRoot {
     let secret = passphrase("correct horse");
     admin::RotateRoot { secrets: vec![BroughtSecret { seal: "people".to_owned(), secret }] }
 }
 
-async fn root_status(node: &Node, administrator: &Caller) -> admin::RootStatus {
+pub(crate) async fn root_status(node: &Node, administrator: &Caller) -> admin::RootStatus {
     node.service.perform(&node.again(administrator), &admin::GetRootStatus).await.unwrap()
 }
 

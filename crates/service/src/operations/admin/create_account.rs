@@ -36,7 +36,11 @@ impl Operation for CreateAccount {
         if service.records.get::<Account>(AccountId::DEPLOYMENT, &id.to_string()).await?.is_some() {
             return Err(Refusal::already_exists(format!("Account {id} already exists.")));
         }
-        let (credential, changes) = create_account(&service.records, id, &self.name, caller.request.at).await?;
+        let (credential, changes) = {
+            // Should another node rotate the root key meanwhile, this account's key would be under the old one: then all of it is done again.
+            let root = service.stored_root().await?.version;
+            create_account(&service.records, root, id, &self.name, caller.request.at).await?
+        };
         Ok(Effect::change(credential, changes))
     }
 

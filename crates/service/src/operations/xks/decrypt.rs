@@ -34,6 +34,10 @@ impl Operation for Decrypt {
     type Output = Zeroizing<Vec<u8>>;
     about_an_external_key!("xks:Decrypt");
 
+    fn must_still_be_usable(&self, target: &ExternalTarget) -> Result<(), Refusal> {
+        target.must_be_usable(&self.key, ExternalKeyUsage::Decrypt)
+    }
+
     async fn execute(
         &self,
         service: &Service,

@@ -33,6 +33,10 @@ impl Operation for Encrypt {
     type Output = Encrypted;
     about_an_external_key!("xks:Encrypt");
 
+    fn must_still_be_usable(&self, target: &ExternalTarget) -> Result<(), Refusal> {
+        target.must_be_usable(&self.key, ExternalKeyUsage::Encrypt)
+    }
+
     async fn execute(
         &self,
         service: &Service,

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use claviger_audit::bundle::Bundle;
@@ -159,6 +160,7 @@ fn caller(identity: Identity, credential: &InitialCredential, at: Timestamp) -> 
         forwarding: None,
         request: request(at),
         grant_tokens: Vec::new(),
+        known_at_ms: None,
     }
 }
 
@@ -176,7 +178,7 @@ pub(crate) fn request(at: Timestamp) -> Request {
 
 /// The same caller with a new request.
 pub(crate) fn again(caller: &Caller, at: Timestamp) -> Caller {
-    Caller { request: request(at), ..caller.clone() }
+    Caller { request: request(at), known_at_ms: None, ..caller.clone() }
 }
 
 impl Node {
@@ -494,4 +496,13 @@ pub(crate) fn key_policy(statements: &[(&str, &str, &str)]) -> String {
 
 pub(crate) fn root_arn(account: AccountId) -> String {
     format!("arn:aws:iam::{account}:root")
+}
+
+/// Waits for something that has to come.
+pub(crate) async fn until(condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it never came to that");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }

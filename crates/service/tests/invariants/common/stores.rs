@@ -1,5 +1,5 @@
 //! Stores that stand before the real one: one that fails when told to, one that lets two nodes share it, one whose writer can be held,
-//! one that keeps its answers to itself.
+//! one that keeps its answers to itself, one that keeps commits back as a stopped process does.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use claviger_domain::{AccountId, Timestamp};
 use claviger_store::{
     Bundle, Commit, Committed, Entry, Epochs, List, LogHead, Record, RecordKey, RecordKind, Sequencer, SqliteStore, Store,
-    StoreError, StoreFuture,
+    StoreError, StoreFuture, StoreHealth,
 };
 
 /// The methods that these stores leave as they are.
@@ -54,6 +54,14 @@ macro_rules! pass_through {
 
         fn count_by_owner(&self, kind: RecordKind) -> StoreFuture<'_, Vec<(String, u64)>> {
             self.inner.count_by_owner(kind)
+        }
+
+        fn time(&self) -> StoreFuture<'_, Timestamp> {
+            self.inner.time()
+        }
+
+        fn health(&self) -> StoreFuture<'_, StoreHealth> {
+            self.inner.health()
         }
 
         fn fact(&self, name: &str) -> StoreFuture<'_, Option<String>> {
@@ -114,6 +122,10 @@ impl Unreliable {
 impl Store for Unreliable {
     pass_through!();
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         self.commits.fetch_add(1, Ordering::SeqCst);
         let mut plan = self.plan.lock().unwrap();
@@ -159,6 +171,10 @@ impl Shared {
 
 impl Store for Shared {
     pass_through!();
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         Box::pin(async move {
@@ -246,6 +262,10 @@ impl Held {
 impl Store for Held {
     pass_through!();
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         Box::pin(async move {
             let mut committed = self.inner.commit(commit);
@@ -308,6 +328,10 @@ impl Late {
 impl Store for Late {
     pass_through!();
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         let holds = self.holds.load(Ordering::SeqCst) && !commit.entries.is_empty();
         Box::pin(async move {
@@ -321,6 +345,159 @@ impl Store for Late {
 
     fn epochs(&self) -> StoreFuture<'_, Epochs> {
         self.inner.epochs()
+    }
+
+    fn attach_log(&self, sequencer: Box<dyn Sequencer>) {
+        self.inner.attach_log(sequencer);
+    }
+}
+
+/// One of several nodes' way to a store, on which commits can be kept back before they are carried out: what a process that is stopped does with those
+/// that it has under way. And one that can be cut, or made to hang.
+pub(crate) struct Stoppable {
+    inner: Arc<dyn Store>,
+    stopped: tokio::sync::watch::Sender<bool>,
+    waiting: AtomicUsize,
+    way: Mutex<Way>,
+    /// How many questions for epochs were asked.
+    asked: AtomicUsize,
+}
+
+/// What becomes of what is asked of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Way {
+    /// It is answered.
+    #[default]
+    Open,
+    /// Nobody is there.
+    Cut,
+    /// There is no answer.
+    Hangs,
+}
+
+impl Stoppable {
+    pub(crate) fn before(inner: Arc<dyn Store>) -> Arc<Self> {
+        let (stopped, waiting, way) = (tokio::sync::watch::Sender::new(false), AtomicUsize::new(0), Mutex::default());
+        Arc::new(Self { inner, stopped, waiting, way, asked: AtomicUsize::new(0) })
+    }
+
+    /// Keeps back the commits that come from now on, or lets go of those that are kept.
+    pub(crate) fn stop(&self, stopped: bool) {
+        self.stopped.send_replace(stopped);
+    }
+
+    /// How many commits have been kept back.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_way(&self, way: Way) {
+        *self.way.lock().unwrap() = way;
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    fn ask<'a, T: Send + 'a>(&self, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
+        match *self.way.lock().unwrap() {
+            Way::Open => answer,
+            Way::Cut => Box::pin(async { Err(StoreError::Unavailable("nobody is there".into())) }),
+            Way::Hangs => Box::pin(std::future::pending()),
+        }
+    }
+}
+
+impl Store for Stoppable {
+    fn get(&self, key: &RecordKey) -> StoreFuture<'_, Option<Record>> {
+        self.ask(self.inner.get(key))
+    }
+
+    fn find(&self, kind: RecordKind, id: &str) -> StoreFuture<'_, Option<Record>> {
+        self.ask(self.inner.find(kind, id))
+    }
+
+    fn list(&self, list: List<'_>) -> StoreFuture<'_, Vec<Record>> {
+        self.ask(self.inner.list(list))
+    }
+
+    fn scan(&self, after: Option<&RecordKey>, limit: usize) -> StoreFuture<'_, Vec<Record>> {
+        self.ask(self.inner.scan(after, limit))
+    }
+
+    fn due(&self, kind: RecordKind, until: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>> {
+        self.ask(self.inner.due(kind, until, limit))
+    }
+
+    fn count(&self, kind: RecordKind, account: Option<AccountId>) -> StoreFuture<'_, u64> {
+        self.ask(self.inner.count(kind, account))
+    }
+
+    fn ids_in_scope(
+        &self,
+        kind: RecordKind,
+        account: AccountId,
+        scope: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<String>> {
+        self.ask(self.inner.ids_in_scope(kind, account, scope, after, limit))
+    }
+
+    fn count_in_scope(&self, kind: RecordKind, account: AccountId, scope: &str) -> StoreFuture<'_, u64> {
+        self.ask(self.inner.count_in_scope(kind, account, scope))
+    }
+
+    fn count_by_owner(&self, kind: RecordKind) -> StoreFuture<'_, Vec<(String, u64)>> {
+        self.ask(self.inner.count_by_owner(kind))
+    }
+
+    fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
+        let mut stopped = self.stopped.subscribe();
+        Box::pin(async move {
+            if *stopped.borrow() {
+                self.waiting.fetch_add(1, Ordering::SeqCst);
+                stopped.wait_for(|stopped| !stopped).await.unwrap();
+            }
+            self.ask(self.inner.commit(commit)).await
+        })
+    }
+
+    fn epochs(&self) -> StoreFuture<'_, Epochs> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.ask(self.inner.epochs())
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    fn time(&self) -> StoreFuture<'_, Timestamp> {
+        self.ask(self.inner.time())
+    }
+
+    fn health(&self) -> StoreFuture<'_, StoreHealth> {
+        self.ask(self.inner.health())
+    }
+
+    fn fact(&self, name: &str) -> StoreFuture<'_, Option<String>> {
+        self.ask(self.inner.fact(name))
+    }
+
+    fn set_fact(&self, name: &str, value: &str) -> StoreFuture<'_, ()> {
+        self.ask(self.inner.set_fact(name, value))
+    }
+
+    fn log_head(&self, node: &str) -> StoreFuture<'_, Option<LogHead>> {
+        self.ask(self.inner.log_head(node))
+    }
+
+    fn log_nodes(&self) -> StoreFuture<'_, Vec<String>> {
+        self.ask(self.inner.log_nodes())
+    }
+
+    fn bundles(&self, node: &str, from: u64, limit: usize) -> StoreFuture<'_, Vec<Bundle>> {
+        self.ask(self.inner.bundles(node, from, limit))
     }
 
     fn attach_log(&self, sequencer: Box<dyn Sequencer>) {

@@ -1,0 +1,106 @@
+//! How this node keeps what it knows fresh: it asks the store for the epochs of all shards, all the time in the background, and for a request where
+//! the lease has run out all the same.
+//!
+//! One question is under way at a time, and everybody who waits takes its answer: a database that comes back is not met by a thousand of them. Each
+//! has a deadline, so that a database that hangs is as one that is not there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use claviger_domain::Refusal;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use crate::clock::Moment;
+use crate::records::background_refusal;
+use crate::service::Service;
+
+/// The longest and the shortest that the store is waited for, whatever the lease.
+const DEADLINE_MAX: Duration = Duration::from_secs(5);
+const DEADLINE_MIN: Duration = Duration::from_millis(250);
+
+/// The questions for epochs.
+#[derive(Default)]
+pub(crate) struct Polling {
+    /// The last one, if it failed. Held while one is under way.
+    failed: Mutex<Option<Failed>>,
+    /// When one was last given up at its deadline; zero before any was.
+    hung_ms: AtomicU64,
+}
+
+struct Failed {
+    began: Moment,
+    why: Refusal,
+}
+
+impl Service {
+    /// Makes sure that what is cached was confirmed within the lease, asks the store when it was not, and says when it was confirmed.
+    pub(crate) async fn confirm_freshness(&self) -> Result<Moment, Refusal> {
+        let confirmed = self.freshness.confirmed();
+        if confirmed.elapsed() < self.freshness.lease() {
+            return Ok(confirmed);
+        }
+        if !self.store_hangs() && self.poll_epochs().await.is_ok() {
+            let confirmed = self.freshness.confirmed();
+            if confirmed.elapsed() < self.freshness.lease() {
+                return Ok(confirmed);
+            }
+        }
+        Err(unconfirmed())
+    }
+
+    /// Asks the store for all epochs once, and learns what hangs on them. Requests do not look at the reason of a failure; the background work says
+    /// it.
+    pub(crate) async fn poll_epochs(&self) -> Result<(), Refusal> {
+        let asked = Moment::now();
+        let mut failed = self.polling.failed.lock().await;
+        if self.freshness.confirmed() > asked {
+            return Ok(());
+        }
+        // Somebody asked after us and was faster: nobody knows better now.
+        if let Some(last) = failed.as_ref().filter(|last| last.began > asked) {
+            return Err(last.why.clone());
+        }
+        let began = Moment::now();
+        let deadline = self.poll_deadline();
+        let answer = timeout(deadline, async {
+            let epochs = self.records.store.epochs().await.map_err(background_refusal)?;
+            self.follow_root(&epochs).await?;
+            Ok(epochs)
+        });
+        let why = match answer.await {
+            Ok(Ok(epochs)) => {
+                self.freshness.polled(&epochs, began);
+                *failed = None;
+                self.polling.hung_ms.store(0, Ordering::Release);
+                return Ok(());
+            }
+            Ok(Err(why)) => {
+                self.polling.hung_ms.store(0, Ordering::Release);
+                why
+            }
+            Err(_) => {
+                self.polling.hung_ms.store(Moment::now().ms(), Ordering::Release);
+                Refusal::internal(format!("the store did not answer within {} ms", deadline.as_millis()))
+            }
+        };
+        *failed = Some(Failed { began, why: why.clone() });
+        Err(why)
+    }
+
+    /// Whether the store was given up at the deadline a moment ago: requests then need not find out one by one.
+    fn store_hangs(&self) -> bool {
+        let hung = self.polling.hung_ms.load(Ordering::Acquire);
+        hung != 0 && Moment::from_ms(hung).elapsed() < 2 * self.poll_deadline()
+    }
+
+    /// What comes later than the lease is of no use to it.
+    fn poll_deadline(&self) -> Duration {
+        self.freshness.lease().clamp(DEADLINE_MIN, DEADLINE_MAX)
+    }
+}
+
+/// The refusal of a node that does not know what is true.
+pub(crate) fn unconfirmed() -> Refusal {
+    Refusal::key_unavailable("This node cannot confirm that its knowledge of keys and policies is fresh. Try again shortly.")
+}
