@@ -52,8 +52,10 @@ impl SealedDeployment {
         // Another node may have removed the seal while its shares were being brought here.
         let (_, root) = sealed(self.store.as_ref()).await?;
         if !root.seals().any(|(name, _)| name == seal) {
-            return Err(Problem::new(format!("the seal {seal}, which was opened here, has been removed from the deployment meanwhile"))
-                .remedy("start the server again, and open it with one of the seals that are left"));
+            return Err(Problem::new(format!(
+                "the seal {seal}, which was opened here, has been removed from the deployment meanwhile"
+            ))
+            .remedy("start the server again, and open it with one of the seals that are left"));
         }
         let deployment = begin_writing(self.store, self.settings, Opened { hsm, by: seal, unopened: Vec::new() }).await?;
         deployment.service.record_unsealing(details).await.map_err(|refusal| refusal_problem(&refusal))?;

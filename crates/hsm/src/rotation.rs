@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use claviger_domain::AccountId;
 
+use crate::encoding::AssociatedData;
 use crate::error::HsmError;
 use crate::hierarchy::{Hsm, Root};
-use crate::encoding::AssociatedData;
 use crate::memory::Secret;
 use crate::seal::{self, Handover, SealSecret, SealedRoot};
 use crate::sealed::{self, Blob};
@@ -273,13 +273,9 @@ mod tests {
 
         // It is handed over by this version to this version, and ends with the rotation.
         let mut forged = both.clone();
-        forged.handover[0].sealed = crate::sealed::seal(
-            &late.root(1).unwrap().wrap,
-            1,
-            late.handover_identity(3),
-            late.root(1).unwrap().key.expose(),
-        )
-        .unwrap();
+        forged.handover[0].sealed =
+            crate::sealed::seal(&late.root(1).unwrap().wrap, 1, late.handover_identity(3), late.root(1).unwrap().key.expose())
+                .unwrap();
         assert_eq!(late.adopt_root(&forged), Err(HsmError::UnknownRoot(2)));
         let retired = hsm.retire_roots(&both).unwrap();
         assert!(retired.handover.is_empty());

@@ -168,9 +168,8 @@ impl Service {
         effect: Effect<O::Output>,
     ) -> Attempt<O::Output> {
         let Approved { caller, operation, target, asks, .. } = *approved;
-        let refuse = async |refusal| {
-            self.settle_refusal(caller, operation, Some(target), asks, basis.as_decision(), refusal).await
-        };
+        let refuse =
+            async |refusal| self.settle_refusal(caller, operation, Some(target), asks, basis.as_decision(), refusal).await;
         if let Err(refusal) = self.must_still_stand(approved).await {
             return refuse(refusal).await;
         }

@@ -118,7 +118,10 @@ impl Service {
                 Ok(true) => {
                     self.root_watch.learned();
                     self.root_watch.lost.store(false, Ordering::Release);
-                    tracing::info!(seal = kept.seal, "the root key was rotated meanwhile: a seal has told this node the new version");
+                    tracing::info!(
+                        seal = kept.seal,
+                        "the root key was rotated meanwhile: a seal has told this node the new version"
+                    );
                     return Ok(());
                 }
                 Ok(false) => {}

@@ -57,12 +57,7 @@ impl Service {
         }
     }
 
-    async fn repeat(
-        self: Arc<Self>,
-        period: Duration,
-        work: &'static str,
-        act: for<'a> fn(&'a Self) -> Acting<'a>,
-    ) {
+    async fn repeat(self: Arc<Self>, period: Duration, work: &'static str, act: for<'a> fn(&'a Self) -> Acting<'a>) {
         let mut ticks = every(period);
         loop {
             ticks.tick().await;

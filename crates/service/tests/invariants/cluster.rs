@@ -12,9 +12,7 @@ use claviger_store::Store;
 use zeroize::Zeroizing;
 
 use crate::common::stores::{Shared, Stoppable, Way};
-use crate::common::{
-    Deployment, NODE, Node, again, by_arn, create_role, encrypt, identity_policy, kind_of, trust_policy, until,
-};
+use crate::common::{Deployment, NODE, Node, again, by_arn, create_role, encrypt, identity_policy, kind_of, trust_policy, until};
 use crate::seals::{root_status, rotation};
 
 /// Long enough for a machine that does much else.
@@ -173,7 +171,8 @@ async fn a_store_that_hangs_is_as_one_that_is_not_there_and_is_asked_once_by_all
         assert_eq!(one.await.unwrap().unwrap_err().kind, Kind::KeyUnavailable);
     }
     assert!(stoppable.asked() - asked <= 3, "{} questions for 200 requests", stoppable.asked() - asked);
-    let readiness = tokio::time::timeout(Duration::from_secs(10), other.service.readiness()).await.expect("it is not kept waiting");
+    let readiness =
+        tokio::time::timeout(Duration::from_secs(10), other.service.readiness()).await.expect("it is not kept waiting");
     assert!(!readiness.store && !readiness.lease);
     stoppable.set_way(Way::Open);
     let begun = Instant::now();

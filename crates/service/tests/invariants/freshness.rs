@@ -11,8 +11,8 @@ use claviger_store::{RecordKey, RecordKind, Shard, Store};
 
 use crate::common::stores::{Held, Plan, Shared, Unreliable};
 use crate::common::{
-    Deployment, NODE, Node, account, again, alias, by_arn, encrypt, generate_random, identity_policy, key_policy, kind_of, region,
-    until,
+    Deployment, NODE, Node, account, again, alias, by_arn, encrypt, generate_random, identity_policy, key_policy, kind_of,
+    region, until,
 };
 
 const SHORT: Duration = Duration::from_millis(150);
