@@ -15,7 +15,7 @@ run: tools ## Build Claviger and serve a deployment for development; ARGS="--lis
 	@$(CARGO) run --release --locked --package claviger -- dev $(ARGS)
 
 .PHONY: test
-test: tools softhsm ## Run all tests: unit, contract and property tests, then the black-box tests
+test: tools softhsm postgres ## Run all tests: unit, contract and property tests, then the black-box tests
 	$(CARGO) test --workspace --locked
 	@$(MAKE) --no-print-directory test-blackbox
 
@@ -68,6 +68,14 @@ tools:
 	@command -v "$${CC:-cc}" >/dev/null || command -v clang >/dev/null || command -v gcc >/dev/null || { \
 	    echo "A C compiler is needed for AWS-LC and SQLite, and there is none." >&2; \
 	    echo "Install one: 'apt install build-essential', 'dnf install gcc', or 'xcode-select --install'." >&2; \
+	    exit 1; }
+
+# The store of clusters is tested with servers of the tests' own; only the programs have to be there.
+.PHONY: postgres
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || { \
+	    echo "The tests of the cluster store need PostgreSQL's server, 13 or newer." >&2; \
+	    echo "Install it ('apt install postgresql', 'dnf install postgresql-server')." >&2; \
 	    exit 1; }
 
 # PKCS#11 is tested with a software token, and looked at with a program that is not ours.

@@ -22,12 +22,14 @@ mod hyok;
 mod passphrase;
 mod quotas;
 mod seals;
+mod store;
 mod tokens;
 
 pub use external_key_stores::ExternalKeyStores;
 pub use hyok::{ClientCertificates, Hyok};
 pub use passphrase::PassphraseSource;
 pub use seals::{NamedSeal, Seal, Seals, Sharing};
+pub use store::Database;
 pub use tokens::{ClusterConfig, ClusterId, Clusters, TokenConfig, Tokens};
 
 /// Everything that a node needs to know before it starts.
@@ -36,8 +38,10 @@ pub use tokens::{ClusterConfig, ClusterId, Clusters, TokenConfig, Tokens};
 pub struct Config {
     /// This node's name: it is part of the audit log's origin, so it must not change.
     pub node: NodeName,
-    /// The directory that holds the store.
+    /// The directory that holds the store, and what else belongs to this node only.
     pub data: PathBuf,
+    /// The database that holds the store instead, for several nodes.
+    pub store: Option<Database>,
     /// Where the doors listen.
     #[serde(deserialize_with = "addresses")]
     pub listen: Vec<SocketAddr>,
@@ -240,6 +244,7 @@ impl Config {
     fn anchor_paths(&mut self, directory: &Path) {
         let anchor = |path: &mut PathBuf| *path = directory.join(&*path);
         anchor(&mut self.data);
+        self.store.iter_mut().for_each(|store| store.anchor(anchor));
         if let Some(tls) = &mut self.tls {
             anchor(&mut tls.certificate);
             anchor(&mut tls.key);
@@ -292,6 +297,9 @@ impl Config {
                 return Err(wrong(&format!("hyok.listen has {taken}, where something else listens"))
                     .remedy("give it a port of its own: it serves clouds, and nothing else"));
             }
+        }
+        if let Some(store) = &self.store {
+            store.check().map_err(|happened| wrong(&happened).remedy("correct [store]; docs/cluster.md explains it"))?;
         }
         tokens::check(&self.tokens, &self.clusters)
             .map_err(|happened| wrong(&happened).remedy("correct it; docs/tokens.md explains tokens and clusters"))?;

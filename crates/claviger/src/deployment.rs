@@ -9,22 +9,26 @@ use std::sync::Arc;
 use claviger_domain::{AccountId, Refusal, Timestamp};
 use claviger_hsm::{Hsm, HsmError, NewSeal, PrintedShares, SealSecret, SealedRoot, generate_file_seal_secret};
 use claviger_service::{Initialized, Service, Settings, SystemClock};
-use claviger_store::{OpenMode, SqliteStore, Store, StoreError};
+use claviger_store::{PostgresStore, Store, StoreError};
 use rustix::io::Errno;
 use uuid::Uuid;
 
-use crate::config::{NamedSeal, Seal, Seals, Sharing};
+use crate::config::{Config, NamedSeal, Seal, Seals, Sharing};
 use crate::file_encryption::NewFile;
 use crate::problem::Problem;
 use crate::seals::{self, Opened, Unopened, none_opens};
+use crate::store_place::StorePlace;
 use crate::unseal::{ByPeople, Unsealing};
 
 /// How the directory of a deployment in the making is called, before an id.
 const UNFINISHED: &str = ".new-";
 
-/// The files of a deployment in its data directory.
-#[derive(Debug, Clone)]
-pub struct DataDirectory(PathBuf);
+/// The files of a deployment in its data directory, and its store, which is one of them or in a database.
+#[derive(Clone)]
+pub struct DataDirectory {
+    path: PathBuf,
+    store: StorePlace,
+}
 
 /// What there is at a server's start.
 pub enum Start {
@@ -36,7 +40,7 @@ pub enum Start {
 
 /// A deployment that is not open yet.
 pub struct SealedDeployment {
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     settings: Settings,
     /// What it waits for.
     pub unsealing: Arc<Unsealing>,
@@ -76,7 +80,7 @@ pub struct Deployment {
     /// The core.
     pub service: Arc<Service>,
     /// The store, to be closed at the end.
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<dyn Store>,
     /// The cryptographic boundary.
     pub hsm: Arc<Hsm>,
     /// The name of the seal that opened it.
@@ -86,34 +90,50 @@ pub struct Deployment {
 }
 
 impl DataDirectory {
-    /// The data directory at this path, which need not exist yet.
+    /// The data directory at this path, which need not exist yet, with its store in it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self(path.into())
+        let path = path.into();
+        Self { store: StorePlace::File(path.join("store.sqlite")), path }
+    }
+
+    /// What a configuration says.
+    ///
+    /// # Errors
+    /// What it takes to reach the database cannot be read.
+    pub fn of(config: &Config) -> Result<Self, Problem> {
+        let in_directory = Self::new(&config.data);
+        match &config.store {
+            None => Ok(in_directory),
+            Some(database) => Ok(Self { store: StorePlace::database(database)?, ..in_directory }),
+        }
     }
 
     /// The directory.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
-    /// The store's file.
-    pub fn store(&self) -> PathBuf {
-        self.0.join("store.sqlite")
+    /// Where the store is.
+    pub fn store(&self) -> &StorePlace {
+        &self.store
     }
 
     /// The verifier key of a node's audit log. A convenience: whoever can change the log can change this copy too.
     pub fn verifier_key(&self, node: &str) -> PathBuf {
-        self.0.join(format!("audit-{node}.vkey"))
+        self.path.join(format!("audit-{node}.vkey"))
     }
 
     /// How much keys in tokens have encrypted that have to be counted: a directory.
     pub fn token_message_counts(&self) -> PathBuf {
-        self.0.join("token-message-counts")
+        self.path.join("token-message-counts")
     }
 
-    /// Whether it holds a deployment.
-    pub fn has_deployment(&self) -> bool {
-        self.store().exists()
+    /// Whether there is a deployment.
+    ///
+    /// # Errors
+    /// The database cannot be asked.
+    pub async fn has_deployment(&self) -> Result<bool, Problem> {
+        self.store.is_taken().await
     }
 
     /// Makes the directory, for the owner only, if it is not there.
@@ -121,8 +141,8 @@ impl DataDirectory {
     /// # Errors
     /// It cannot be made.
     pub fn create(&self) -> Result<(), Problem> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.0).map_err(|error| {
-            Problem::new(format!("cannot make the data directory {}: {error}", self.0.display()))
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(|error| {
+            Problem::new(format!("cannot make the data directory {}: {error}", self.path.display()))
                 .remedy("make it yourself, writable for the user that runs Claviger")
         })
     }
@@ -140,43 +160,53 @@ impl DataDirectory {
         keep: impl FnOnce(&Initialized, &[SharesOfSeal]) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let _alone = self.take_alone()?;
-        if self.has_deployment() {
-            return Err(self.occupied());
+        if self.has_deployment().await? {
+            return Err(self.store.occupied().await);
         }
         self.remove_unfinished();
-        let nursery = Nursery::create(&self.0.join(format!("{UNFINISHED}{}", Uuid::new_v4().simple())))?;
-        let unborn = DataDirectory::new(&nursery.0);
+        let nursery = Nursery::create(&self.path.join(format!("{UNFINISHED}{}", Uuid::new_v4().simple())))?;
+        let unborn = match &self.store {
+            StorePlace::File(_) => DataDirectory::new(&nursery.0).store,
+            StorePlace::Database(_) => self.store.clone(),
+        };
         let deployment = Uuid::new_v4();
         let (hsm, root, shares) =
             off_the_runtime(move || initialize(deployment, &seals).map_err(|error| Problem::new(error.to_string()))).await?;
-        let store = Arc::new(open_store(&unborn.store(), OpenMode::CreateNew).await?);
+        let store = unborn.create().await?;
         let now = Timestamp(jiff::Timestamp::now().as_millisecond());
-        let made = claviger_service::initialize(
-            Arc::clone(&store) as Arc<dyn Store>,
-            Arc::new(hsm),
-            deployment,
-            &root,
-            node,
-            first_account,
-            now,
-        )
-        .await;
+        let made = claviger_service::initialize(Arc::clone(&store), Arc::new(hsm), deployment, &root, node, first_account, now).await;
         close_store(store).await?;
-        let initialized = made.map_err(|refusal| refusal_problem(&refusal))?;
-        keep(&initialized, &shares)?;
-        write_file(&self.verifier_key(node), format!("{}\n", initialized.verifier_key).as_bytes(), true)?;
-        fs::rename(unborn.store(), self.store())
-            .and_then(|()| sync_directory(&self.0))
-            .map_err(|error| Problem::new(format!("cannot put the store into {}: {error}", self.0.display())))
+        let made = made.map_err(|refusal| refusal_problem(&refusal));
+        let kept = made.and_then(|initialized| {
+            keep(&initialized, &shares)?;
+            write_file(&self.verifier_key(node), format!("{}\n", initialized.verifier_key).as_bytes(), true)
+        });
+        match (&self.store, unborn) {
+            (StorePlace::File(path), StorePlace::File(unborn)) => {
+                kept?;
+                fs::rename(unborn, path)
+                    .and_then(|()| sync_directory(&self.path))
+                    .map_err(|error| Problem::new(format!("cannot put the store into {}: {error}", self.path.display())))
+            }
+            (StorePlace::Database(options), _) => match kept {
+                Ok(()) => PostgresStore::publish(options).await.map_err(|error| store_problem(&error)),
+                Err(problem) => {
+                    // What cannot be removed is removed by the next attempt.
+                    drop(PostgresStore::discard(options).await);
+                    Err(problem)
+                }
+            },
+            (StorePlace::File(_), StorePlace::Database(_)) => kept,
+        }
     }
 
     /// Keeps others from making a deployment here at the same time.
     fn take_alone(&self) -> Result<fs::File, Problem> {
-        let failed = |error: io::Error| Problem::new(format!("cannot use the data directory {}: {error}", self.0.display()));
-        let directory = fs::File::open(&self.0).map_err(failed)?;
+        let failed = |error: io::Error| Problem::new(format!("cannot use the data directory {}: {error}", self.path.display()));
+        let directory = fs::File::open(&self.path).map_err(failed)?;
         match rustix::fs::flock(&directory, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => {
-                Err(Problem::new(format!("another process is just making a deployment in {}", self.0.display()))
+                Err(Problem::new(format!("another process is just making a deployment in {}", self.path.display()))
                     .remedy("wait until it is done"))
             }
             Err(error) => Err(failed(error.into())),
@@ -184,21 +214,9 @@ impl DataDirectory {
         }
     }
 
-    /// Why no deployment is made where there is a store's file.
-    fn occupied(&self) -> Problem {
-        match SqliteStore::open_read_only(&self.store()) {
-            Err(StoreError::NotAStore(path)) => {
-                Problem::new(format!("{} is there, and is not a Claviger store; nothing was changed", path.display()))
-                    .remedy("move it away, or choose another data directory")
-            }
-            _ => Problem::new(format!("{} holds a deployment already; nothing was changed", self.0.display()))
-                .remedy("serve it, or choose another data directory"),
-        }
-    }
-
     /// Removes what is left of deployments that were never finished, because their making was ended: nobody was told of them.
     fn remove_unfinished(&self) {
-        let Ok(entries) = fs::read_dir(&self.0) else { return };
+        let Ok(entries) = fs::read_dir(&self.path) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
             let id = name.to_str().and_then(|name| name.strip_prefix(UNFINISHED));
@@ -213,7 +231,7 @@ impl DataDirectory {
     /// # Errors
     /// There is none, another process serves it, none of the seals opens or can be waited for, or it was changed from outside.
     pub async fn start(&self, settings: Settings, seals: &Seals) -> Result<Start, Problem> {
-        let store = Arc::new(open_store(&self.store(), OpenMode::Existing).await?);
+        let store = self.store.open().await?;
         let (deployment, root) = sealed(store.as_ref()).await?;
         match try_seals(deployment, &root, seals).await? {
             Ok(opened) => begin_writing(store, settings, opened).await.map(Start::Open),
@@ -230,7 +248,7 @@ impl DataDirectory {
     /// # Errors
     /// As for [`DataDirectory::start`], except that nothing is waited for.
     pub async fn open(&self, settings: Settings, seals: &Seals) -> Result<Deployment, Problem> {
-        let store = Arc::new(open_store(&self.store(), OpenMode::Existing).await?);
+        let store = self.store.open().await?;
         let (deployment, root) = sealed(store.as_ref()).await?;
         let opened = try_seals(deployment, &root, seals).await?.map_err(|unopened| none_opens(&unopened))?;
         begin_writing(store, settings, opened).await
@@ -241,7 +259,7 @@ impl DataDirectory {
     /// # Errors
     /// As for [`DataDirectory::open`], except that it may be served.
     pub async fn open_read_only(&self, node: &str, seals: &Seals) -> Result<Deployment, Problem> {
-        let store = Arc::new(self.read_store().await?);
+        let store = self.read_store().await?;
         let (deployment, root) = sealed(store.as_ref()).await?;
         let opened = try_seals(deployment, &root, seals).await?.map_err(|unopened| none_opens(&unopened))?;
         begin(store, Settings::for_node(node), opened).await
@@ -252,7 +270,7 @@ impl DataDirectory {
     /// # Errors
     /// It was changed from outside, or is none.
     pub async fn open_with(&self, hsm: Hsm) -> Result<Deployment, Problem> {
-        let store = Arc::new(self.read_store().await?);
+        let store = self.read_store().await?;
         let node = store.log_nodes().await.map_err(|error| store_problem(&error))?.into_iter().next();
         let node = node.ok_or_else(|| Problem::new("the store has no audit log: it is not a whole deployment"))?;
         begin(store, Settings::for_node(&node), Opened { hsm, by: "a seal".to_owned(), unopened: Vec::new() }).await
@@ -262,9 +280,8 @@ impl DataDirectory {
     ///
     /// # Errors
     /// There is none, or it is not one that this program understands.
-    pub async fn read_store(&self) -> Result<SqliteStore, Problem> {
-        let path = self.store();
-        off_the_runtime(move || SqliteStore::open_read_only(&path).map_err(|error| store_problem(&error))).await
+    pub async fn read_store(&self) -> Result<Arc<dyn Store>, Problem> {
+        self.store.read().await
     }
 }
 
@@ -321,15 +338,15 @@ async fn try_seals(deployment: Uuid, root: &SealedRoot, seals: &Seals) -> Result
 }
 
 /// Begins with a store that may be written to.
-async fn begin_writing(store: Arc<SqliteStore>, settings: Settings, opened: Opened) -> Result<Deployment, Problem> {
+async fn begin_writing(store: Arc<dyn Store>, settings: Settings, opened: Opened) -> Result<Deployment, Problem> {
     let deployment = begin(store, settings, opened).await?;
     deployment.service.confirm_end_of_log().await.map_err(|refusal| refusal_problem(&refusal))?;
     Ok(deployment)
 }
 
-async fn begin(store: Arc<SqliteStore>, settings: Settings, opened: Opened) -> Result<Deployment, Problem> {
+async fn begin(store: Arc<dyn Store>, settings: Settings, opened: Opened) -> Result<Deployment, Problem> {
     let Opened { hsm, by, unopened } = opened;
-    let (hsm, port) = (Arc::new(hsm), Arc::clone(&store) as Arc<dyn Store>);
+    let (hsm, port) = (Arc::new(hsm), Arc::clone(&store));
     let service =
         Service::open(port, Arc::clone(&hsm), Arc::new(SystemClock), settings).await.map_err(|r| refusal_problem(&r))?;
     Ok(Deployment { service, store, hsm, opened_by: by, unopened })
@@ -394,13 +411,9 @@ pub fn write_file(path: &Path, content: &[u8], replace: bool) -> Result<(), Prob
 /// Closes a store: what is waiting is written, and the lock is let go.
 ///
 /// # Errors
-/// The thread that does it could not be started.
-pub async fn close_store(store: Arc<SqliteStore>) -> Result<(), Problem> {
-    off_the_runtime(move || {
-        store.close();
-        Ok(())
-    })
-    .await
+/// It could not be closed.
+pub async fn close_store(store: Arc<dyn Store>) -> Result<(), Problem> {
+    store.close().await.map_err(|error| store_problem(&error))
 }
 
 /// A refusal of the core in the words of the command line.
@@ -434,11 +447,6 @@ fn initialize(deployment: Uuid, seals: &[(String, NewSeal)]) -> Result<(Hsm, Sea
         NewSeal::Secret(_) | NewSeal::Token { .. } => None,
     });
     Ok((hsm, root, shares.collect()))
-}
-
-async fn open_store(path: &Path, mode: OpenMode) -> Result<SqliteStore, Problem> {
-    let path = path.to_owned();
-    off_the_runtime(move || SqliteStore::open(&path, mode).map_err(|error| store_problem(&error))).await
 }
 
 /// Runs what blocks (disk, argon2id) where it does not hold up requests.

@@ -23,5 +23,6 @@ pub mod private_files;
 pub mod problem;
 pub mod seals;
 pub mod server;
+pub mod store_place;
 pub mod tokens;
 pub mod unseal;

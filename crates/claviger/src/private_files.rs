@@ -19,7 +19,8 @@ pub fn check(data: &DataDirectory, seals: &Seals) -> Result<(), Problem> {
         _ => None,
     });
     let user = rustix::process::geteuid().as_raw();
-    for path in [data.path().to_owned(), data.store()].into_iter().chain(of_seals) {
+    let store = data.store().file().map(Path::to_owned);
+    for path in std::iter::once(data.path().to_owned()).chain(store).chain(of_seals) {
         if let Some(warning) = look_at(&path, user)? {
             tracing::warn!("{warning}");
         }

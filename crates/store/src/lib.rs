@@ -10,13 +10,15 @@
 //! The store is not trusted by those who use it: whoever can write to its file can change it, so records are sealed by their
 //! owner and the audit log is signed. For its part the store never repairs silently: what does not fit is an error that names it.
 //!
-//! Start reading at the trait [`Store`]; [`SqliteStore`] is the engine for one node. `contract` is the test suite that every
+//! Start reading at the trait [`Store`]; [`SqliteStore`] is the engine for one node, [`PostgresStore`] that for several. `contract` is the test suite that every
 //! engine must pass unchanged, and `sql` holds the statements that engines share.
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod error;
+mod group;
 mod log;
+mod postgres;
 mod record;
 mod shard;
 mod sql;
@@ -25,6 +27,7 @@ mod store;
 
 pub use error::StoreError;
 pub use log::{Bundle, Entry, LogHead, Sequencer};
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use record::{Change, Expect, Record, RecordKey, RecordKind};
 pub use shard::{Epochs, Shard};
 pub use sqlite::{OpenMode, SqliteStore};

@@ -87,26 +87,9 @@ impl SqliteStore {
         Ok(Self { readers: Arc::new(Readers::new(path)), queue, serving: Mutex::new(None) })
     }
 
-    /// Writes what is waiting, moves the write-ahead log into the file, and lets go of it. Blocks until that is done. From then
-    /// on every call answers [`StoreError::Unavailable`]. Dropping the store does the same.
+    /// Closes the store as [`Store::close`] does, blocking. Dropping it does the same.
     pub fn close(&self) {
-        self.queue.close("it has been closed");
-        let Some(Serving { writer, lock }) = self.serving.lock().take() else { return self.readers.close() };
-        self.readers.close();
-        if writer.join().is_err() {
-            tracing::error!("the store's writer thread panicked");
-        }
-        drop(lock);
-    }
-
-    /// What SQLite's own check of the file finds wrong (pages, indexes that disagree with their tables); empty when all is well.
-    /// Reads the whole file.
-    pub fn check_file(&self) -> StoreFuture<'_, Vec<String>> {
-        self.read(|connection| {
-            let mut statement = connection.prepare("PRAGMA integrity_check")?;
-            let found = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-            Ok(found.into_iter().filter(|line| line != "ok").collect())
-        })
+        let_go(&self.queue, &self.readers, self.serving.lock().take());
     }
 
     /// Copies the store as it is at one moment into a new file, for its owner only. Commits go on meanwhile, and are not part of the copy.
@@ -145,6 +128,17 @@ impl SqliteStore {
             }
         })
     }
+}
+
+/// Writes what is waiting, moves the write-ahead log into the file, and lets go of it. Blocks until that is done.
+fn let_go(queue: &Queue, readers: &Readers, serving: Option<Serving>) {
+    queue.close("it has been closed");
+    readers.close();
+    let Some(Serving { writer, lock }) = serving else { return };
+    if writer.join().is_err() {
+        tracing::error!("the store's writer thread panicked");
+    }
+    drop(lock);
 }
 
 impl Drop for SqliteStore {
@@ -341,6 +335,23 @@ impl Store for SqliteStore {
                 bundles.push(rows::bundle(row)?);
             }
             Ok(bundles)
+        })
+    }
+
+    /// What SQLite's own check of the file finds wrong: pages, indexes that disagree with their tables. Reads the whole file.
+    fn check_storage(&self) -> StoreFuture<'_, Vec<String>> {
+        self.read(|connection| {
+            let mut statement = connection.prepare("PRAGMA integrity_check")?;
+            let found = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+            Ok(found.into_iter().filter(|line| line != "ok").collect())
+        })
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        let (queue, readers, serving) = (Arc::clone(&self.queue), Arc::clone(&self.readers), self.serving.lock().take());
+        Box::pin(async move {
+            let done = tokio::task::spawn_blocking(move || let_go(&queue, &readers, serving)).await;
+            done.map_err(|error| StoreError::Unavailable(format!("it could not be closed: {error}")))
         })
     }
 

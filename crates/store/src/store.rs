@@ -148,6 +148,14 @@ pub trait Store: Send + Sync {
     /// The bundle that contains the entry `from` and those behind it, in order. Empty when the log ends before `from`.
     fn bundles(&self, node: &str, from: u64, limit: usize) -> StoreFuture<'_, Vec<Bundle>>;
 
+    /// What the engine's own check of its storage finds wrong; empty when all is well. An engine whose server looks after that itself finds nothing.
+    fn check_storage(&self) -> StoreFuture<'_, Vec<String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Writes what is waiting, and lets go of the storage. From then on every call answers [`StoreError::Unavailable`].
+    fn close(&self) -> StoreFuture<'_, ()>;
+
     /// Gives audit entries a log to go to. Until then commits with entries are refused. A second one takes the place of the first.
     fn attach_log(&self, sequencer: Box<dyn Sequencer>);
 }

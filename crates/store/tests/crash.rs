@@ -108,7 +108,7 @@ fn some_time(round: u32) -> Duration {
 
 async fn verify(path: &Path, acknowledged: &BTreeMap<u64, String>) {
     let store = SqliteStore::open(path, OpenMode::Existing).unwrap();
-    assert_eq!(store.check_file().await, Ok(vec![]));
+    assert_eq!(store.check_storage().await, Ok(vec![]));
     let log = read_verified(&store, "n").await;
     assert_eq!(log.iter().collect::<BTreeSet<_>>().len(), log.len(), "an entry is in the log twice");
     for (index, text) in acknowledged {

@@ -203,7 +203,7 @@ async fn a_damaged_index_is_found_by_the_file_check() {
     let (_directory, path) = directory();
     let store = create(&path);
     make(&store, "mine").await.unwrap();
-    assert_eq!(store.check_file().await, Ok(vec![]));
+    assert_eq!(store.check_storage().await, Ok(vec![]));
     drop(store);
     // The row goes, its entry in an index that is hidden meanwhile stays.
     let hide = "PRAGMA writable_schema = ON;
@@ -216,7 +216,7 @@ async fn a_damaged_index_is_found_by_the_file_check() {
     tamper(&path, "DELETE FROM records");
     tamper(&path, show);
     let store = SqliteStore::open(&path, OpenMode::Existing).unwrap();
-    let found = store.check_file().await.unwrap();
+    let found = store.check_storage().await.unwrap();
     assert!(found.iter().any(|line| line.contains("records_by_account")), "{found:?}");
 }
 

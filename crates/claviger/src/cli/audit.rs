@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use claviger_audit::source::SourceError;
 use claviger_audit::{Bundle, BundleSource, Origin, StoredBundle, VerifierKey};
-use claviger_store::{SqliteStore, Store as _};
+use claviger_store::Store;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
@@ -86,9 +86,9 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
 
 async fn export_log(found: &Found, vkey: Option<&str>, directory: PathBuf) -> Result<(), Problem> {
     let key = verifier_key(found, vkey)?;
-    let store = Arc::new(found.data.read_store().await?);
-    must_be_of(&store, &key).await?;
-    must_have_log(&store, &found.node).await?;
+    let store = found.data.read_store().await?;
+    must_be_of(store.as_ref(), &key).await?;
+    must_have_log(store.as_ref(), &found.node).await?;
     let mut log = StoredLog::new(store, &found.node);
     let target = directory.clone();
     let head = on_a_thread(move || claviger_audit::export::export(&mut log, &key, &target))
@@ -100,7 +100,7 @@ async fn export_log(found: &Found, vkey: Option<&str>, directory: PathBuf) -> Re
 
 async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(), Problem> {
     let store = found.data.read_store().await?;
-    must_have_log(&store, &found.node).await?;
+    must_have_log(store.as_ref(), &found.node).await?;
     let head = store.log_head(&found.node).await.map_err(|error| store_problem(&error))?;
     let size = head.map_or(0, |head| head.size);
     let mut next = size.saturating_sub(lines);
@@ -148,7 +148,7 @@ async fn tail(found: &Found, lines: u64, follow: bool, json: bool) -> Result<(),
 }
 
 /// Refuses a name that no log of this store has.
-async fn must_have_log(store: &SqliteStore, node: &str) -> Result<(), Problem> {
+async fn must_have_log(store: &dyn Store, node: &str) -> Result<(), Problem> {
     let nodes = store.log_nodes().await.map_err(|error| store_problem(&error))?;
     if nodes.iter().any(|found| found == node) {
         return Ok(());
@@ -159,7 +159,7 @@ async fn must_have_log(store: &SqliteStore, node: &str) -> Result<(), Problem> {
 }
 
 /// Refuses a verifier key of another deployment before anything looks like tampering.
-async fn must_be_of(store: &SqliteStore, key: &VerifierKey) -> Result<(), Problem> {
+async fn must_be_of(store: &dyn Store, key: &VerifierKey) -> Result<(), Problem> {
     let Ok(deployment) = claviger_service::deployment::deployment_id(store).await else { return Ok(()) };
     if Origin::new(deployment, key.origin().node()).is_ok_and(|ours| ours == *key.origin()) {
         return Ok(());
@@ -228,14 +228,14 @@ fn unreadable(error: &SourceError) -> Problem {
 
 /// A node's log as the store has it, for the verifier.
 struct StoredLog {
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     node: String,
     runtime: Handle,
     page: VecDeque<StoredBundle>,
 }
 
 impl StoredLog {
-    fn new(store: Arc<SqliteStore>, node: &str) -> Self {
+    fn new(store: Arc<dyn Store>, node: &str) -> Self {
         Self { store, node: node.to_owned(), runtime: Handle::current(), page: VecDeque::new() }
     }
 

@@ -12,7 +12,7 @@ use super::files_of_deployment::Place;
 use super::output;
 use super::seal::Brought;
 use crate::backup::{self, Head};
-use crate::deployment::{Scratch, off_the_runtime, store_problem};
+use crate::deployment::{Scratch, off_the_runtime};
 use crate::file_encryption::NewFile;
 use crate::problem::Problem;
 
@@ -29,14 +29,14 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let found = arguments.place.find()?;
     let store = found.data.read_store().await?;
-    let locked = found.locked(&store).await?;
+    let locked = found.locked(store.as_ref()).await?;
     let hsm = locked.open(arguments.brought.secrets()?, found.configured()?).await?;
     let target = arguments.file.clone();
     let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     // Beside the backup, where there has to be room for it anyway. The copy is as the store is: sealed, and for its owner only.
     let scratch = Scratch::beside(directory)?;
     let copy = scratch.path().join("store.sqlite");
-    store.snapshot(&copy).await.map_err(|error| store_problem(&error))?;
+    found.data.store().copy_to(&copy).await?;
     let head = Head {
         backup: Uuid::new_v4(),
         deployment: locked.deployment,

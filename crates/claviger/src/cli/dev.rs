@@ -58,15 +58,15 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let data = DataDirectory::new(&arguments.data);
     let seal = data.path().join("seal.key");
     let environment = data.path().join("dev.env");
-    if !data.has_deployment() {
+    if !data.has_deployment().await? {
         data.create()?;
         make_development_seal(&seal)?;
         make(&data, &seal, &environment, address).await?;
     }
     if !seal.exists() {
         return Err(Problem::new(format!(
-            "the store {} is there, but its seal {} is not",
-            data.store().display(),
+            "a deployment is in {}, but its seal {} is not",
+            data.path().display(),
             seal.display()
         ))
         .remedy("restore that file; or, if the keys do not matter, remove the whole directory and start again"));

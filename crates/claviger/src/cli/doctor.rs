@@ -5,12 +5,13 @@ use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use claviger_audit::Bundle;
 use claviger_hsm::Hsm;
-use claviger_store::Store as _;
+use claviger_store::Store;
 use claviger_token::Health;
 use serde_json::Value;
 
@@ -127,10 +128,11 @@ fn data_directory(config: &Config) -> Vec<Finding> {
         return vec![wrong(what, "run claviger init, or correct `data` in the configuration")];
     };
     let mut findings = vec![private(data.path(), &metadata, 0o700)];
-    for path in [data.store()] {
-        if let Ok(metadata) = fs::metadata(&path) {
-            findings.push(private(&path, &metadata, 0o600));
-        }
+    if config.store.is_none()
+        && let Some(path) = data.store().file()
+        && let Ok(metadata) = fs::metadata(path)
+    {
+        findings.push(private(path, &metadata, 0o600));
     }
     if let Ok(statistics) = rustix::fs::statvfs(data.path()) {
         let free = statistics.f_bavail.saturating_mul(statistics.f_frsize);
@@ -211,9 +213,9 @@ async fn tokens(config: &Config) -> Vec<Finding> {
 
 /// Whether each configured seal opens the deployment that is in the store.
 async fn tried_seals(config: &Config) -> Vec<Finding> {
-    let Ok(store) = DataDirectory::new(&config.data).read_store().await else { return Vec::new() };
+    let Ok(store) = read_store(config).await else { return Vec::new() };
     let (Ok(deployment), Ok(root)) =
-        (claviger_service::deployment::deployment_id(&store).await, claviger_service::deployment::sealed_root(&store).await)
+        (claviger_service::deployment::deployment_id(store.as_ref()).await, claviger_service::deployment::sealed_root(store.as_ref()).await)
     else {
         return Vec::new();
     };
@@ -283,18 +285,21 @@ fn expiry(not_after: Option<jiff::Timestamp>, now: jiff::Timestamp) -> Finding {
     }
 }
 
+async fn read_store(config: &Config) -> Result<Arc<dyn Store>, Problem> {
+    DataDirectory::of(config)?.read_store().await
+}
+
 async fn store(config: &Config) -> Vec<Finding> {
-    let data = DataDirectory::new(&config.data);
-    let store = match data.read_store().await {
+    let store = match read_store(config).await {
         Ok(store) => store,
         Err(problem) => return vec![wrong_because(&problem)],
     };
-    let mut findings = vec![match claviger_service::deployment::deployment_id(&store).await {
+    let mut findings = vec![match claviger_service::deployment::deployment_id(store.as_ref()).await {
         Ok(id) => fine(format!("the store holds deployment {id}, in a form that this version knows")),
         Err(refusal) => wrong(refusal.detail, "run claviger init"),
     }];
     findings.push(match store.log_head(config.node.as_str()).await {
-        Ok(Some(head)) => match last_entry_time(&store, config.node.as_str(), head.size).await {
+        Ok(Some(head)) => match last_entry_time(store.as_ref(), config.node.as_str(), head.size).await {
             Some(last) => clock(last, jiff::Timestamp::now()),
             None => wrong(
                 format!("the last entry of the audit log ({}) cannot be read", head.size.saturating_sub(1)),
@@ -303,9 +308,9 @@ async fn store(config: &Config) -> Vec<Finding> {
         },
         Ok(None) => warning(
             format!("node {} has no audit log yet", config.node.as_str()),
-            "if it should have one, `node` in the configuration was changed: change it back",
+            "it begins one at its first start; if it should have one, `node` in the configuration was changed: change it back",
         ),
-        Err(error) => wrong(error.to_string(), "look at the disk"),
+        Err(error) => wrong(error.to_string(), "look at the disk, or the database"),
     });
     findings
 }
@@ -323,7 +328,7 @@ fn clock(last_entry: jiff::Timestamp, now: jiff::Timestamp) -> Finding {
     }
 }
 
-async fn last_entry_time(store: &claviger_store::SqliteStore, node: &str, size: u64) -> Option<jiff::Timestamp> {
+async fn last_entry_time(store: &dyn Store, node: &str, size: u64) -> Option<jiff::Timestamp> {
     let bundle = store.bundles(node, size.checked_sub(1)?, 1).await.ok()?.pop()?;
     let parsed = Bundle::parse(&bundle.data).ok()?;
     let event: Value = serde_json::from_slice(parsed.entries().last()?.bytes).ok()?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use claviger_store::SqliteStore;
+use claviger_store::Store;
 
 use super::output;
 use crate::config::{Config, Seals};
@@ -47,7 +47,7 @@ impl Place {
         // An argument on the command line wins over CLAVIGER_CONFIG in the environment.
         let from_environment = || std::env::var_os("CLAVIGER_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
         let (data, configured_node, configured_seals) = match &self.source.data {
-            Some(data) => (data.clone(), None, None),
+            Some(data) => (DataDirectory::new(data), None, None),
             None => {
                 let file = self.source.config.clone().or_else(from_environment).ok_or_else(|| {
                     Problem::usage("neither --config nor --data was given, and CLAVIGER_CONFIG is not set").remedy(
@@ -56,17 +56,17 @@ impl Place {
                 })?;
                 let config = Config::load(&file)?;
                 let seals = config.seal.clone();
-                (config.data, Some(config.node.as_str().to_owned()), Some(seals))
+                (DataDirectory::of(&config)?, Some(config.node.as_str().to_owned()), Some(seals))
             }
         };
         let node = self.node.clone().or(configured_node).unwrap_or_else(|| "dev".to_owned());
-        Ok(Found { data: DataDirectory::new(data), node, one_node: self.node.is_some(), configured_seals })
+        Ok(Found { data, node, one_node: self.node.is_some(), configured_seals })
     }
 }
 
 impl Found {
     /// What opens this deployment.
-    pub(super) async fn locked(&self, store: &SqliteStore) -> Result<Locked, Problem> {
+    pub(super) async fn locked(&self, store: &dyn Store) -> Result<Locked, Problem> {
         Locked::of(store).await
     }
 

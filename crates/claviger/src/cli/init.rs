@@ -48,7 +48,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     }
     arguments.destination.check()?;
     let config = Config::load(&arguments.config)?;
-    let seals = arguments.seals(config.seal)?;
+    let seals = arguments.seals(config.seal.clone())?;
     let directory = arguments.share_directory.as_deref();
     if seals.iter().any(|seal| matches!(seal, Seal::Shares(_))) {
         shares::check_destination(directory)?;
@@ -58,7 +58,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
             "warning: DEVELOPMENT SEAL: whoever can read its file can read every key. Use [seal.passphrase] for real keys.",
         );
     }
-    let data = DataDirectory::new(&config.data);
+    let data = DataDirectory::of(&config)?;
     data.create()?;
     let (mut told, mut written) = (false, Vec::new());
     let (of, generate) = (seals.clone(), arguments.token_key.generate);

@@ -26,7 +26,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     arguments.destination.check()?;
     let config = Config::load(&arguments.config)?;
     // It takes the store's lock, so no server can run beside it.
-    let deployment = DataDirectory::new(&config.data).open(config.settings(), &config.seal).await?;
+    let deployment = DataDirectory::of(&config)?.open(config.settings(), &config.seal).await?;
     for unopened in &deployment.unopened {
         output::note(format_args!("warning: the seal {} does not open: {}", unopened.name, unopened.problem));
     }

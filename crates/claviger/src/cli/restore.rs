@@ -45,12 +45,12 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Problem> {
             .remedy("name a directory with --data, or a configuration")
     })?;
     let data = DataDirectory::new(data);
-    if data.has_deployment() {
+    if data.has_deployment().await? {
         return Err(Problem::new(format!("{} holds a deployment already; nothing was changed", data.path().display()))
             .remedy("choose another data directory"));
     }
     data.create()?;
-    let (head, _) = unpack(&arguments, seals, &data.store()).await?;
+    let (head, _) = unpack(&arguments, seals, &data.path().join("store.sqlite")).await?;
     output::line(format_args!("deployment {} is restored in {}", head.deployment, data.path().display()))?;
     output::note(
         "Before it is served: give the node a NEW NAME in the configuration. Its old log ends where the backup was made; if it went on under",
@@ -86,10 +86,10 @@ async fn unpack(arguments: &Arguments, seals: Option<Seals>, to: &Path) -> Resul
 async fn drill(arguments: &Arguments, seals: Option<Seals>) -> Result<ExitCode, Problem> {
     let scratch = Scratch::beside(&std::env::temp_dir())?;
     let data = DataDirectory::new(scratch.path());
-    let (head, hsm) = unpack(arguments, seals, &data.store()).await?;
+    let (head, hsm) = unpack(arguments, seals, &data.path().join("store.sqlite")).await?;
     let deployment = data.open_with(hsm).await?;
     let mut whole = true;
-    let damaged = deployment.store.check_file().await.map_err(|error| store_problem(&error))?;
+    let damaged = deployment.store.check_storage().await.map_err(|error| store_problem(&error))?;
     for line in &damaged {
         whole = false;
         output::line(format_args!("WRONG    the file itself: {line}"))?;
@@ -106,7 +106,7 @@ async fn drill(arguments: &Arguments, seals: Option<Seals>) -> Result<ExitCode, 
     let report = deployment.service.verify_store().await.map_err(|refusal| refusal_problem(&refusal))?;
     output::line(&report)?;
     whole &= report.is_clean();
-    deployment.store.close();
+    deployment.store.close().await.map_err(|error| store_problem(&error))?;
     let made = jiff::Timestamp::from_millisecond(head.made.0).map(|made| format!("{made:.0}")).unwrap_or_default();
     output::note(format_args!("backup {} of deployment {}, made {made}", head.backup, head.deployment));
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -216,9 +216,9 @@ async fn verify_share(file: Option<&Path>, config: Option<&Path>) -> Result<(), 
     let whole =
         format!("share {} of set {} is whole; {} shares of its set open the seal", share.index(), share.set(), share.threshold());
     let Some(config) = config else { return output::line(whole) };
-    let store = DataDirectory::new(Config::load(config)?.data).read_store().await?;
-    let deployment = claviger_service::deployment::deployment_id(&store).await.map_err(|r| refusal_problem(&r))?;
-    let root = claviger_service::deployment::sealed_root(&store).await.map_err(|r| refusal_problem(&r))?;
+    let store = DataDirectory::of(&Config::load(config)?)?.read_store().await?;
+    let deployment = claviger_service::deployment::deployment_id(store.as_ref()).await.map_err(|r| refusal_problem(&r))?;
+    let root = claviger_service::deployment::sealed_root(store.as_ref()).await.map_err(|r| refusal_problem(&r))?;
     let seal = root.verify_share(deployment, &share).map_err(|error| Problem::new(error.to_string()))?;
     output::line(format_args!("{whole}, which is the seal {} of this deployment", seal.name))
 }

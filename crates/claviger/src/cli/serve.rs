@@ -69,7 +69,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     // Before anything that keeps a meter: one that is made without a recorder counts nothing.
     let metrics = Metrics::install()?;
     let tokens = OpenTokens::start(&config);
-    let data = DataDirectory::new(&config.data);
+    let data = DataDirectory::of(&config)?;
     crate::private_files::check(&data, &config.seal)?;
     let clusters = TokenClusters::of(&config, &tokens, MessageCounts::new(data.token_message_counts()))?;
     let key_stores = key_stores::backends(&config.external_key_stores, clusters)?;

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use claviger_service::verify_store::StoreReport;
-use claviger_store::Store as _;
 
 use super::files_of_deployment::Place;
 use super::output;
@@ -25,7 +24,7 @@ pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
     let Command::Verify { place } = command;
     let place = place.find()?;
     let deployment = place.open_read_only().await?;
-    let damaged = deployment.store.check_file().await.map_err(|error| store_problem(&error))?;
+    let damaged = deployment.store.check_storage().await.map_err(|error| store_problem(&error))?;
     for line in &damaged {
         output::line(format_args!("the file itself: {line}"))?;
     }

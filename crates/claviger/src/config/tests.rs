@@ -113,6 +113,28 @@ fn plain_http_beyond_loopback_has_to_be_asked_for() {
 }
 
 #[test]
+fn a_database_is_named_by_a_url_that_leaves_nothing_open() {
+    let with = |store: &str| format!("{SMALLEST}\n[store]\n{store}\n");
+    let config = parse(&with("url = \"postgres://c@db.example/claviger\"\nca = \"ca.pem\"\npassword.file = \"p\"")).unwrap();
+    let store = config.store.unwrap();
+    assert_eq!((store.connections, store.schema.as_str()), (8, "claviger"));
+    assert_eq!(store.ca, Some("/etc/claviger/ca.pem".into()));
+    assert_eq!(store.password, Some(PassphraseSource::File("/etc/claviger/p".into())));
+    for (store, expected) in [
+        ("url = \"postgres://c:secret@db.example/claviger\"", "contains a password"),
+        ("url = \"postgres://c@db.example/claviger?sslmode=require\"", "verify-full"),
+        ("url = \"sqlite:///x\"", "postgres://"),
+        ("url = \"postgres://c@db.example/claviger\"\nconnections = 0", "connections is 0"),
+        ("url = \"postgres://c@db.example/claviger\"\nschema = \"a\\\"b\"", "store.schema"),
+        ("url = \"postgres://c@db.example/claviger\"\nhost = 1", "unknown field"),
+        ("ca = \"x\"", "missing field `url`"),
+    ] {
+        let text = problem(&with(store));
+        assert!(text.contains(expected) && !text.contains("secret"), "{store}: {text}");
+    }
+}
+
+#[test]
 fn a_passphrase_has_one_source() {
     let seal = |lines: &str| SMALLEST.replace("[seal.development_file]\npath = \"seal\"", &format!("[seal.passphrase]\n{lines}"));
     for (lines, expected) in [

@@ -1,9 +1,8 @@
 //! One transaction: the commits that waited together, one audit bundle for all of them, one sync of the disk.
 
-use std::collections::HashSet;
-
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::group::{Part, answers, check_bundle, check_form, no_log, shards_in, shards_of, split_log};
 use crate::sqlite::queue::Work;
 use crate::sqlite::{rows, sqlite_error};
 use crate::{Bundle, Change, Commit, Committed, Entry, Epochs, Expect, Record, RecordKey, Sequencer, Shard, StoreError, sql};
@@ -18,13 +17,6 @@ pub(super) struct Batch<'a> {
     parts: Vec<Result<Part, StoreError>>,
     /// The shards that anything was changed in, one bit each.
     shards: u64,
-}
-
-/// What a piece of work that goes through contributed.
-struct Part {
-    shards: u64,
-    /// Where its entries begin among those of the batch, if it has any.
-    first_entry: Option<usize>,
 }
 
 /// A transaction that is durable.
@@ -66,13 +58,7 @@ pub(super) fn carry_out(
 impl Done {
     /// The answer to each piece of work, in order.
     pub(super) fn into_answers(self) -> impl Iterator<Item = Result<Committed, StoreError>> {
-        let Self { parts, epochs, first_index, .. } = self;
-        parts.into_iter().map(move |part| {
-            part.map(|part| Committed {
-                epochs: shards_in(part.shards).map(|shard| (shard, epoch(&epochs, shard))).collect(),
-                first_index: part.first_entry.map(|offset| first_index + offset as u64),
-            })
-        })
+        answers(self.parts, self.epochs, self.first_index)
     }
 }
 
@@ -109,7 +95,7 @@ impl Batch<'_> {
     /// nothing has been done.
     fn take_commit(&mut self, commit: &mut Commit) -> Result<Result<Part, StoreError>, StoreError> {
         if !commit.entries.is_empty() && self.sequencer.is_none() {
-            return Ok(Err(StoreError::Unavailable("no audit log has been attached to it yet".into())));
+            return Ok(Err(no_log()));
         }
         if let Err(error) = check_form(&commit.changes) {
             return Ok(Err(error));
@@ -119,13 +105,10 @@ impl Batch<'_> {
                 return Ok(Err(StoreError::Conflict(change.key().clone())));
             }
         }
-        let mut shards = 0;
         for change in commit.changes.iter().filter(|change| change.writes()) {
             apply(self.connection, change)?;
-            if !change.key().kind.derived() {
-                shards |= 1 << Shard::of(change.key()).number();
-            }
         }
+        let shards = shards_of(&commit.changes);
         self.shards |= shards;
         let first_entry = (!commit.entries.is_empty()).then_some(self.entries.len());
         self.entries.append(&mut commit.entries);
@@ -134,12 +117,8 @@ impl Batch<'_> {
 
     /// Has the entries put in their place in the log, and writes the bundle and the log's new head.
     fn add_bundle(&mut self) -> Result<Bundle, StoreError> {
-        let unavailable = |why: String| StoreError::Unavailable(format!("the audit log takes no entries: {why}"));
-        let sequencer = self.sequencer.as_mut().ok_or_else(|| unavailable("it is not attached".into()))?;
-        let bundle = sequencer.sequence(&self.entries).map_err(unavailable)?;
-        if bundle.count as usize != self.entries.len() {
-            return Err(unavailable(format!("its bundle has {} entries instead of {}", bundle.count, self.entries.len())));
-        }
+        let sequencer = self.sequencer.as_mut().ok_or_else(no_log)?;
+        let bundle = check_bundle(sequencer.sequence(&self.entries), self.entries.len())?;
         let first = column(bundle.first, "a log index")?;
         let size = column(bundle.first.saturating_add(u64::from(bundle.count)), "a log size")?;
         let (node, checkpoint, frontier) = (&bundle.node, &bundle.checkpoint, bundle.frontier.as_ref());
@@ -149,36 +128,11 @@ impl Batch<'_> {
             moved = execute(self.connection, sql::FIRST_HEAD, params![node, size, checkpoint, frontier])?;
         }
         if moved != 1 {
-            return Err(StoreError::Corrupt(format!(
-                "the audit log of node {node} in the store does not end at {first}, where this server's log does: \
-                 nothing more is written to it; restart the server, and if that does not help, verify the log"
-            )));
+            return Err(split_log(node, bundle.first));
         }
         execute(self.connection, sql::ADD_BUNDLE, params![node, first, bundle.count, checkpoint, bundle.data.as_ref()])?;
         Ok(bundle)
     }
-}
-
-/// Refuses what could not be carried out whatever is in the store.
-fn check_form(changes: &[Change]) -> Result<(), StoreError> {
-    let mut written = HashSet::new();
-    for change in changes.iter().filter(|change| change.writes()) {
-        let key = change.key();
-        if changes.len() > 1 && !written.insert(key) {
-            return Err(StoreError::Invalid(format!("it changes {key} twice")));
-        }
-        let Change::Put { record, expect } = change else { continue };
-        if record.key.id.is_empty() {
-            return Err(StoreError::Invalid(format!("a record of kind {} has an empty id", key.kind)));
-        }
-        if [&record.key.id, &record.scope, &record.owner].iter().any(|text| text.contains('\0')) {
-            return Err(StoreError::Invalid(format!("{key} has a zero byte in a clear column")));
-        }
-        if i64::try_from(record.version).is_err() || matches!(expect, Expect::Version(before) if record.version <= *before) {
-            return Err(StoreError::Invalid(format!("the version of {key} would go to {}", record.version)));
-        }
-    }
-    Ok(())
 }
 
 /// Whether the record is as the change expects it.
@@ -230,14 +184,6 @@ fn bump(connection: &Connection, shard: Shard) -> Result<u64, StoreError> {
         || connection.prepare_cached(sql::BUMP_EPOCH)?.query_row(params![shard.number() as i64], |row| row.get::<_, i64>(0));
     let epoch = bump().map_err(|error| write_error(&error))?;
     u64::try_from(epoch).map_err(|_| StoreError::Corrupt(format!("the epoch of shard {} is {epoch}", shard.number())))
-}
-
-fn shards_in(bits: u64) -> impl Iterator<Item = Shard> {
-    (0..Shard::COUNT).filter(move |number| bits >> number & 1 == 1).filter_map(Shard::from_number)
-}
-
-fn epoch(epochs: &Epochs, shard: Shard) -> u64 {
-    epochs.get(shard.number()).copied().unwrap_or_default()
 }
 
 fn column(number: u64, what: &str) -> Result<i64, StoreError> {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
+use crate::group::{MOST_BYTES, MOST_PARTS};
 use crate::{Change, Commit, Committed, Sequencer, StoreError};
 
 /// Where the writer's answer goes. A receiver that has gone away is not an error: the work was done all the same.
@@ -89,10 +90,6 @@ struct State {
 impl Queue {
     /// More than this many commits waiting means that the disk has stopped, and that waiting longer helps nobody.
     const MOST_WAITING: usize = 65_536;
-    /// One transaction takes at most about this many changes and entries...
-    const MOST_PARTS: usize = 4096;
-    /// ...and this many bytes.
-    const MOST_BYTES: usize = 8 << 20;
 
     pub(super) fn new() -> Self {
         let state = State { waiting: VecDeque::new(), wanted: usize::MAX, sequencer: None, closed: None };
@@ -149,7 +146,7 @@ impl Queue {
             *sequencer = Some(attached);
         }
         let (mut parts, mut bytes) = (0, 0);
-        while parts < Self::MOST_PARTS && bytes < Self::MOST_BYTES {
+        while parts < MOST_PARTS && bytes < MOST_BYTES {
             let Some(work) = state.waiting.pop_front() else { break };
             parts += work.changes() + work.entries();
             bytes += work.bytes();

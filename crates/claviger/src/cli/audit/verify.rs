@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use claviger_audit::VerifierKey;
 use claviger_audit::verify::{Checks, Head, OldCheckpoint, verify};
-use claviger_store::{SqliteStore, Store as _};
+use claviger_store::Store;
 
 use super::super::files_of_deployment::Found;
 use super::super::output;
@@ -22,7 +22,7 @@ pub(super) async fn run(
     checkpoints: &[PathBuf],
     every_signature: bool,
 ) -> Result<ExitCode, Problem> {
-    let store = Arc::new(found.data.read_store().await?);
+    let store = found.data.read_store().await?;
     let stored: BTreeSet<String> = store.log_nodes().await.map_err(|error| store_problem(&error))?.into_iter().collect();
     let (mut nodes, unmeant) = match found.one_node {
         true => (BTreeSet::new(), stored),
@@ -31,7 +31,7 @@ pub(super) async fn run(
     nodes.insert(found.node.clone());
     let keys = keys_of(found, vkeys, &mut nodes)?;
     for key in keys.values() {
-        must_be_of(&store, key).await?;
+        must_be_of(store.as_ref(), key).await?;
         if found.one_node && key.origin().node() != found.node {
             return Err(Problem::usage(format!(
                 "the verifier key is of node {}, and --node names {}",
@@ -130,7 +130,7 @@ fn sort_by_log(
 }
 
 async fn verify_log(
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     node: &str,
     key: VerifierKey,
     old_checkpoints: Vec<OldCheckpoint>,

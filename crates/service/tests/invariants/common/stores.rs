@@ -83,6 +83,10 @@ macro_rules! pass_through {
         fn bundles(&self, node: &str, from: u64, limit: usize) -> StoreFuture<'_, Vec<Bundle>> {
             self.inner.bundles(node, from, limit)
         }
+
+        fn close(&self) -> StoreFuture<'_, ()> {
+            Store::close(self.inner.as_ref())
+        }
     };
 }
 

@@ -1,0 +1,394 @@
+//! The engine for several nodes: PostgreSQL, or what speaks its protocol, one writer task in each node, a pool of read connections.
+//!
+//! [`options`] says where the database is, [`connections`] and [`tls`] reach it, [`schema`] makes the tables, [`writer`] is group commit, [`plan`] and
+//! [`transaction`] are what happens inside one transaction, [`statements`] what it says, [`errors`] what is done about failures, and [`rows`]
+//! understands what is read.
+//!
+//! Each transaction may be tried again without being done twice: a node's log can be extended only from where it ends, and a record changed only
+//! from the version that was looked at. When a connection breaks over a COMMIT, the end of the log tells whether it was done.
+
+mod connections;
+mod errors;
+mod options;
+mod plan;
+mod rows;
+mod schema;
+mod statements;
+mod tls;
+mod transaction;
+mod writer;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use claviger_domain::{AccountId, Timestamp};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+pub use self::options::PostgresOptions;
+
+use self::connections::{Connection, Readers};
+use self::writer::{Answer, MOST_WAITING, Work, Writer};
+use crate::{
+    Bundle, Commit, Committed, Epochs, List, LogHead, OpenMode, Record, RecordKey, RecordKind, Sequencer, Shard, Store, StoreError,
+    StoreFuture, sql,
+};
+
+/// How long a commit is waited for. It may still be carried out afterwards, if it was begun.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A store in a PostgreSQL database, which other nodes may use at the same time.
+pub struct PostgresStore {
+    readers: Arc<Readers>,
+    /// None in a store that is only read.
+    queue: Mutex<Option<mpsc::Sender<Work>>>,
+    attached: Arc<Mutex<Option<Box<dyn Sequencer>>>>,
+    closed: Arc<AtomicBool>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl PostgresStore {
+    /// Opens the store for reading and writing. In the mode [`OpenMode::CreateNew`] its tables are made first, under a name of their own:
+    /// [`PostgresStore::publish`] then gives them their place, and until then [`OpenMode::Existing`] does not find them.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] or [`StoreError::Exists`], [`StoreError::NewerSchema`], [`StoreError::Corrupt`] when its tables are not ours,
+    /// [`StoreError::Unavailable`].
+    pub async fn open(options: &PostgresOptions, mode: OpenMode) -> Result<Self, StoreError> {
+        let options = match mode {
+            OpenMode::CreateNew => {
+                let connection = Connection::open(options).await?;
+                if schema::exists(&connection.client, &options.schema).await? {
+                    return Err(exists(options));
+                }
+                let mut unfinished = options.clone();
+                unfinished.schema = schema::unfinished(&options.schema);
+                schema::create(&connection.client, &unfinished.schema).await?;
+                unfinished
+            }
+            OpenMode::Existing => options.clone(),
+        };
+        recognise(&options).await?;
+        let (sender, receiver) = mpsc::channel(MOST_WAITING);
+        let (attached, closed) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
+        let writer = Writer {
+            connection: Some(writer::open(&options).await?),
+            options: options.clone(),
+            attached: Arc::clone(&attached),
+            sequencer: None,
+            closed: Arc::clone(&closed),
+            failing: None,
+        };
+        metrics::describe_histogram!("claviger_store_commit_seconds", metrics::Unit::Seconds, "Time of one durable group commit.");
+        metrics::describe_histogram!("claviger_store_group_entries", "Audit entries written by one group commit.");
+        let writer = tokio::spawn(writer.run(receiver));
+        let readers = Arc::new(Readers::new(&options)?);
+        Ok(Self { readers, queue: Mutex::new(Some(sender)), attached, closed, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Opens the store for reading, beside nodes that may be running. Every write is refused.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub async fn open_read_only(options: &PostgresOptions) -> Result<Self, StoreError> {
+        recognise(options).await?;
+        let readers = Arc::new(Readers::new(options)?);
+        let closed = Arc::new(AtomicBool::new(false));
+        Ok(Self { readers, queue: Mutex::new(None), attached: Arc::default(), closed, writer: Mutex::new(None) })
+    }
+
+    /// Gives the tables of a new store, which was opened with [`OpenMode::CreateNew`], filled and closed, their place.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when another deployment was faster; [`StoreError::Unavailable`].
+    pub async fn publish(options: &PostgresOptions) -> Result<(), StoreError> {
+        let connection = Connection::open(options).await?;
+        if schema::exists(&connection.client, &options.schema).await? {
+            return Err(exists(options));
+        }
+        schema::rename(&connection.client, &schema::unfinished(&options.schema), &options.schema).await
+    }
+
+    /// Removes a new store that was not published.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn discard(options: &PostgresOptions) -> Result<(), StoreError> {
+        let connection = Connection::open(options).await?;
+        schema::remove(&connection.client, &schema::unfinished(&options.schema)).await
+    }
+
+    /// Whether the database holds a deployment's tables.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn is_there(options: &PostgresOptions) -> Result<bool, StoreError> {
+        let connection = Connection::open(options).await?;
+        schema::exists(&connection.client, &options.schema).await
+    }
+
+    /// Brings the tables up to date: the version before, and the version now. Every node has to run this program, or a later one, before.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub async fn upgrade(options: &PostgresOptions) -> Result<(u32, u32), StoreError> {
+        let connection = Connection::open(options).await?;
+        if !schema::exists(&connection.client, &options.schema).await? {
+            return Err(missing(options));
+        }
+        let found = schema::check(&connection.client).await?;
+        Ok((found, schema::upgrade(&connection.client, found).await?))
+    }
+
+    async fn records(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Record>, StoreError> {
+        self.readers.query(sql, parameters).await?.iter().map(rows::record).collect()
+    }
+
+    async fn number(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+        match self.readers.query(sql, parameters).await?.first() {
+            Some(row) => rows::unsigned(rows::cell(row, 0)?, "a count"),
+            None => Ok(0),
+        }
+    }
+
+    async fn texts(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<String>, StoreError> {
+        self.readers.query(sql, parameters).await?.iter().map(|row| rows::cell(row, 0)).collect()
+    }
+
+    /// Puts work into the writer's queue and waits for the answer.
+    async fn write(&self, work: impl FnOnce(Answer) -> Work) -> Result<Committed, StoreError> {
+        let queue = self.queue.lock().clone();
+        let Some(queue) = queue else {
+            let why = if self.closed.load(Ordering::Acquire) { "it has been closed" } else { "it was opened for reading only" };
+            return Err(StoreError::Unavailable(why.into()));
+        };
+        let (answer, answered) = oneshot::channel();
+        match queue.try_send(work(answer)) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                return Err(StoreError::Unavailable(format!(
+                    "{MOST_WAITING} commits are waiting for the database; try again later"
+                )));
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(stopped()),
+        }
+        // So that the writer may end when the store is closed meanwhile.
+        drop(queue);
+        match timeout(COMMIT_PATIENCE, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(stopped()),
+            Err(_) => Err(StoreError::Unavailable(format!(
+                "the database has not answered for {} s; whether this was done is not known",
+                COMMIT_PATIENCE.as_secs()
+            ))),
+        }
+    }
+}
+
+impl Drop for PostgresStore {
+    /// What waits is still written.
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Release);
+    }
+}
+
+/// Checks that there is a store that this program can serve.
+async fn recognise(options: &PostgresOptions) -> Result<(), StoreError> {
+    let connection = Connection::open(options).await?;
+    if !schema::exists(&connection.client, &options.schema).await? {
+        return Err(missing(options));
+    }
+    let found = schema::check(&connection.client).await?;
+    if found < schema::known() {
+        tracing::warn!(
+            found,
+            known = schema::known(),
+            "the store's tables are of an older version; they serve. Once every node runs this program, `claviger store upgrade` brings them up to date"
+        );
+    }
+    Ok(())
+}
+
+fn missing(options: &PostgresOptions) -> StoreError {
+    StoreError::Missing(format!("{} (schema {})", options.place(), options.schema).into())
+}
+
+fn exists(options: &PostgresOptions) -> StoreError {
+    StoreError::Exists(format!("{} (schema {})", options.place(), options.schema).into())
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("its writer has stopped; restart the server (what was acknowledged is safe)".into())
+}
+
+impl Store for PostgresStore {
+    fn get(&self, key: &RecordKey) -> StoreFuture<'_, Option<Record>> {
+        let key = key.clone();
+        Box::pin(async move {
+            let of: [&(dyn ToSql + Sync); 3] = [&key.kind.as_str(), &key.id, &rows::account_column(key.account)];
+            Ok(self.records(sql::GET, &of).await?.pop())
+        })
+    }
+
+    fn find(&self, kind: RecordKind, id: &str) -> StoreFuture<'_, Option<Record>> {
+        let id = id.to_owned();
+        Box::pin(async move {
+            let mut found = self.records(sql::FIND, &[&kind.as_str(), &id]).await?;
+            let record = found.pop();
+            match (&record, found.pop()) {
+                (Some(one), Some(other)) => Err(StoreError::Corrupt(format!(
+                    "there are two records where one may be: {other} and {one}",
+                    other = other.key,
+                    one = one.key
+                ))),
+                _ => Ok(record),
+            }
+        })
+    }
+
+    fn list(&self, list: List<'_>) -> StoreFuture<'_, Vec<Record>> {
+        let (scope, owner) = (list.scope.map(str::to_owned), list.owner.map(str::to_owned));
+        let after = list.after.unwrap_or_default().to_owned();
+        let (kind, account, limit) = (list.kind.as_str(), rows::account_column(list.account), rows::limit(list.limit));
+        Box::pin(async move {
+            match (&owner, &scope) {
+                (None, None) => self.records(sql::LIST, &[&kind, &account, &after, &limit]).await,
+                (None, Some(scope)) => self.records(sql::LIST_SCOPE, &[&kind, &account, &after, scope, &limit]).await,
+                (Some(owner), None) => self.records(sql::LIST_OWNER, &[&kind, &account, &after, owner, &limit]).await,
+                (Some(owner), Some(scope)) => {
+                    self.records(sql::LIST_OWNER_SCOPE, &[&kind, &account, &after, owner, scope, &limit]).await
+                }
+            }
+        })
+    }
+
+    fn ids_in_scope(
+        &self,
+        kind: RecordKind,
+        account: AccountId,
+        scope: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> StoreFuture<'_, Vec<String>> {
+        let (scope, after) = (scope.to_owned(), after.unwrap_or_default().to_owned());
+        Box::pin(async move {
+            let of: [&(dyn ToSql + Sync); 5] =
+                [&kind.as_str(), &rows::account_column(account), &scope, &after, &rows::limit(limit)];
+            self.texts(sql::IDS_SCOPE, &of).await
+        })
+    }
+
+    fn scan(&self, after: Option<&RecordKey>, limit: usize) -> StoreFuture<'_, Vec<Record>> {
+        let after = after.cloned();
+        Box::pin(async move {
+            match after {
+                None => self.records(sql::SCAN_FIRST, &[&rows::limit(limit)]).await,
+                Some(RecordKey { account, kind, id }) => {
+                    let of: [&(dyn ToSql + Sync); 4] =
+                        [&kind.as_str(), &id, &rows::account_column(account), &rows::limit(limit)];
+                    self.records(sql::SCAN, &of).await
+                }
+            }
+        })
+    }
+
+    fn due(&self, kind: RecordKind, until: Timestamp, limit: usize) -> StoreFuture<'_, Vec<Record>> {
+        Box::pin(async move { self.records(sql::DUE, &[&kind.as_str(), &until.0, &rows::limit(limit)]).await })
+    }
+
+    fn count(&self, kind: RecordKind, account: Option<AccountId>) -> StoreFuture<'_, u64> {
+        Box::pin(async move {
+            match account {
+                None => self.number(sql::COUNT, &[&kind.as_str()]).await,
+                Some(account) => self.number(sql::COUNT_ACCOUNT, &[&kind.as_str(), &rows::account_column(account)]).await,
+            }
+        })
+    }
+
+    fn count_in_scope(&self, kind: RecordKind, account: AccountId, scope: &str) -> StoreFuture<'_, u64> {
+        let scope = scope.to_owned();
+        Box::pin(async move {
+            self.number(sql::COUNT_SCOPE, &[&kind.as_str(), &rows::account_column(account), &scope]).await
+        })
+    }
+
+    fn count_by_owner(&self, kind: RecordKind) -> StoreFuture<'_, Vec<(String, u64)>> {
+        Box::pin(async move {
+            let counted = |row: &Row| Ok((rows::cell(row, 0)?, rows::unsigned(rows::cell(row, 1)?, "a count")?));
+            self.readers.query(sql::COUNT_BY_OWNER, &[&kind.as_str()]).await?.iter().map(counted).collect()
+        })
+    }
+
+    fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
+        Box::pin(self.write(move |answer| Work::Commit { commit, answer }))
+    }
+
+    fn epochs(&self) -> StoreFuture<'_, Epochs> {
+        Box::pin(async move {
+            let mut epochs = [0; Shard::COUNT];
+            for row in &self.readers.query(sql::EPOCHS, &[]).await? {
+                let (shard, epoch) = transaction::epoch(row)?;
+                if let Some(known) = epochs.get_mut(shard) {
+                    *known = epoch;
+                }
+            }
+            Ok(epochs)
+        })
+    }
+
+    fn fact(&self, name: &str) -> StoreFuture<'_, Option<String>> {
+        let name = name.to_owned();
+        Box::pin(async move { Ok(self.texts(sql::FACT, &[&name]).await?.pop()) })
+    }
+
+    fn set_fact(&self, name: &str, value: &str) -> StoreFuture<'_, ()> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        Box::pin(async move { self.write(move |answer| Work::SetFact { name, value, answer }).await.map(drop) })
+    }
+
+    fn log_head(&self, node: &str) -> StoreFuture<'_, Option<LogHead>> {
+        let node = node.to_owned();
+        Box::pin(async move { self.readers.query(sql::HEAD, &[&node]).await?.first().map(rows::head).transpose() })
+    }
+
+    fn log_nodes(&self) -> StoreFuture<'_, Vec<String>> {
+        Box::pin(async move {
+            let nodes: BTreeSet<String> = self.texts(sql::NODES, &[]).await?.into_iter().collect();
+            Ok(nodes.into_iter().collect())
+        })
+    }
+
+    fn bundles(&self, node: &str, from: u64, limit: usize) -> StoreFuture<'_, Vec<Bundle>> {
+        let node = node.to_owned();
+        Box::pin(async move {
+            // An index that the store could not hold is behind the end of every log.
+            let Ok(from) = i64::try_from(from) else { return Ok(Vec::new()) };
+            self.readers.query(sql::BUNDLES, &[&node, &from, &rows::limit(limit)]).await?.iter().map(rows::bundle).collect()
+        })
+    }
+
+    fn close(&self) -> StoreFuture<'_, ()> {
+        self.closed.store(true, Ordering::Release);
+        drop(self.queue.lock().take());
+        let writer = self.writer.lock().take();
+        Box::pin(async move {
+            if let Some(writer) = writer
+                && writer.await.is_err()
+            {
+                tracing::error!("the store's writer panicked");
+            }
+            self.readers.close();
+            Ok(())
+        })
+    }
+
+    fn attach_log(&self, sequencer: Box<dyn Sequencer>) {
+        *self.attached.lock() = Some(sequencer);
+    }
+}

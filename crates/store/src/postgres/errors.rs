@@ -1,0 +1,75 @@
+//! What PostgreSQL's errors mean for us. Source: PostgreSQL 15 documentation, appendix A "PostgreSQL Error Codes".
+
+use std::error::Error as _;
+
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
+
+use crate::StoreError;
+
+/// What to do after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// Nothing was done, and the same thing may go well at once, on the same connection.
+    Again,
+    /// The connection, or the server behind it, is of no more use; nothing is known of what was under way.
+    Elsewhere,
+    /// It would fail again.
+    None,
+}
+
+/// What an error asks for.
+pub(super) fn remedy(error: &Error) -> Remedy {
+    let Some(state) = error.code() else {
+        // No answer of the server: the connection failed, unless it is about a value of ours.
+        return if error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()) {
+            Remedy::Elsewhere
+        } else {
+            Remedy::None
+        };
+    };
+    let again = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        // Somebody else was faster to insert: now it can be seen.
+        SqlState::UNIQUE_VIOLATION,
+        SqlState::LOCK_NOT_AVAILABLE,
+    ];
+    if again.contains(state) {
+        return Remedy::Again;
+    }
+    let elsewhere = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        SqlState::TOO_MANY_CONNECTIONS,
+        SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN,
+        // What we are connected to has become a standby.
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+    ];
+    if elsewhere.contains(state) || state.code().starts_with("08") { Remedy::Elsewhere } else { Remedy::None }
+}
+
+/// An error of the database, in words.
+pub(super) fn database_error(doing: &str, error: &Error) -> StoreError {
+    let Some(answer) = error.as_db_error() else {
+        let cause = error.source().map(|source| format!(" ({source})")).unwrap_or_default();
+        return StoreError::Unavailable(format!("{doing}: {error}{cause}"));
+    };
+    let state = answer.code();
+    let said = format!("{doing}: {} (SQLSTATE {})", answer.message(), state.code());
+    let states = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED];
+    if states.contains(state) {
+        return StoreError::Corrupt(said);
+    }
+    if *state == SqlState::DISK_FULL {
+        return StoreError::Unavailable(format!(
+            "{said}: the database's disk is full; make room and try again (what was acknowledged is safe)"
+        ));
+    }
+    if *state == SqlState::INSUFFICIENT_PRIVILEGE {
+        return StoreError::Unavailable(format!("{said}: the database's user needs the right to read and write the store's schema"));
+    }
+    StoreError::Unavailable(said)
+}

@@ -1,0 +1,296 @@
+//! What the contract does not ask of an engine, since only a network has it: broken connections, other nodes, others' tables.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use claviger_domain::AccountId;
+use claviger_store::contract::log::{TestLog, read_verified};
+use claviger_store::{
+    Change, Commit, Committed, Entry, Expect, OpenMode, PostgresStore, Record, RecordKey, RecordKind, Store, StoreError,
+};
+
+use crate::proxy::{Mode, Proxy};
+use crate::{InSchema, in_schema, in_schema_through, server};
+
+fn record(id: &str, version: u64) -> Record {
+    let account = AccountId::from_number(7).unwrap();
+    Record {
+        key: RecordKey { account, kind: RecordKind::Key, id: id.into() },
+        version,
+        account_key_version: 1,
+        scope: "r".into(),
+        owner: String::new(),
+        due: None,
+        sealed: Bytes::from(format!("{id} {version}")),
+    }
+}
+
+fn put(id: &str, version: u64) -> Change {
+    let expect = if version == 1 { Expect::Absent } else { Expect::Version(version - 1) };
+    Change::Put { record: record(id, version), expect }
+}
+
+fn entry(text: &str) -> Entry {
+    let mut leaf = [0; 32];
+    text.bytes().zip(leaf.iter_mut()).for_each(|(byte, place)| *place = byte);
+    Entry { bytes: Bytes::copy_from_slice(text.as_bytes()), leaf }
+}
+
+async fn commit(store: &dyn Store, changes: Vec<Change>, texts: &[&str]) -> Result<Committed, StoreError> {
+    store.commit(Commit { changes, entries: texts.iter().map(|text| entry(text)).collect() }).await
+}
+
+async fn node(fixture: &InSchema, name: &str) -> PostgresStore {
+    let store = fixture.open_store().await;
+    let (log, _) = TestLog::resume(&store, name).await;
+    store.attach_log(log);
+    store
+}
+
+/// A store behind a proxy, with a log that has begun.
+async fn behind_proxy(name: &str) -> (Proxy, PostgresStore) {
+    let proxy = Proxy::before(server::port()).await;
+    let store = node(&in_schema_through(proxy.port), name).await;
+    commit(&store, vec![put("first", 1)], &["first"]).await.unwrap();
+    (proxy, store)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_whose_answer_is_lost_is_in_the_log_once() {
+    for mode in [Mode::CutBehindCommit, Mode::CutBeforeCommit] {
+        let (proxy, store) = behind_proxy("test log of a node").await;
+        proxy.set(mode);
+        let committed = commit(&store, vec![], &["second"]).await.unwrap();
+        assert!(proxy.has_cut(), "{mode:?}");
+        assert_eq!(committed.first_index, Some(1), "{mode:?}");
+        assert_eq!(read_verified(&store, "test log of a node").await, ["first", "second"], "{mode:?}");
+        commit(&store, vec![], &["third"]).await.unwrap();
+        assert_eq!(read_verified(&store, "test log of a node").await, ["first", "second", "third"], "{mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_answer_is_lost_is_made_once() {
+    for mode in [Mode::CutBehindCommit, Mode::CutBeforeCommit] {
+        let (proxy, store) = behind_proxy("n").await;
+        let before = store.epochs().await.unwrap().iter().sum::<u64>();
+        proxy.set(mode);
+        let committed = commit(&store, vec![put("second", 1), put("first", 2)], &["second"]).await.unwrap();
+        assert!(proxy.has_cut(), "{mode:?}");
+        assert_eq!(committed.first_index, Some(1), "{mode:?}");
+        assert_eq!(store.get(&record("second", 1).key).await.unwrap(), Some(record("second", 1)));
+        assert_eq!(store.get(&record("first", 1).key).await.unwrap(), Some(record("first", 2)));
+        assert_eq!(read_verified(&store, "n").await, ["first", "second"], "{mode:?}");
+        let moved = store.epochs().await.unwrap().iter().sum::<u64>() - before;
+        assert_eq!(moved, committed.epochs.len() as u64, "each shard moved once: {mode:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_without_entries_whose_answer_is_lost_is_made_once() {
+    for mode in [Mode::CutBehindCommit, Mode::CutBeforeCommit] {
+        let (proxy, store) = behind_proxy("n").await;
+        proxy.set(mode);
+        commit(&store, vec![put("second", 1), Change::Delete { key: record("first", 1).key, version: 1 }], &[]).await.unwrap();
+        assert!(proxy.has_cut(), "{mode:?}");
+        assert_eq!(store.get(&record("second", 1).key).await.unwrap(), Some(record("second", 1)));
+        assert_eq!(store.get(&record("first", 1).key).await.unwrap(), None);
+        proxy.set(mode);
+        store.set_fact("name", "value").await.unwrap();
+        assert!(proxy.has_cut(), "{mode:?}");
+        assert_eq!(store.fact("name").await.unwrap().as_deref(), Some("value"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_comes_back_is_waited_for() {
+    let (proxy, store) = behind_proxy("n").await;
+    proxy.set(Mode::Refuse);
+    let store = Arc::new(store);
+    let writing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { commit(&*store, vec![put("second", 1)], &["second"]).await }
+    });
+    let reading = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.get(&record("first", 1).key).await }
+    });
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    proxy.set(Mode::Pass);
+    writing.await.unwrap().unwrap();
+    assert_eq!(reading.await.unwrap().unwrap(), Some(record("first", 1)));
+    assert_eq!(read_verified(&*store, "n").await, ["first", "second"]);
+}
+
+/// Eight tasks write while connections break again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_and_nothing_is_done_twice_while_connections_break() {
+    const ROUNDS: u64 = 40;
+    let (proxy, store) = behind_proxy("test log of a node").await;
+    let store = Arc::new(store);
+    let mut tasks = Vec::new();
+    for task in 0..8 {
+        let store = Arc::clone(&store);
+        tasks.push(tokio::spawn(async move {
+            for round in 1..=ROUNDS {
+                let (changing, using) = (format!("change {task} {round}"), format!("use {task} {round}"));
+                commit(&*store, vec![put(&format!("k{task}"), round)], &[&changing]).await.unwrap();
+                commit(&*store, vec![], &[&using]).await.unwrap();
+            }
+        }));
+    }
+    let breaking = tokio::spawn(async move {
+        for mode in [Mode::CutBehindCommit, Mode::CutBeforeCommit].into_iter().cycle() {
+            proxy.set(mode);
+            while !proxy.has_cut() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            // Something has to go well in between.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    for task in tasks {
+        task.await.unwrap();
+    }
+    breaking.abort();
+    for task in 0..8 {
+        let id = format!("k{task}");
+        assert_eq!(store.get(&record(&id, 1).key).await.unwrap(), Some(record(&id, ROUNDS)));
+    }
+    let log = read_verified(&*store, "test log of a node").await;
+    assert_eq!(log.len() as u64, 1 + 8 * 2 * ROUNDS, "each acknowledged commit has one entry");
+    let distinct: std::collections::HashSet<_> = log.iter().collect();
+    assert_eq!(distinct.len(), log.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_share_records_and_have_logs_of_their_own() {
+    let fixture = in_schema();
+    let (one, two) = (node(&fixture, "one").await, node(&fixture, "two").await);
+    commit(&one, vec![put("k", 1)], &["made"]).await.unwrap();
+    assert_eq!(two.get(&record("k", 1).key).await.unwrap(), Some(record("k", 1)));
+    commit(&two, vec![put("k", 2)], &["changed"]).await.unwrap();
+    assert_eq!(commit(&one, vec![put("k", 2)], &["late"]).await, Err(StoreError::Conflict(record("k", 1).key)));
+    assert_eq!(one.epochs().await, two.epochs().await);
+    assert_eq!(read_verified(&one, "one").await, ["made"]);
+    assert_eq!(read_verified(&one, "two").await, ["changed"]);
+    assert_eq!(two.log_nodes().await.unwrap(), ["one", "two"]);
+}
+
+/// Each of many commits of two nodes that all count one record up is done once, and moves the epoch once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_update_is_lost_between_nodes() {
+    let fixture = in_schema();
+    let mut tasks = Vec::new();
+    for name in ["one", "two"] {
+        let store = Arc::new(node(&fixture, name).await);
+        for task in 0..4 {
+            let store = Arc::clone(&store);
+            tasks.push(tokio::spawn(async move {
+                let mut done = 0;
+                while done < 10 {
+                    let version = store.get(&record("k", 1).key).await.unwrap().map_or(0, |found| found.version);
+                    match commit(&*store, vec![put("k", version + 1)], &[&format!("{task} {done}")]).await {
+                        Ok(_) => done += 1,
+                        Err(StoreError::Conflict(_)) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }));
+        }
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let store = fixture.open_store().await;
+    assert_eq!(store.get(&record("k", 1).key).await.unwrap().unwrap().version, 80);
+    assert_eq!(store.epochs().await.unwrap().iter().sum::<u64>(), 80);
+    assert_eq!(read_verified(&store, "one").await.len() + read_verified(&store, "two").await.len(), 80);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_of_one_name_cannot_both_write_its_log() {
+    let fixture = in_schema();
+    let first = node(&fixture, "n").await;
+    commit(&first, vec![], &["a"]).await.unwrap();
+    let second = node(&fixture, "n").await;
+    commit(&second, vec![], &["b"]).await.unwrap();
+    for change in [vec![], vec![put("k", 1)]] {
+        let refused = commit(&first, change, &["c"]).await.unwrap_err();
+        assert!(refused.to_string().contains("does not end at 1"), "{refused}");
+    }
+    assert_eq!(first.get(&record("k", 1).key).await.unwrap(), None, "nothing is done without its entry");
+    commit(&second, vec![], &["d"]).await.unwrap();
+    assert_eq!(read_verified(&second, "n").await, ["a", "b", "d"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_made_whole_or_not_at_all() {
+    let fixture = in_schema();
+    let options = &fixture.0;
+    assert!(matches!(PostgresStore::open(options, OpenMode::Existing).await, Err(StoreError::Missing(_))));
+    // Given up half-way, and begun again.
+    PostgresStore::open(options, OpenMode::CreateNew).await.unwrap().set_fact("old", "x").await.unwrap();
+    assert!(!PostgresStore::is_there(options).await.unwrap());
+    let new = PostgresStore::open(options, OpenMode::CreateNew).await.unwrap();
+    assert_eq!(new.fact("old").await.unwrap(), None);
+    new.set_fact("new", "y").await.unwrap();
+    new.close().await.unwrap();
+    assert!(matches!(new.fact("new").await, Err(StoreError::Unavailable(_))), "a closed store answers nothing");
+    PostgresStore::publish(options).await.unwrap();
+    assert!(matches!(PostgresStore::open(options, OpenMode::CreateNew).await, Err(StoreError::Exists(_))));
+    let store = PostgresStore::open(options, OpenMode::Existing).await.unwrap();
+    assert_eq!(store.fact("new").await.unwrap().as_deref(), Some("y"));
+    let reader = PostgresStore::open_read_only(options).await.unwrap();
+    assert_eq!(reader.fact("new").await.unwrap().as_deref(), Some("y"));
+    let refused = reader.set_fact("new", "z").await.unwrap_err();
+    assert!(refused.to_string().contains("reading only"), "{refused}");
+}
+
+async fn run(fixture: &InSchema, sql: &str) {
+    let url = format!("host=127.0.0.1 port={} user=claviger dbname=postgres", server::port());
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(&format!("SET search_path TO {}; {sql}", fixture.0.schema)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_are_not_ours_are_refused() {
+    let cases = [
+        ("ALTER TABLE records ADD COLUMN extra TEXT", "column `records.extra"),
+        ("ALTER TABLE facts DROP COLUMN value", "lacks the column `facts.value"),
+        ("ALTER TABLE records ALTER COLUMN version TYPE integer", "records.version integer"),
+        (
+            "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+             CREATE TRIGGER t BEFORE INSERT ON audit_bundles FOR EACH ROW EXECUTE FUNCTION f()",
+            "triggers",
+        ),
+    ];
+    for (change, said) in cases {
+        let fixture = in_schema();
+        drop(fixture.open_store().await);
+        run(&fixture, change).await;
+        let refused = PostgresStore::open(&fixture.0, OpenMode::Existing).await.err().expect("refused");
+        assert!(matches!(refused, StoreError::Corrupt(_)) && refused.to_string().contains(said), "{refused}");
+    }
+    let fixture = in_schema();
+    drop(fixture.open_store().await);
+    run(&fixture, "UPDATE schema SET version = 1000").await;
+    let refused = PostgresStore::open(&fixture.0, OpenMode::Existing).await.err().expect("refused");
+    assert!(matches!(refused, StoreError::NewerSchema { found: 1000, .. }), "{refused}");
+}
+
+/// A row that this program would not have written is an error that names it, never something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_not_ours_is_named() {
+    let fixture = in_schema();
+    let store = node(&fixture, "n").await;
+    commit(&store, vec![put("k", 1)], &["a"]).await.unwrap();
+    run(&fixture, "UPDATE records SET version = -1").await;
+    for refused in [store.get(&record("k", 1).key).await.unwrap_err(), commit(&store, vec![put("k", 2)], &[]).await.unwrap_err()] {
+        assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
+    }
+    run(&fixture, "UPDATE records SET version = 1, kind = 'chair'").await;
+    assert!(matches!(store.scan(None, 9).await, Err(StoreError::Corrupt(said)) if said.contains("chair")));
+}
