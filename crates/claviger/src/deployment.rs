@@ -174,7 +174,8 @@ impl DataDirectory {
             off_the_runtime(move || initialize(deployment, &seals).map_err(|error| Problem::new(error.to_string()))).await?;
         let store = unborn.create().await?;
         let now = Timestamp(jiff::Timestamp::now().as_millisecond());
-        let made = claviger_service::initialize(Arc::clone(&store), Arc::new(hsm), deployment, &root, node, first_account, now).await;
+        let made =
+            claviger_service::initialize(Arc::clone(&store), Arc::new(hsm), deployment, &root, node, first_account, now).await;
         close_store(store).await?;
         let made = made.map_err(|refusal| refusal_problem(&refusal));
         let kept = made.and_then(|initialized| {

@@ -78,7 +78,8 @@ impl StorePlace {
         match self {
             Self::File(path) => {
                 let path = path.clone();
-                let store = off_the_runtime(move || SqliteStore::open(&path, mode).map_err(|error| store_problem(&error))).await?;
+                let store =
+                    off_the_runtime(move || SqliteStore::open(&path, mode).map_err(|error| store_problem(&error))).await?;
                 Ok(Arc::new(store))
             }
             Self::Database(options) => {
@@ -140,8 +141,10 @@ impl StorePlace {
                 let store = off_the_runtime(move || SqliteStore::open_read_only(&path).map_err(|error| store_problem(&error)));
                 store.await?.snapshot(file).await.map_err(|error| store_problem(&error))
             }
-            Self::Database(_) => Err(Problem::new("backups of a store in a database are not made by Claviger yet; nothing was written")
-                .remedy("use the database's own: pg_dump, or pg_basebackup with its log (docs/cluster.md)")),
+            Self::Database(_) => {
+                Err(Problem::new("backups of a store in a database are not made by Claviger yet; nothing was written")
+                    .remedy("use the database's own: pg_dump, or pg_basebackup with its log (docs/cluster.md)"))
+            }
         }
     }
 }

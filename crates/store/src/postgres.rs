@@ -36,8 +36,8 @@ pub use self::options::PostgresOptions;
 use self::connections::{Connection, Readers};
 use self::writer::{Answer, MOST_WAITING, Work, Writer};
 use crate::{
-    Bundle, Commit, Committed, Epochs, List, LogHead, OpenMode, Record, RecordKey, RecordKind, Sequencer, Shard, Store, StoreError,
-    StoreFuture, sql,
+    Bundle, Commit, Committed, Epochs, List, LogHead, OpenMode, Record, RecordKey, RecordKind, Sequencer, Shard, Store,
+    StoreError, StoreFuture, sql,
 };
 
 /// How long a commit is waited for. It may still be carried out afterwards, if it was begun.
@@ -85,7 +85,11 @@ impl PostgresStore {
             closed: Arc::clone(&closed),
             failing: None,
         };
-        metrics::describe_histogram!("claviger_store_commit_seconds", metrics::Unit::Seconds, "Time of one durable group commit.");
+        metrics::describe_histogram!(
+            "claviger_store_commit_seconds",
+            metrics::Unit::Seconds,
+            "Time of one durable group commit."
+        );
         metrics::describe_histogram!("claviger_store_group_entries", "Audit entries written by one group commit.");
         let writer = tokio::spawn(writer.run(receiver));
         let readers = Arc::new(Readers::new(&options)?);
@@ -231,6 +235,10 @@ impl Store for PostgresStore {
     fn get(&self, key: &RecordKey) -> StoreFuture<'_, Option<Record>> {
         let key = key.clone();
         Box::pin(async move {
+            // No text of PostgreSQL has a zero byte.
+            if key.id.contains('\0') {
+                return Ok(None);
+            }
             let of: [&(dyn ToSql + Sync); 3] = [&key.kind.as_str(), &key.id, &rows::account_column(key.account)];
             Ok(self.records(sql::GET, &of).await?.pop())
         })
@@ -239,6 +247,9 @@ impl Store for PostgresStore {
     fn find(&self, kind: RecordKind, id: &str) -> StoreFuture<'_, Option<Record>> {
         let id = id.to_owned();
         Box::pin(async move {
+            if id.contains('\0') {
+                return Ok(None);
+            }
             let mut found = self.records(sql::FIND, &[&kind.as_str(), &id]).await?;
             let record = found.pop();
             match (&record, found.pop()) {
@@ -290,8 +301,7 @@ impl Store for PostgresStore {
             match after {
                 None => self.records(sql::SCAN_FIRST, &[&rows::limit(limit)]).await,
                 Some(RecordKey { account, kind, id }) => {
-                    let of: [&(dyn ToSql + Sync); 4] =
-                        [&kind.as_str(), &id, &rows::account_column(account), &rows::limit(limit)];
+                    let of: [&(dyn ToSql + Sync); 4] = [&kind.as_str(), &id, &rows::account_column(account), &rows::limit(limit)];
                     self.records(sql::SCAN, &of).await
                 }
             }
@@ -313,9 +323,7 @@ impl Store for PostgresStore {
 
     fn count_in_scope(&self, kind: RecordKind, account: AccountId, scope: &str) -> StoreFuture<'_, u64> {
         let scope = scope.to_owned();
-        Box::pin(async move {
-            self.number(sql::COUNT_SCOPE, &[&kind.as_str(), &rows::account_column(account), &scope]).await
-        })
+        Box::pin(async move { self.number(sql::COUNT_SCOPE, &[&kind.as_str(), &rows::account_column(account), &scope]).await })
     }
 
     fn count_by_owner(&self, kind: RecordKind) -> StoreFuture<'_, Vec<(String, u64)>> {

@@ -214,9 +214,10 @@ async fn tokens(config: &Config) -> Vec<Finding> {
 /// Whether each configured seal opens the deployment that is in the store.
 async fn tried_seals(config: &Config) -> Vec<Finding> {
     let Ok(store) = read_store(config).await else { return Vec::new() };
-    let (Ok(deployment), Ok(root)) =
-        (claviger_service::deployment::deployment_id(store.as_ref()).await, claviger_service::deployment::sealed_root(store.as_ref()).await)
-    else {
+    let (Ok(deployment), Ok(root)) = (
+        claviger_service::deployment::deployment_id(store.as_ref()).await,
+        claviger_service::deployment::sealed_root(store.as_ref()).await,
+    ) else {
         return Vec::new();
     };
     let mut findings = Vec::new();

@@ -8,11 +8,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Row};
 
+use crate::StoreError;
 use crate::postgres::errors::{Remedy, database_error, remedy};
 use crate::postgres::options::PostgresOptions;
 use crate::postgres::schema;
 use crate::postgres::tls::Tls;
-use crate::StoreError;
 
 /// How long the database may take for one answer before the connection is given up.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);

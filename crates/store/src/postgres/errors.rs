@@ -69,7 +69,9 @@ pub(super) fn database_error(doing: &str, error: &Error) -> StoreError {
         ));
     }
     if *state == SqlState::INSUFFICIENT_PRIVILEGE {
-        return StoreError::Unavailable(format!("{said}: the database's user needs the right to read and write the store's schema"));
+        return StoreError::Unavailable(format!(
+            "{said}: the database's user needs the right to read and write the store's schema"
+        ));
     }
     StoreError::Unavailable(said)
 }

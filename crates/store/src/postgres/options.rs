@@ -41,7 +41,9 @@ impl PostgresOptions {
             invalid(&format!("it cannot be read: {why}"))
         })?;
         if config.get_password().is_some() {
-            return Err(invalid("it contains a password: put that into a file for the server's user, and name the file as `password`"));
+            return Err(invalid(
+                "it contains a password: put that into a file for the server's user, and name the file as `password`",
+            ));
         }
         if config.get_user().is_none() || config.get_dbname().is_none() || config.get_hosts().is_empty() {
             return Err(invalid("it has to name a user, a host and a database: postgres://claviger@db.example/claviger"));
@@ -52,7 +54,9 @@ impl PostgresOptions {
             Some("disable") if here => false,
             None => !here,
             Some("disable") => {
-                return Err(invalid("it says sslmode=disable for a host that is not this machine: anybody between the two could read and change what is said; say verify-full"));
+                return Err(invalid(
+                    "it says sslmode=disable for a host that is not this machine: anybody between the two could read and change what is said; say verify-full",
+                ));
             }
             Some(mode) => {
                 return Err(invalid(&format!(
@@ -149,7 +153,11 @@ mod tests {
     #[test]
     fn who_one_speaks_with_is_never_left_open() {
         assert!(PostgresOptions::parse("postgres://c@db.example/claviger").unwrap().is_encrypted());
-        assert!(PostgresOptions::parse("postgres://c@db1,db2/claviger?sslmode=verify-full&target_session_attrs=read-write").unwrap().is_encrypted());
+        assert!(
+            PostgresOptions::parse("postgres://c@db1,db2/claviger?sslmode=verify-full&target_session_attrs=read-write")
+                .unwrap()
+                .is_encrypted()
+        );
         assert!(!PostgresOptions::parse("postgres://c@127.0.0.1:5433,[::1]/claviger").unwrap().is_encrypted());
         assert!(!PostgresOptions::parse("postgres://c@%2Frun%2Fpostgresql/claviger?sslmode=disable").unwrap().is_encrypted());
         assert!(PostgresOptions::parse("postgres://c@localhost,db.example/claviger").unwrap().is_encrypted());

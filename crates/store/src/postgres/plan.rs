@@ -26,9 +26,10 @@ pub(super) struct Plan {
 }
 
 /// The records that have to be looked at before these commits can be carried out, each once, in one order for everybody, so that two nodes
-/// do not wait for each other.
+/// do not wait for each other. An id with a zero byte, which no text of PostgreSQL has, is nobody's.
 pub(super) fn looked_at<'a>(commits: impl Iterator<Item = &'a Commit>) -> Vec<RecordKey> {
-    let mut keys: Vec<RecordKey> = commits.flat_map(|commit| &commit.changes).map(|change| change.key().clone()).collect();
+    let changes = commits.flat_map(|commit| &commit.changes).map(Change::key);
+    let mut keys: Vec<RecordKey> = changes.filter(|key| !key.id.contains('\0')).cloned().collect();
     keys.sort_unstable_by(|a, b| order(a).cmp(&order(b)));
     keys.dedup();
     keys

@@ -10,7 +10,9 @@ use crate::{Bundle, LogHead, Record, RecordKey, RecordKind, StoreError};
 /// A row of `sql::select_records!`.
 pub(super) fn record(row: &Row) -> Result<Record, StoreError> {
     let (kind, id, account): (&str, String, i64) = (cell(row, 0)?, cell(row, 1)?, cell(row, 2)?);
-    let bad = |what: &str| StoreError::Corrupt(format!("the record ({kind}, {id}, {account}) has {what} that this program does not know"));
+    let bad = |what: &str| {
+        StoreError::Corrupt(format!("the record ({kind}, {id}, {account}) has {what} that this program does not know"))
+    };
     let account_id = u64::try_from(account).ok().and_then(AccountId::from_number).ok_or_else(|| bad("an account number"))?;
     let record_kind = RecordKind::parse(kind).ok_or_else(|| bad("a kind"))?;
     let version = u64::try_from(cell::<i64>(row, 3)?).map_err(|_| bad("a version"))?;
@@ -42,7 +44,8 @@ pub(super) fn bundle(row: &Row) -> Result<Bundle, StoreError> {
     Ok(Bundle {
         node: cell(row, 0)?,
         first: unsigned(cell(row, 1)?, "the first index of an audit bundle")?,
-        count: u32::try_from(count).map_err(|_| StoreError::Corrupt(format!("an audit bundle claims to have {count} entries")))?,
+        count: u32::try_from(count)
+            .map_err(|_| StoreError::Corrupt(format!("an audit bundle claims to have {count} entries")))?,
         checkpoint: cell(row, 3)?,
         data: blob(row, 4)?,
         frontier: Bytes::new(),

@@ -159,15 +159,20 @@ async fn compare(client: &Client) -> Result<(), StoreError> {
     let odd = found.iter().find(|column| !COLUMNS.contains(&column.as_str()));
     let missing = COLUMNS.iter().find(|column| !found.iter().any(|found| found == *column));
     if let Some(odd) = odd {
-        return Err(StoreError::Corrupt(format!("it has a column `{odd}` that this program does not make (nothing was changed)")));
+        return Err(StoreError::Corrupt(format!(
+            "it has a column `{odd}` that this program does not make (nothing was changed)"
+        )));
     }
     if let Some(missing) = missing {
         return Err(StoreError::Corrupt(format!("it lacks the column `{missing}` (nothing was changed)")));
     }
-    let triggers = "SELECT trigger_name::text FROM information_schema.triggers WHERE event_object_schema = current_schema() LIMIT 1";
+    let triggers =
+        "SELECT trigger_name::text FROM information_schema.triggers WHERE event_object_schema = current_schema() LIMIT 1";
     match client.query_opt(triggers, &[]).await.map_err(|error| database_error(doing, &error))? {
         None => Ok(()),
-        Some(_) => Err(StoreError::Corrupt("its tables have triggers, which this program does not make (nothing was changed)".into())),
+        Some(_) => {
+            Err(StoreError::Corrupt("its tables have triggers, which this program does not make (nothing was changed)".into()))
+        }
     }
 }
 

@@ -67,12 +67,14 @@ pub(super) enum Failure {
     ForGood(StoreError),
 }
 
+/// What a transaction makes of each record: its version and content, or that it is gone.
+type Written = Vec<(RecordKey, Option<(u64, Vec<u8>)>)>;
+
 /// A transaction of which nobody knows whether it was done: what it would have done, by which it can be recognised.
 pub(super) struct Doubt {
     /// The bundle that it added to the log.
     bundle: Option<Bundle>,
-    /// What it made of each record: its version and content, or that it is gone.
-    written: Vec<(RecordKey, Option<(u64, Vec<u8>)>)>,
+    written: Written,
     pub(super) done: Done,
 }
 
@@ -256,8 +258,7 @@ impl Transaction<'_> {
                 _ => answered(self.client.execute(&self.statements.move_head, &head)).await,
             }
         };
-        let (moved, added) =
-            tokio::join!(biased; head, answered(self.client.execute(&self.statements.add_bundle, &row)));
+        let (moved, added) = tokio::join!(biased; head, answered(self.client.execute(&self.statements.add_bundle, &row)));
         let split = || Failure::ForGood(split_log(&bundle.node, bundle.first));
         if moved? != 1 {
             return Err(split());
@@ -313,8 +314,7 @@ impl Transaction<'_> {
         let (frontier, data) = (bundle.frontier.clone(), bundle.data.clone());
         let (frontier, data) = (frontier.as_ref(), data.as_ref());
         let (checkpoint, node) = (bundle.checkpoint.clone(), bundle.node.clone());
-        let parameters: [&(dyn ToSql + Sync); 7] =
-            [&place.end, &checkpoint, &frontier, &node, &place.first, &place.count, &data];
+        let parameters: [&(dyn ToSql + Sync); 7] = [&place.end, &checkpoint, &frontier, &node, &place.first, &place.count, &data];
         let asked = timeout(ANSWER, self.client.execute(&self.statements.extend_log, &parameters)).await;
         let done = done(plan, [0; Shard::COUNT], Some(&bundle));
         match asked {
@@ -331,7 +331,7 @@ fn conclude(
     asked: Result<Result<(), tokio_postgres::Error>, tokio::time::error::Elapsed>,
     done: Done,
     bundle: Option<Bundle>,
-    written: Vec<(RecordKey, Option<(u64, Vec<u8>)>)>,
+    written: Written,
 ) -> Result<Done, Failure> {
     let error = match asked {
         Ok(Ok(())) => return Ok(done),
@@ -413,7 +413,7 @@ fn done(plan: Plan, epochs: Epochs, bundle: Option<&Bundle>) -> Done {
     Done { parts: plan.parts, epochs, first_index: bundle.map_or(0, |bundle| bundle.first), entries }
 }
 
-fn written(plan: &Plan) -> Vec<(RecordKey, Option<(u64, Vec<u8>)>)> {
+fn written(plan: &Plan) -> Written {
     let put = plan.inserts.iter().chain(plan.updates.iter().map(|(_, record)| record));
     let put = put.map(|record| (record.key.clone(), Some((record.version, record.sealed.to_vec()))));
     put.chain(plan.deletes.iter().map(|(_, key)| (key.clone(), None))).collect()

@@ -122,7 +122,7 @@ impl Writer {
             }
             let error = match self.attempt(&work).await {
                 Ok(done) => return self.succeed(work, done, begun),
-                Err(Failure::ForGood(error)) => return self.fail(work, error),
+                Err(Failure::ForGood(error)) => return self.fail(work, &error),
                 Err(Failure::Again(error)) => error,
                 Err(Failure::Elsewhere(error)) => {
                     self.connection = None;
@@ -133,12 +133,12 @@ impl Writer {
                     match self.settle(&mut work, &error, &doubt, begun).await {
                         Ok(true) => return self.succeed(work, doubt.done, begun),
                         Ok(false) => error,
-                        Err(error) => return self.fail(work, error),
+                        Err(error) => return self.fail(work, &error),
                     }
                 }
             };
             if begun.elapsed() >= PATIENCE || self.closed.load(Ordering::Acquire) {
-                return self.fail(work, error);
+                return self.fail(work, &error);
             }
             self.note(&error);
             sleep(pause(attempt)).await;
@@ -164,7 +164,13 @@ impl Writer {
     }
 
     /// Finds out whether a transaction was done. Nothing else is written before that is known; those who wait for it do not wait for ever.
-    async fn settle(&mut self, work: &mut Vec<Work>, error: &StoreError, doubt: &Doubt, begun: Instant) -> Result<bool, StoreError> {
+    async fn settle(
+        &mut self,
+        work: &mut Vec<Work>,
+        error: &StoreError,
+        doubt: &Doubt,
+        begun: Instant,
+    ) -> Result<bool, StoreError> {
         loop {
             let found = match self.connect().await {
                 Err(error) => Err(Failure::Elsewhere(error)),
@@ -211,8 +217,8 @@ impl Writer {
         }
     }
 
-    fn fail(&mut self, work: Vec<Work>, error: StoreError) {
-        self.note(&error);
+    fn fail(&mut self, work: Vec<Work>, error: &StoreError) {
+        self.note(error);
         work.into_iter().for_each(|work| work.answer(Err(error.clone())));
     }
 

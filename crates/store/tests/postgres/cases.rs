@@ -1,6 +1,7 @@
 //! What the contract does not ask of an engine, since only a network has it: broken connections, other nodes, others' tables.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -130,13 +131,15 @@ async fn nothing_is_lost_and_nothing_is_done_twice_while_connections_break() {
     let (proxy, store) = behind_proxy("test log of a node").await;
     let store = Arc::new(store);
     let mut tasks = Vec::new();
+    let acknowledged = Arc::new(AtomicU64::new(0));
     for task in 0..8 {
-        let store = Arc::clone(&store);
+        let (store, acknowledged) = (Arc::clone(&store), Arc::clone(&acknowledged));
         tasks.push(tokio::spawn(async move {
             for round in 1..=ROUNDS {
                 let (changing, using) = (format!("change {task} {round}"), format!("use {task} {round}"));
                 commit(&*store, vec![put(&format!("k{task}"), round)], &[&changing]).await.unwrap();
                 commit(&*store, vec![], &[&using]).await.unwrap();
+                acknowledged.fetch_add(1, Ordering::SeqCst);
             }
         }));
     }
@@ -147,7 +150,10 @@ async fn nothing_is_lost_and_nothing_is_done_twice_while_connections_break() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             // Something has to go well in between.
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            let before = acknowledged.load(Ordering::SeqCst);
+            while acknowledged.load(Ordering::SeqCst) < before + 6 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         }
     });
     for task in tasks {
@@ -288,7 +294,8 @@ async fn a_row_that_is_not_ours_is_named() {
     let store = node(&fixture, "n").await;
     commit(&store, vec![put("k", 1)], &["a"]).await.unwrap();
     run(&fixture, "UPDATE records SET version = -1").await;
-    for refused in [store.get(&record("k", 1).key).await.unwrap_err(), commit(&store, vec![put("k", 2)], &[]).await.unwrap_err()] {
+    for refused in [store.get(&record("k", 1).key).await.unwrap_err(), commit(&store, vec![put("k", 2)], &[]).await.unwrap_err()]
+    {
         assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
     }
     run(&fixture, "UPDATE records SET version = 1, kind = 'chair'").await;

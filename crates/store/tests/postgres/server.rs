@@ -4,17 +4,18 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The port of the server, which is started first if it is not there.
 pub(crate) fn port() -> u16 {
-    static PORT: OnceLock<u16> = OnceLock::new();
-    *PORT.get_or_init(start)
+    static SERVER: OnceLock<(u16, Child)> = OnceLock::new();
+    // The server ends when the shell's standard input closes: when this process ends, however it does.
+    SERVER.get_or_init(start).0
 }
 
-fn start() -> u16 {
+fn start() -> (u16, Child) {
     let binaries = binaries();
     let directory = tempfile::tempdir().unwrap().keep();
     // PostgreSQL refuses to be run by root: then it is run by nobody.
@@ -39,7 +40,6 @@ fn start() -> u16 {
         .expect("initdb can be run");
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    // The server ends when this process does, however it does: the shell's standard input then closes.
     let script = format!(
         "{postgres} -D {data} -h 127.0.0.1 -p {port} -k {directory} -c fsync=off -c max_connections=300 >{directory}/log 2>&1 & \
          server=$!; cat >/dev/null; kill -INT $server; wait $server; rm -rf {directory}/*",
@@ -54,9 +54,7 @@ fn start() -> u16 {
     } else {
         Command::new("sh")
     };
-    let mut child = shell.arg("-c").arg(script).stdin(Stdio::piped()).spawn().expect("a shell");
-    // Kept open for as long as this process lives.
-    std::mem::forget(child.stdin.take());
+    let shell = shell.arg("-c").arg(script).stdin(Stdio::piped()).spawn().expect("a shell");
     let begun = Instant::now();
     let is_ready = || command("pg_isready").args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]).status();
     while !is_ready().is_ok_and(|status| status.success()) {
@@ -64,7 +62,7 @@ fn start() -> u16 {
         assert!(begun.elapsed() < Duration::from_secs(60), "PostgreSQL does not start: {}", log());
         std::thread::sleep(Duration::from_millis(20));
     }
-    port
+    (port, shell)
 }
 
 fn binaries() -> PathBuf {
