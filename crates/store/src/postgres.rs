@@ -1,14 +1,15 @@
 //! The engine for several nodes: PostgreSQL, or what speaks its protocol, one writer task in each node, a pool of read connections.
 //!
 //! [`options`] says where the database is, [`connections`] and [`tls`] reach it, [`schema`] makes the tables, [`writer`] is group commit, [`plan`] and
-//! [`transaction`] are what happens inside one transaction, [`statements`] what it says, [`errors`] what is done about failures, and [`rows`]
-//! understands what is read.
+//! [`transaction`] are what happens inside one transaction, [`statements`] what it says, [`errors`] what is done about failures, [`rows`]
+//! understands what is read, and [`health`] asks the database how it is.
 //!
 //! Each transaction may be tried again without being done twice: a node's log can be extended only from where it ends, and a record changed only
 //! from the version that was looked at. When a connection breaks over a COMMIT, the end of the log tells whether it was done.
 
 mod connections;
 mod errors;
+mod health;
 mod options;
 mod plan;
 mod rows;
@@ -37,7 +38,7 @@ use self::connections::{Connection, Readers};
 use self::writer::{Answer, MOST_WAITING, Work, Writer};
 use crate::{
     Bundle, Commit, Committed, Epochs, List, LogHead, OpenMode, Record, RecordKey, RecordKind, Sequencer, Shard, Store,
-    StoreError, StoreFuture, sql,
+    StoreError, StoreFuture, StoreHealth, sql,
 };
 
 /// How long a commit is waited for. It may still be carried out afterwards, if it was begun.
@@ -348,6 +349,22 @@ impl Store for PostgresStore {
             }
             Ok(epochs)
         })
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn time(&self) -> StoreFuture<'_, Timestamp> {
+        Box::pin(async {
+            let rows = self.readers.query("SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint", &[]).await?;
+            let now = rows.first().map(|row| rows::cell(row, 0)).transpose()?;
+            now.map(Timestamp).ok_or_else(|| StoreError::Unavailable("the database does not say what time it is".into()))
+        })
+    }
+
+    fn health(&self) -> StoreFuture<'_, StoreHealth> {
+        Box::pin(health::health(&self.readers))
     }
 
     fn fact(&self, name: &str) -> StoreFuture<'_, Option<String>> {

@@ -301,3 +301,16 @@ async fn a_row_that_is_not_ours_is_named() {
     run(&fixture, "UPDATE records SET version = 1, kind = 'chair'").await;
     assert!(matches!(store.scan(None, 9).await, Err(StoreError::Corrupt(said)) if said.contains("chair")));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_tells_how_it_is() {
+    let store = node(&in_schema(), "n").await;
+    let health = store.health().await.unwrap();
+    assert!(health.engine.starts_with("PostgreSQL "), "{health:?}");
+    assert_eq!(health.synchronous, Some(false), "it has no copies");
+    assert_eq!(health.replicas, []);
+    let here = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let there = u128::try_from(store.time().await.unwrap().0).unwrap();
+    assert!(here.abs_diff(there) < 60_000, "both clocks are of this machine");
+    assert!(store.is_shared());
+}
