@@ -456,6 +456,10 @@ impl Store for Stoppable {
         self.ask(self.inner.count_by_owner(kind))
     }
 
+    fn close(&self) -> StoreFuture<'_, ()> {
+        Store::close(self.inner.as_ref())
+    }
+
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         let mut stopped = self.stopped.subscribe();
         Box::pin(async move {
