@@ -15,14 +15,24 @@ run: tools ## Build Claviger and serve a deployment for development; ARGS="--lis
 	@$(CARGO) run --release --locked --package claviger -- dev $(ARGS)
 
 .PHONY: test
-test: tools softhsm postgres ## Run all tests: unit, contract and property tests, then the black-box tests
+test: tools softhsm postgres ## Run all tests: unit, contract and property tests, then the black-box tests and a short run on a cluster
 	$(CARGO) test --workspace --locked
-	@$(MAKE) --no-print-directory test-blackbox
+	@$(MAKE) --no-print-directory test-blackbox test-harness
 
 .PHONY: test-blackbox
 test-blackbox: tools softhsm $(VENV)/.installed $(JAVASCRIPT)/node_modules/.installed ## Drive the real binary with boto3 and the AWS CLI; ARGS="-k encrypt" adds pytest's options
 	$(CARGO) build --locked --package claviger
 	CLAVIGER_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/claviger" $(VENV)/bin/python -m pytest tests/blackbox $(ARGS)
+
+.PHONY: test-harness
+test-harness: tools postgres $(VENV)/.installed
+	$(CARGO) build --locked --package claviger
+	CLAVIGER_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-target}")/debug/claviger" $(VENV)/bin/python -m pytest tests/cluster
+
+.PHONY: test-cluster
+test-cluster: tools postgres $(VENV)/.installed ## Break a cluster while clients use it, and check it (docs/reliability.md); ARGS="--rounds 200 --seed 5"
+	$(CARGO) build --release --locked --package claviger
+	cd tests && CLAVIGER_BINARY="$$(realpath "$${CARGO_TARGET_DIR:-../target}")/release/claviger" ../$(VENV)/bin/python -m cluster $(ARGS)
 
 # A virtual environment of its own, made anew when the pinned versions change.
 $(VENV)/.installed: tests/requirements.txt
