@@ -25,16 +25,26 @@ pub(super) struct Told {
     pub(super) version: u64,
     /// None when it was deleted.
     pub(super) sha256: Option<String>,
-    /// When.
+    /// When it was asked for, which is before it was done.
     at: i64,
     /// Whether the log that tells it is sound.
     sound: bool,
 }
 
+/// What one log tells of a record.
+struct OfLog {
+    last: Told,
+    /// For each version, how often the log tells that it was written, less how often it tells that it was deleted or that the one after it was written.
+    /// Over the logs of all nodes, whatever their order, this is one for the version that there is, and none for every other.
+    left: BTreeMap<u64, i64>,
+    /// Whether it tells of a deletion, after which versions begin anew.
+    deleted: bool,
+}
+
 impl Service {
     /// Verifies every log of the store, and reads what they tell.
     pub(super) async fn read_logs(&self, report: &mut StoreReport) -> Result<HashMap<RecordKey, Told>, Refusal> {
-        let mut told = HashMap::new();
+        let mut told: HashMap<RecordKey, Vec<OfLog>> = HashMap::new();
         let keys = self.log_keys().await?;
         let stored = self.records.store.log_nodes().await.map_err(store_refusal)?;
         let nodes: BTreeSet<&String> = stored.iter().chain(keys.keys()).collect();
@@ -51,7 +61,11 @@ impl Service {
                     report.findings.extend(verified.findings.iter().map(|finding| {
                         format!("the log of node {node} is not sound{}: {}", place(finding.entries), finding.problem)
                     }));
-                    merge(&mut told, log, verified.is_sound());
+                    let sound = verified.is_sound();
+                    for (key, mut of_log) in log {
+                        of_log.last.sound = sound;
+                        told.entry(key).or_default().push(of_log);
+                    }
                 }
                 Some(Err(reason)) => report.findings.push(format!(
                     "the log of node {node} cannot be verified, and is not believed: the node's record does not open ({reason})"
@@ -61,7 +75,7 @@ impl Service {
                 )),
             }
         }
-        Ok(told)
+        Ok(told.into_iter().filter_map(|(key, of_logs)| Some((key, newest(of_logs)?))).collect())
     }
 
     /// The key that verifies each node's log, by the node's name; or why it cannot be had. The key is that of the sealed signer itself.
@@ -106,7 +120,7 @@ impl Service {
         &self,
         node: &str,
         key: &VerifierKey,
-        told: &mut HashMap<RecordKey, Told>,
+        told: &mut HashMap<RecordKey, OfLog>,
         report: &mut StoreReport,
     ) -> Result<Report, Refusal> {
         // Read before the entries, so that a log which grows meanwhile has grown from it.
@@ -138,26 +152,65 @@ impl Service {
 }
 
 /// Notes what an entry tells. Within a log the order of the entries decides.
-fn note_changes(entry: &[u8], told: &mut HashMap<RecordKey, Told>) {
+fn note_changes(entry: &[u8], told: &mut HashMap<RecordKey, OfLog>) {
     let Ok(entry) = serde_json::from_slice::<LoggedChanges>(entry) else { return };
     for change in entry.claviger.changes {
         let Some(kind) = RecordKind::parse(&change.kind) else { continue };
         let key = RecordKey { account: change.account, kind, id: change.id };
-        told.insert(key, Told { version: change.version, sha256: change.sha256, at: entry.claviger.time_ms, sound: false });
+        let (before, deleted) = told.remove(&key).map_or_else(Default::default, |before| (before.left, before.deleted));
+        let mut left = before;
+        if change.sha256.is_some() {
+            count(&mut left, change.version, 1);
+            count(&mut left, change.version.wrapping_sub(1), -1);
+        } else {
+            count(&mut left, change.version, -1);
+        }
+        let deleted = deleted || change.sha256.is_none();
+        let last = Told { version: change.version, sha256: change.sha256, at: entry.claviger.time_ms, sound: false };
+        told.insert(key, OfLog { last, left, deleted });
     }
 }
 
-/// Between logs, the sound one decides; then the time; and within a millisecond the version.
-fn merge(told: &mut HashMap<RecordKey, Told>, log: HashMap<RecordKey, Told>, sound: bool) {
-    for (key, new) in log {
-        let new = Told { sound, ..new };
-        match told.get(&key) {
-            Some(known) if (known.sound, known.at, known.version) > (new.sound, new.at, new.version) => {}
-            _ => {
-                told.insert(key, new);
-            }
-        }
+/// Records have versions from 1 on.
+fn count(left: &mut BTreeMap<u64, i64>, version: u64, by: i64) {
+    if version == 0 {
+        return;
     }
+    let sum = left.get(&version).copied().unwrap_or_default().saturating_add(by);
+    if sum == 0 {
+        left.remove(&version);
+    } else {
+        left.insert(version, sum);
+    }
+}
+
+/// What came last of what several logs tell of a record. The sound ones decide. Their order among each other is not known: a request that came first may have
+/// been done last, and clocks may be wrong. But every version was written once in a life of the record and followed by one thing, so that the one
+/// that nothing has followed is what there is, if no log is missing. If one is, versions decide; and where the record was deleted
+/// meanwhile, and its versions began anew, the time.
+fn newest(of_logs: Vec<OfLog>) -> Option<Told> {
+    let sound = of_logs.iter().any(|of_log| of_log.last.sound);
+    let of_logs: Vec<OfLog> = of_logs.into_iter().filter(|of_log| of_log.last.sound == sound).collect();
+    let mut left = BTreeMap::new();
+    for (version, by) in of_logs.iter().flat_map(|of_log| &of_log.left) {
+        count(&mut left, *version, *by);
+    }
+    let deleted = of_logs.iter().any(|of_log| of_log.deleted);
+    let there = match left.iter().next() {
+        None => Some(None),
+        Some((version, 1)) if left.len() == 1 => Some(Some(*version)),
+        Some(_) => None,
+    };
+    let fits = |told: &Told| match there {
+        Some(None) => told.sha256.is_none(),
+        Some(Some(version)) => told.sha256.is_some() && told.version == version,
+        None => true,
+    };
+    let order = |told: &Told| {
+        let version = i64::try_from(told.version).unwrap_or(i64::MAX);
+        if deleted { (fits(told), told.at, version) } else { (fits(told), version, told.at) }
+    };
+    of_logs.into_iter().map(|of_log| of_log.last).max_by_key(order)
 }
 
 #[derive(Deserialize)]
@@ -206,15 +259,14 @@ mod tests {
 
     /// The same of logs of which some are not sound.
     fn last_of<'a>(entries: impl Iterator<Item = (&'a str, bool, &'a Vec<u8>)>) -> (u64, Option<String>) {
-        let mut logs: BTreeMap<(&str, bool), HashMap<RecordKey, Told>> = BTreeMap::new();
+        let mut logs: BTreeMap<(&str, bool), HashMap<RecordKey, OfLog>> = BTreeMap::new();
         for (node, sound, entry) in entries {
             note_changes(entry, logs.entry((node, sound)).or_default());
         }
-        let mut told = HashMap::new();
-        for ((_, sound), log) in logs {
-            merge(&mut told, log, sound);
-        }
-        let last = told.into_values().next().unwrap();
+        let of_logs = logs.into_iter().flat_map(|((_, sound), log)| {
+            log.into_values().map(move |of_log| OfLog { last: Told { sound, ..of_log.last }, ..of_log })
+        });
+        let last = newest(of_logs.collect()).unwrap();
         (last.version, last.sha256)
     }
 
@@ -232,12 +284,20 @@ mod tests {
     }
 
     #[test]
-    fn between_logs_the_time_decides_and_then_the_version() {
+    fn between_logs_the_version_decides_and_after_a_deletion_the_time() {
         // The logs are read one after the other, in the order of the nodes' names.
         assert_eq!(last(&[("a", entry(5, 2, Some("two"))), ("b", entry(1, 1, Some("one")))]), is(2, "two"));
         assert_eq!(last(&[("a", entry(1, 1, Some("one"))), ("b", entry(5, 2, Some("two")))]), is(2, "two"));
         assert_eq!(last(&[("a", entry(5, 2, Some("two"))), ("b", entry(5, 1, Some("one")))]), is(2, "two"));
         assert_eq!(last(&[("a", entry(5, 4, None)), ("b", entry(6, 1, Some("again")))]), is(1, "again"));
+        // One node's request came first and was done last, or its clock is behind.
+        assert_eq!(last(&[("a", entry(5, 8, Some("eight"))), ("b", entry(6, 5, Some("five")))]), is(8, "eight"));
+        let late = [("a", entry(1, 1, Some("late"))), ("b", entry(2, 1, Some("again"))), ("b", entry(3, 1, None))];
+        assert_eq!(last(&late), is(1, "late"), "asked for first and done last: it was written once more than it was deleted");
+        let gone = [("a", entry(5, 1, Some("first"))), ("b", entry(2, 2, Some("second"))), ("c", entry(1, 2, None))];
+        assert_eq!(last(&gone), (2, None), "a clock that is behind does not bring it back");
+        let thrice = [("a", entry(5, 5, Some("old"))), ("b", entry(9, 1, Some("again"))), ("c", entry(6, 5, None))];
+        assert_eq!(last(&thrice), is(1, "again"), "whichever log tells of the deletion");
     }
 
     #[test]
