@@ -1,4 +1,4 @@
-"""What is in packaging/: the image's Dockerfile, the systemd unit, the Debian package."""
+"""What is in packaging/: the image's Dockerfile, the systemd unit, the Debian package, and clusters with Compose and Kubernetes."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import urllib.request
 import boto3
 import botocore.config
 import pytest
+import yaml
 
 import scratch_root
 from harness import BINARY, CLEAN_ENVIRONMENT, ROOT, free_port, run
@@ -322,3 +323,146 @@ def test_the_unit_gives_what_the_configuration_asks_for():
     assert f"LoadCredentialEncrypted={name}:" in unit
     assert 'data = "/var/lib/claviger"' in config and "StateDirectory=claviger\n" in unit
     assert "StateDirectoryMode=0700\n" in unit and "User=claviger\n" in unit
+
+
+# Clusters: Compose and Kubernetes ----------------------------------------------------------------------------------------------
+
+COMPOSE = PACKAGING / "docker" / "compose.yaml"
+KUBERNETES = PACKAGING / "kubernetes"
+CONFIG_PATH = "/etc/claviger/claviger.toml"
+
+
+def documents():
+    """Every object of the Kubernetes manifests, by kind."""
+    found = {}
+    for path in sorted(KUBERNETES.glob("*.yaml")):
+        for document in yaml.safe_load_all(path.read_text()):
+            found.setdefault(document["kind"], []).append(document)
+    return found
+
+
+def pods():
+    """The objects that make pods, each with its pod's specification."""
+    kinds = documents()
+    return [(made, made["spec"]["template"]["spec"]) for made in kinds["StatefulSet"] + kinds["Job"]]
+
+
+def accept(text, tmp_path):
+    """The configuration as the binary reads it has no mistake."""
+    file = tmp_path / "claviger.toml"
+    file.write_text(text)
+    said = run("doctor", "--config", file, check=False)
+    assert said.stdout.startswith(f"ok       {file} can be read"), said.stdout + said.stderr
+
+
+def setting(text, name):
+    """The text of the first setting with this name, without its quotes and brackets."""
+    return re.search(rf'^{name} = \[?"([^"]+)"', text, re.MULTILINE)[1]
+
+
+def files_in(text):
+    """The files that a configuration names."""
+    return re.findall(r'"(/[^"]+)"', text)
+
+
+def understood(arguments, config, tmp_path):
+    """The binary understands the command line, and gets as far as to look for what is in the secrets."""
+    file = tmp_path / "understood.toml"
+    file.write_text(config.replace("/etc/claviger", str(tmp_path)).replace("/run/secrets", str(tmp_path)).replace("/var/lib", str(tmp_path)))
+    done = run(*[str(file) if argument == CONFIG_PATH else argument for argument in arguments], environment={"CLAVIGER_CONFIG": str(file)}, check=False)
+    assert done.returncode == 1 and f"{tmp_path}/" in done.stderr, done.stderr
+
+
+def test_kubernetes_manifests_fit_their_schemas():
+    done = subprocess.run(
+        [VENV / "kubernetes-validate", "--strict", *sorted(set(KUBERNETES.glob("*.yaml")) - {KUBERNETES / "kustomization.yaml"})],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    kustomization = documents()["Kustomization"][0]
+    there = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml", "init.yaml"}
+    assert set(kustomization["resources"]) == there
+
+
+def test_kubernetes_configuration_is_the_binarys(tmp_path):
+    text = documents()["ConfigMap"][0]["data"]["claviger.toml"]
+    accept(text, tmp_path)
+    for made, pod in pods():
+        container = pod["containers"][0]
+        mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        volumes |= {claim["metadata"]["name"] for claim in made["spec"].get("volumeClaimTemplates", [])}
+        assert set(mounts.values()) == volumes, "what is mounted is there, and what is there is mounted"
+        needed = [path for path in files_in(text) if container["args"][0] == "serve" or "/tls/" not in path]
+        for path in needed:
+            assert any(path.startswith(f"{mount}/") for mount in mounts), f"{made['kind']}: {path} is not mounted"
+        assert CONFIG_PATH in mounts and CONFIG_PATH in container["args"]
+    serve = documents()["StatefulSet"][0]["spec"]["template"]["spec"]["containers"][0]
+    understood([argument.replace("$(POD_NAME)", "claviger-0") for argument in serve["args"]], text, tmp_path)
+    ports = {port["name"]: port["containerPort"] for port in serve["ports"]}
+    assert setting(text, "listen") == f"0.0.0.0:{ports['kms']}"
+    assert setting(text.split("[observability]")[1], "listen") == f"0.0.0.0:{ports['health']}"
+    for probe, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+        assert serve[probe]["httpGet"] == {"path": path, "port": "health"}
+
+
+def test_kubernetes_objects_fit_together():
+    kinds = documents()
+    stateful = kinds["StatefulSet"][0]["spec"]
+    labels = stateful["template"]["metadata"]["labels"]
+    assert stateful["selector"]["matchLabels"] == labels and stateful["replicas"] >= 3
+    services = {service["metadata"]["name"]: service["spec"] for service in kinds["Service"]}
+    assert services[stateful["serviceName"]]["clusterIP"] == "None"
+    assert all(service["selector"] == labels for service in services.values())
+    budget = kinds["PodDisruptionBudget"][0]["spec"]
+    assert budget["selector"]["matchLabels"] == labels and budget["maxUnavailable"] < stateful["replicas"]
+    policy_ = kinds["NetworkPolicy"][0]["spec"]
+    assert policy_["podSelector"] == {} and set(policy_["policyTypes"]) == {"Ingress", "Egress"}
+    ports = {port["containerPort"] for port in stateful["template"]["spec"]["containers"][0]["ports"]}
+    assert {port["port"] for rule in policy_["ingress"] for port in rule["ports"]} == ports
+    assert all(rule.get("from") for rule in policy_["ingress"]) and all(rule.get("to") for rule in policy_["egress"])
+    assert {item["metadata"].get("namespace", "claviger") for items in kinds.values() for item in items if "metadata" in item} == {"claviger"}
+
+
+def test_kubernetes_pods_may_do_nothing_that_they_need_not():
+    user = int(instructions()["USER"].split(":")[0])
+    for made, pod in pods():
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"] and context["runAsUser"] == user and context["seccompProfile"]["type"] == "RuntimeDefault"
+        assert pod["automountServiceAccountToken"] is False
+        for container in pod["containers"]:
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False and own["readOnlyRootFilesystem"] and own["capabilities"]["drop"] == ["ALL"]
+            assert not [pair for pair in container.get("env", []) if "value" in pair], "no secret and no setting stands in a manifest"
+        secrets = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+        written = (ROOT / "docs" / "packaging.md").read_text()
+        assert all(f"`{name}`" in written for name in secrets), "whoever installs it has to be told which secrets there are"
+        assert "Secret" not in documents(), "no secret is in the repository"
+
+
+def test_compose_file_names_what_is_there(tmp_path):
+    compose = yaml.safe_load(COMPOSE.read_text())
+    text = (COMPOSE.parent / compose["configs"]["claviger"]["file"]).read_text()
+    accept(text, tmp_path)
+    names = set()
+    for name, service in compose["services"].items():
+        assert set(service.get("secrets", [])) <= set(compose["secrets"]) and set(service["networks"]) <= set(compose["networks"])
+        if name == "database":
+            continue
+        mounted = {f"/run/secrets/{secret}" for secret in service["secrets"]}
+        assert {path for path in files_in(text) if path.startswith("/run/")} <= mounted
+        assert service["read_only"] and service["cap_drop"] == ["ALL"]
+        assert (COMPOSE.parent / service["build"]["context"] / service["build"]["dockerfile"]).resolve() == DOCKERFILE
+        understood(service["command"], text, tmp_path)
+        if service["command"][0] == "serve":
+            names.add(service["command"][-1])
+            assert all(port.startswith("127.0.0.1:") and port.endswith(":9911") for port in service["ports"])
+            volume, place = service["volumes"][0].split(":")
+            assert volume in compose["volumes"] and place == setting(text, "data")
+    assert len(names) == 3
+    assert "@database/" in setting(text, "url") and compose["networks"]["inside"] == {"internal": True}
+    assert compose["services"]["database"]["networks"] == ["inside"]
+    written = (ROOT / "docs" / "packaging.md").read_text()
+    assert all(f"`{secret}`" in written for secret in compose["secrets"])
