@@ -25,26 +25,28 @@ pub(super) struct Told {
     pub(super) version: u64,
     /// None when it was deleted.
     pub(super) sha256: Option<String>,
-    /// When it was asked for, which is before it was done.
+    /// When.
     at: i64,
     /// Whether the log that tells it is sound.
     sound: bool,
+    /// The version that it must be at, as far as was read; zero when it must be gone. See [`Told::fits`].
+    balance: i128,
 }
 
-/// What one log tells of a record.
-struct OfLog {
-    last: Told,
-    /// For each version, how often the log tells that it was written, less how often it tells that it was deleted or that the one after it was written.
-    /// Over the logs of all nodes, whatever their order, this is one for the version that there is, and none for every other.
-    left: BTreeMap<u64, i64>,
-    /// Whether it tells of a deletion, after which versions begin anew.
-    deleted: bool,
+impl Told {
+    /// Whether this is the last thing that happened to the record, by what all logs together tell of it. Each version is written once, so that the
+    /// number of writes is the sum of the versions that were deleted and of the one that is there now. That needs no clock: the time of an entry is
+    /// that of its request, on its node's clock, and two nodes that change one record at the same moment may have it the other way round.
+    fn fits(&self, balance: i128) -> bool {
+        let left = if self.sha256.is_some() { i128::from(self.version) } else { 0 };
+        left == balance
+    }
 }
 
 impl Service {
     /// Verifies every log of the store, and reads what they tell.
     pub(super) async fn read_logs(&self, report: &mut StoreReport) -> Result<HashMap<RecordKey, Told>, Refusal> {
-        let mut told: HashMap<RecordKey, Vec<OfLog>> = HashMap::new();
+        let mut told = Candidates::new();
         let keys = self.log_keys().await?;
         let stored = self.records.store.log_nodes().await.map_err(store_refusal)?;
         let nodes: BTreeSet<&String> = stored.iter().chain(keys.keys()).collect();
@@ -61,11 +63,7 @@ impl Service {
                     report.findings.extend(verified.findings.iter().map(|finding| {
                         format!("the log of node {node} is not sound{}: {}", place(finding.entries), finding.problem)
                     }));
-                    let sound = verified.is_sound();
-                    for (key, mut of_log) in log {
-                        of_log.last.sound = sound;
-                        told.entry(key).or_default().push(of_log);
-                    }
+                    collect(&mut told, log, verified.is_sound());
                 }
                 Some(Err(reason)) => report.findings.push(format!(
                     "the log of node {node} cannot be verified, and is not believed: the node's record does not open ({reason})"
@@ -75,7 +73,7 @@ impl Service {
                 )),
             }
         }
-        Ok(told.into_iter().filter_map(|(key, of_logs)| Some((key, newest(of_logs)?))).collect())
+        Ok(settle(told))
     }
 
     /// The key that verifies each node's log, by the node's name; or why it cannot be had. The key is that of the sealed signer itself.
@@ -120,7 +118,7 @@ impl Service {
         &self,
         node: &str,
         key: &VerifierKey,
-        told: &mut HashMap<RecordKey, OfLog>,
+        told: &mut HashMap<RecordKey, Told>,
         report: &mut StoreReport,
     ) -> Result<Report, Refusal> {
         // Read before the entries, so that a log which grows meanwhile has grown from it.
@@ -152,65 +150,37 @@ impl Service {
 }
 
 /// Notes what an entry tells. Within a log the order of the entries decides.
-fn note_changes(entry: &[u8], told: &mut HashMap<RecordKey, OfLog>) {
+fn note_changes(entry: &[u8], told: &mut HashMap<RecordKey, Told>) {
     let Ok(entry) = serde_json::from_slice::<LoggedChanges>(entry) else { return };
     for change in entry.claviger.changes {
         let Some(kind) = RecordKind::parse(&change.kind) else { continue };
         let key = RecordKey { account: change.account, kind, id: change.id };
-        let (before, deleted) = told.remove(&key).map_or_else(Default::default, |before| (before.left, before.deleted));
-        let mut left = before;
-        if change.sha256.is_some() {
-            count(&mut left, change.version, 1);
-            count(&mut left, change.version.wrapping_sub(1), -1);
-        } else {
-            count(&mut left, change.version, -1);
-        }
-        let deleted = deleted || change.sha256.is_none();
-        let last = Told { version: change.version, sha256: change.sha256, at: entry.claviger.time_ms, sound: false };
-        told.insert(key, OfLog { last, left, deleted });
+        let before = told.get(&key).map_or(0, |told| told.balance);
+        let balance = if change.sha256.is_some() { before + 1 } else { before - i128::from(change.version) };
+        let (version, sha256, at) = (change.version, change.sha256, entry.claviger.time_ms);
+        told.insert(key, Told { version, sha256, at, sound: false, balance });
     }
 }
 
-/// Records have versions from 1 on.
-fn count(left: &mut BTreeMap<u64, i64>, version: u64, by: i64) {
-    if version == 0 {
-        return;
-    }
-    let sum = left.get(&version).copied().unwrap_or_default().saturating_add(by);
-    if sum == 0 {
-        left.remove(&version);
-    } else {
-        left.insert(version, sum);
+/// What each log tells last of a record, where several do.
+pub(super) type Candidates = HashMap<RecordKey, Vec<Told>>;
+
+fn collect(all: &mut Candidates, log: HashMap<RecordKey, Told>, sound: bool) {
+    for (key, told) in log {
+        all.entry(key).or_default().push(Told { sound, ..told });
     }
 }
 
-/// What came last of what several logs tell of a record. The sound ones decide. Their order among each other is not known: a request that came first may have
-/// been done last, and clocks may be wrong. But every version was written once in a life of the record and followed by one thing, so that the one
-/// that nothing has followed is what there is, if no log is missing. If one is, versions decide; and where the record was deleted
-/// meanwhile, and its versions began anew, the time.
-fn newest(of_logs: Vec<OfLog>) -> Option<Told> {
-    let sound = of_logs.iter().any(|of_log| of_log.last.sound);
-    let of_logs: Vec<OfLog> = of_logs.into_iter().filter(|of_log| of_log.last.sound == sound).collect();
-    let mut left = BTreeMap::new();
-    for (version, by) in of_logs.iter().flat_map(|of_log| &of_log.left) {
-        count(&mut left, *version, *by);
-    }
-    let deleted = of_logs.iter().any(|of_log| of_log.deleted);
-    let there = match left.iter().next() {
-        None => Some(None),
-        Some((version, 1)) if left.len() == 1 => Some(Some(*version)),
-        Some(_) => None,
+/// Between logs, the sound one decides; then what fits with what all of them tell; then the time; and within a millisecond the version.
+fn settle(all: Candidates) -> HashMap<RecordKey, Told> {
+    let last = |(key, candidates): (RecordKey, Vec<Told>)| {
+        // What was put in from outside does not count.
+        let any_sound = candidates.iter().any(|told| told.sound);
+        let balance = candidates.iter().filter(|told| told.sound || !any_sound).map(|told| told.balance).sum();
+        let order = |told: &Told| (told.sound, told.fits(balance), told.at, told.version);
+        Some((key, candidates.into_iter().max_by_key(order)?))
     };
-    let fits = |told: &Told| match there {
-        Some(None) => told.sha256.is_none(),
-        Some(Some(version)) => told.sha256.is_some() && told.version == version,
-        None => true,
-    };
-    let order = |told: &Told| {
-        let version = i64::try_from(told.version).unwrap_or(i64::MAX);
-        if deleted { (fits(told), told.at, version) } else { (fits(told), version, told.at) }
-    };
-    of_logs.into_iter().map(|of_log| of_log.last).max_by_key(order)
+    all.into_iter().filter_map(last).collect()
 }
 
 #[derive(Deserialize)]
@@ -259,14 +229,15 @@ mod tests {
 
     /// The same of logs of which some are not sound.
     fn last_of<'a>(entries: impl Iterator<Item = (&'a str, bool, &'a Vec<u8>)>) -> (u64, Option<String>) {
-        let mut logs: BTreeMap<(&str, bool), HashMap<RecordKey, OfLog>> = BTreeMap::new();
+        let mut logs: BTreeMap<(&str, bool), HashMap<RecordKey, Told>> = BTreeMap::new();
         for (node, sound, entry) in entries {
             note_changes(entry, logs.entry((node, sound)).or_default());
         }
-        let of_logs = logs.into_iter().flat_map(|((_, sound), log)| {
-            log.into_values().map(move |of_log| OfLog { last: Told { sound, ..of_log.last }, ..of_log })
-        });
-        let last = newest(of_logs.collect()).unwrap();
+        let mut told = Candidates::new();
+        for ((_, sound), log) in logs {
+            collect(&mut told, log, sound);
+        }
+        let last = settle(told).into_values().next().unwrap();
         (last.version, last.sha256)
     }
 
@@ -284,20 +255,29 @@ mod tests {
     }
 
     #[test]
-    fn between_logs_the_version_decides_and_after_a_deletion_the_time() {
+    fn between_logs_the_time_decides_and_then_the_version() {
         // The logs are read one after the other, in the order of the nodes' names.
         assert_eq!(last(&[("a", entry(5, 2, Some("two"))), ("b", entry(1, 1, Some("one")))]), is(2, "two"));
         assert_eq!(last(&[("a", entry(1, 1, Some("one"))), ("b", entry(5, 2, Some("two")))]), is(2, "two"));
         assert_eq!(last(&[("a", entry(5, 2, Some("two"))), ("b", entry(5, 1, Some("one")))]), is(2, "two"));
         assert_eq!(last(&[("a", entry(5, 4, None)), ("b", entry(6, 1, Some("again")))]), is(1, "again"));
-        // One node's request came first and was done last, or its clock is behind.
-        assert_eq!(last(&[("a", entry(5, 8, Some("eight"))), ("b", entry(6, 5, Some("five")))]), is(8, "eight"));
-        let late = [("a", entry(1, 1, Some("late"))), ("b", entry(2, 1, Some("again"))), ("b", entry(3, 1, None))];
-        assert_eq!(last(&late), is(1, "late"), "asked for first and done last: it was written once more than it was deleted");
-        let gone = [("a", entry(5, 1, Some("first"))), ("b", entry(2, 2, Some("second"))), ("c", entry(1, 2, None))];
-        assert_eq!(last(&gone), (2, None), "a clock that is behind does not bring it back");
-        let thrice = [("a", entry(5, 5, Some("old"))), ("b", entry(9, 1, Some("again"))), ("c", entry(6, 5, None))];
-        assert_eq!(last(&thrice), is(1, "again"), "whichever log tells of the deletion");
+    }
+
+    #[test]
+    fn between_logs_no_clock_decides_where_all_is_told() {
+        // Two nodes change a record in turns, and the clock of the second is behind; deletions and new beginnings as well.
+        let told = [
+            ("a", entry(100, 1, Some("one"))),
+            ("b", entry(50, 2, Some("two"))),
+            ("a", entry(101, 3, Some("three"))),
+            ("b", entry(51, 4, Some("four"))),
+        ];
+        assert_eq!(last(&told), is(4, "four"));
+        let deleted = [&told[..], &[("b", entry(52, 4, None))]].concat();
+        assert_eq!(last(&deleted), (4, None));
+        let again = [&deleted[..], &[("a", entry(102, 1, Some("again"))), ("b", entry(53, 2, Some("and again")))]].concat();
+        assert_eq!(last(&again), is(2, "and again"));
+        assert_eq!(last(&again[..6]), is(1, "again"));
     }
 
     #[test]
