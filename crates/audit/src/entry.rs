@@ -114,6 +114,9 @@ pub struct Event<'a> {
     pub decision: Decision<'a>,
     /// The records that were changed in the same transaction.
     pub changes: &'a [ChangeDigest<'a>],
+    /// How old what was known was, in milliseconds, when a key was used in grace: while the store could not be asked whether it still may be. Absent
+    /// otherwise.
+    pub grace_age_ms: Option<u64>,
     /// Whether the request was encrypted on its way.
     pub secure_transport: bool,
 }
@@ -420,6 +423,11 @@ impl Event<'_> {
         decision.word("effect", self.decision.effect.as_str());
         decision.close();
         claviger.text("door", self.door)?;
+        if let Some(age) = self.grace_age_ms {
+            let mut grace = claviger.object("grace");
+            grace.value("knowledgeAgeMs", &age)?;
+            grace.close();
+        }
         claviger.text("node", self.node)?;
         claviger.value("timeMs", &self.at)?;
         claviger.word("transport", if self.secure_transport { "tls" } else { "plain" });

@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer};
 use crate::problem::Problem;
 use crate::seals::ConfiguredSeals;
 
+mod cluster;
 mod external_key_stores;
 mod hyok;
 mod passphrase;
@@ -25,6 +26,7 @@ mod seals;
 mod store;
 mod tokens;
 
+pub use cluster::Cluster;
 pub use external_key_stores::ExternalKeyStores;
 pub use hyok::{ClientCertificates, Hyok};
 pub use passphrase::PassphraseSource;
@@ -60,6 +62,9 @@ pub struct Config {
     /// PKCS#11 tokens, by the names that they have here.
     #[serde(default)]
     pub tokens: Tokens,
+    /// How nodes that share a store keep in step.
+    #[serde(default)]
+    pub cluster: Cluster,
     /// Which tokens stand for which AWS CloudHSM cluster.
     #[serde(default)]
     pub clusters: Clusters,
@@ -236,6 +241,10 @@ impl Config {
             regions,
             quotas: self.quotas.clone(),
             china_algorithms: self.china_algorithms,
+            lease: self.cluster.lease,
+            effective: self.cluster.effective,
+            addresses: self.listen.iter().map(ToString::to_string).collect(),
+            grace_spool: Some(self.data.join(format!("grace-spool-{}", self.node.as_str()))),
             seal_keeper: Arc::new(ConfiguredSeals(self.seal.clone())),
             ..Settings::for_node(self.node.as_str())
         }

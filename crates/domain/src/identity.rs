@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::availability::Availability;
 use crate::hyok::HyokStore;
 use crate::ids::{AccessKeyId, AccountId, HyokStoreName, RoleName, ServiceName, SessionName, UserName};
 use crate::key::base64_bytes;
@@ -154,6 +155,9 @@ pub struct Account {
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
+    /// Whether nodes that cannot reach the store may use its keys, those aside that say something else themselves; none for the default, strict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<Availability>,
 }
 
 /// A user's record.

@@ -12,6 +12,7 @@ pub use self::spec::{
     MessageType, SigningAlgorithm,
 };
 use crate::arn::KeyArn;
+use crate::availability::Availability;
 use crate::ids::{AccountId, AliasName, KeyId, MaterialId, Region};
 use crate::key_store::KeyStoreId;
 use crate::names::names;
@@ -226,6 +227,9 @@ pub struct Key {
     /// Where it lives; none for a key whose material is sealed here alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<Home>,
+    /// Whether nodes that cannot reach the store may use it; none for what the account says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<Availability>,
     /// All versions of its material, oldest first. The last one that waits for nothing encrypts ([`Key::current_index`]).
     pub materials: Vec<MaterialVersion>,
 }

@@ -9,6 +9,7 @@
 //! What this crate is not: it does not store, seal or encrypt anything, and it never sees key material.
 
 pub mod arn;
+pub mod availability;
 pub mod caller;
 pub mod encryption_context;
 pub mod grant;

@@ -30,6 +30,8 @@ pub(crate) struct Roots {
     pub(crate) in_use: Vec<Arc<Root>>,
     /// The version that seals tokens: the newest that every other node knows as well.
     pub(crate) tokens_under: u32,
+    /// The oldest version of which tokens are accepted.
+    pub(crate) tokens_from: u32,
     /// A new version, and the sealed root key that has to be stored before it is used.
     pub(crate) candidate: Option<(SealedRoot, Arc<Root>)>,
 }
@@ -158,7 +160,11 @@ impl Hsm {
 
     fn holding(deployment: Uuid, in_use: Vec<Arc<Root>>) -> Self {
         let tokens_under = in_use.last().map_or(0, |root| root.version);
-        Self { deployment, state: Arc::default(), roots: RwLock::new(Roots { in_use, tokens_under, candidate: None }) }
+        Self {
+            deployment,
+            state: Arc::default(),
+            roots: RwLock::new(Roots { in_use, tokens_under, tokens_from: 0, candidate: None }),
+        }
     }
 
     /// The sealed root with one more seal around it. Store it before telling anybody.
@@ -282,6 +288,12 @@ impl Hsm {
         let roots = self.roots.read();
         let found = roots.in_use.iter().find(|root| root.version == roots.tokens_under).or(roots.in_use.last());
         found.cloned().ok_or_else(|| HsmError::WrongKey("there is no root key".to_owned()))
+    }
+
+    /// The root key that opens tokens of this version.
+    pub(crate) fn token_root_of(&self, version: u32) -> Option<Arc<Root>> {
+        let roots = self.roots.read();
+        roots.in_use.iter().find(|root| root.version == version && version >= roots.tokens_from).cloned()
     }
 
     /// The newest root key, which seals account keys.

@@ -151,11 +151,19 @@ impl Hsm {
         Ok(retired)
     }
 
+    /// Accepts no tokens of older versions than the newest any more. What else is under them still opens.
+    pub fn end_old_tokens(&self) {
+        let mut roots = self.roots.write();
+        if let Some(newest) = roots.in_use.last().map(|root| root.version) {
+            (roots.tokens_under, roots.tokens_from) = (newest, newest);
+        }
+    }
+
     /// Wipes all versions of the root key but the newest.
     pub fn forget_old_roots(&self) {
         let mut roots = self.roots.write();
         if let Some(newest) = roots.in_use.pop() {
-            roots.tokens_under = newest.version;
+            (roots.tokens_under, roots.tokens_from) = (newest.version, newest.version);
             roots.in_use = vec![newest];
         }
     }
@@ -270,6 +278,11 @@ mod tests {
         let token = hsm.seal_token("proof", b"x").unwrap();
         assert!(other.open_token("proof", &token).is_ok() && late.open_token("proof", &token).is_err());
         assert_eq!(stranger.adopt_root(&both), Err(HsmError::UnknownRoot(2)), "of another deployment");
+
+        other.end_old_tokens();
+        assert!(other.open_token("proof", &late.seal_token("proof", b"x").unwrap()).is_err());
+        assert!(other.open_token("proof", &token).is_ok());
+        assert_eq!(other.root_versions(), [1, 2], "what else is under the old one still opens");
 
         // It is handed over by this version to this version, and ends with the rotation.
         let mut forged = both.clone();

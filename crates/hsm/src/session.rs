@@ -31,7 +31,7 @@ impl Hsm {
     pub fn open_session(&self, access_key: &AccessKeyId, token: &[u8]) -> Result<(AccessSecret, Vec<u8>), HsmError> {
         self.state.check()?;
         let opened = Blob::parse(token).and_then(|blob| {
-            let root = self.root(blob.key_version)?;
+            let root = self.token_root_of(blob.key_version)?;
             blob.open(&root.token, self.session_identity(access_key)).ok()
         });
         let opened = opened.ok_or(HsmError::InvalidToken)?;

@@ -17,7 +17,7 @@ impl Hsm {
     pub fn open_token(&self, purpose: &'static str, sealed: &[u8]) -> Result<Vec<u8>, HsmError> {
         self.state.check()?;
         let opened = Blob::parse(sealed).and_then(|blob| {
-            let root = self.root(blob.key_version)?;
+            let root = self.token_root_of(blob.key_version)?;
             blob.open(&root.token, self.token_identity(purpose)).ok()
         });
         // A token's content is opaque, not secret: it leaves the wiping buffer here.

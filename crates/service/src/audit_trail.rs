@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::clock::Moment;
 use crate::operation::{Ask, Event, Operation, Used};
 use crate::recipient::evidence;
 
@@ -61,6 +62,35 @@ impl<'a> From<Decision<'a>> for Verdict<'a> {
     }
 }
 
+/// What a request rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// Knowledge that is within the lease.
+    Fresh,
+    /// Knowledge that was confirmed then, and cannot be confirmed now: the keys that are used have a grace.
+    Grace(Moment),
+}
+
+impl Ground {
+    fn grace_age_ms(self) -> Option<u64> {
+        match self {
+            Self::Fresh => None,
+            Self::Grace(since) => Some(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// A request as far as it has come.
+pub(crate) struct Heard<'r, O: Operation> {
+    pub(crate) caller: &'r Caller,
+    pub(crate) operation: &'r O,
+    /// What it is about, where that was found out.
+    pub(crate) target: Option<&'r O::Target>,
+    /// What had to be allowed.
+    pub(crate) asks: &'r [Ask<'r>],
+    pub(crate) ground: Ground,
+}
+
 /// How an operation ended.
 pub(crate) enum Outcome<'a> {
     /// It was done.
@@ -81,13 +111,11 @@ pub(crate) enum Outcome<'a> {
 /// The entry of an operation that went through the pipeline, and the event's id.
 pub(crate) fn event_of<O: Operation>(
     node: &str,
-    caller: &Caller,
-    operation: &O,
-    target: Option<&O::Target>,
-    asks: &[Ask<'_>],
+    heard: &Heard<'_, O>,
     decision: Decision<'_>,
     outcome: &Outcome<'_>,
 ) -> Result<(Uuid, Entry), Refusal> {
+    let Heard { caller, operation, target, asks, ground } = *heard;
     let id = Uuid::new_v4();
     let parameters = operation.parameters();
     let mut resources: Vec<Resource<'_>> = asks.iter().filter_map(resource_of).collect();
@@ -100,6 +128,7 @@ pub(crate) fn event_of<O: Operation>(
     event.resources = &resources;
     event.request_parameters = Some(&parameters);
     event.decision = decision.into();
+    event.grace_age_ms = ground.grace_age_ms();
     let recipient = target.and_then(|target| operation.recipient(target)).map(evidence);
     let (digests, material, reason, attested);
     match outcome {
@@ -243,6 +272,7 @@ pub(crate) fn service_event(node: &str, act: &ServiceAct<'_>) -> Result<Entry, R
         node,
         decision: Decision::None.into(),
         changes: &digests,
+        grace_age_ms: None,
         secure_transport: false,
     })
 }
@@ -272,6 +302,7 @@ fn blank<'a>(node: &'a str, request: &'a Request, event: Event, account: Account
         node,
         decision: Decision::None.into(),
         changes: &[],
+        grace_age_ms: None,
         secure_transport: request.secure_transport,
     }
 }

@@ -52,10 +52,10 @@ impl Service {
     /// `ExpiredToken` when the session has ended; `WrongSignature` when the signature is not its. The texts are AWS's. `AccessDenied` when
     /// somebody asks on another one's behalf who may not. The caller of this function has to put the refusal into the audit log.
     pub async fn authenticate(&self, claim: &SignatureClaim<'_>, request: Request) -> Result<Caller, Refusal> {
-        let known = self.confirm_freshness().await?;
+        let known = self.confirm_freshness_or_grace().await?;
         let (identity, access_key) = match claim.session_token {
-            None => self.authenticate_access_key(claim).await?,
-            Some(token) => self.authenticate_session(claim, token, &request).await?,
+            None => self.soon_enough(self.authenticate_access_key(claim)).await?,
+            Some(token) => self.soon_enough(self.authenticate_session(claim, token, &request)).await?,
         };
         let (forwarding, grant_tokens, known_at_ms) = (None, Vec::new(), Some(known.ms()));
         let caller = Caller { identity, access_key, forwarding, request, grant_tokens, known_at_ms };

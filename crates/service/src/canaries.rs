@@ -4,7 +4,7 @@
 use claviger_domain::identity::Account;
 use claviger_domain::{AccountId, Refusal};
 use claviger_hsm::AccountKey;
-use claviger_store::{Change, Commit, List, RecordKind};
+use claviger_store::{Change, Commit, List, RecordKind, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -67,7 +67,11 @@ impl Service {
                 request_id: None,
             };
             let entry = service_event(&self.node, &act)?;
-            self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)?;
+            match self.commit(Commit { changes, entries: vec![entry] }).await {
+                // Another node that starts as well was faster.
+                Ok(()) | Err(StoreError::Conflict(_)) => {}
+                Err(error) => return Err(store_refusal(error)),
+            }
         }
         Ok(())
     }

@@ -12,6 +12,9 @@ use claviger_domain::Timestamp;
 pub(crate) struct Moment(u64);
 
 impl Moment {
+    /// What is not told apart.
+    pub(crate) const UNIT: Duration = Duration::from_millis(1);
+
     /// Now.
     pub(crate) fn now() -> Self {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);

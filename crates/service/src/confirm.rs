@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use claviger_domain::Refusal;
+use claviger_store::Epochs;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -40,7 +41,8 @@ impl Service {
         if confirmed.elapsed() < self.freshness.lease() {
             return Ok(confirmed);
         }
-        if !self.store_hangs() && self.poll_epochs().await.is_ok() {
+        let worth_asking = !self.store_hangs() && !self.graces.is_replaying();
+        if worth_asking && self.poll_epochs().await.is_ok() {
             let confirmed = self.freshness.confirmed();
             if confirmed.elapsed() < self.freshness.lease() {
                 return Ok(confirmed);
@@ -52,6 +54,7 @@ impl Service {
     /// Asks the store for all epochs once, and learns what hangs on them. Requests do not look at the reason of a failure; the background work says
     /// it.
     pub(crate) async fn poll_epochs(&self) -> Result<(), Refusal> {
+        self.must_be_the_only_one()?;
         let asked = Moment::now();
         let mut failed = self.polling.failed.lock().await;
         if self.freshness.confirmed() > asked {
@@ -62,40 +65,58 @@ impl Service {
             return Err(last.why.clone());
         }
         let began = Moment::now();
+        match self.ask_and_replay().await {
+            Ok((epochs, began)) => {
+                self.freshness.polled(&epochs, began);
+                *failed = None;
+                Ok(())
+            }
+            Err(why) => {
+                *failed = Some(Failed { began, why: why.clone() });
+                Err(why)
+            }
+        }
+    }
+
+    /// What the store answers, and when it was asked. What was used in grace is put into the log before anybody hears that it is back.
+    async fn ask_and_replay(&self) -> Result<(Epochs, Moment), Refusal> {
+        let began = Moment::now();
+        let epochs = self.ask_epochs().await?;
+        if !self.graces.is_waiting() {
+            return Ok((epochs, began));
+        }
+        self.replay_spool().await?;
+        // That may have taken longer than the lease.
+        let began = Moment::now();
+        Ok((self.ask_epochs().await?, began))
+    }
+
+    async fn ask_epochs(&self) -> Result<Epochs, Refusal> {
         let deadline = self.poll_deadline();
         let answer = timeout(deadline, async {
             let epochs = self.records.store.epochs().await.map_err(background_refusal)?;
             self.follow_root(&epochs).await?;
             Ok(epochs)
         });
-        let why = match answer.await {
-            Ok(Ok(epochs)) => {
-                self.freshness.polled(&epochs, began);
-                *failed = None;
-                self.polling.hung_ms.store(0, Ordering::Release);
-                return Ok(());
-            }
-            Ok(Err(why)) => {
-                self.polling.hung_ms.store(0, Ordering::Release);
-                why
-            }
+        let (hung, answer) = match answer.await {
+            Ok(answer) => (0, answer),
             Err(_) => {
-                self.polling.hung_ms.store(Moment::now().ms(), Ordering::Release);
-                Refusal::internal(format!("the store did not answer within {} ms", deadline.as_millis()))
+                let why = Refusal::internal(format!("the store did not answer within {} ms", deadline.as_millis()));
+                (Moment::now().ms(), Err(why))
             }
         };
-        *failed = Some(Failed { began, why: why.clone() });
-        Err(why)
+        self.polling.hung_ms.store(hung, Ordering::Release);
+        answer
     }
 
     /// Whether the store was given up at the deadline a moment ago: requests then need not find out one by one.
-    fn store_hangs(&self) -> bool {
+    pub(crate) fn store_hangs(&self) -> bool {
         let hung = self.polling.hung_ms.load(Ordering::Acquire);
         hung != 0 && Moment::from_ms(hung).elapsed() < 2 * self.poll_deadline()
     }
 
     /// What comes later than the lease is of no use to it.
-    fn poll_deadline(&self) -> Duration {
+    pub(crate) fn poll_deadline(&self) -> Duration {
         self.freshness.lease().clamp(DEADLINE_MIN, DEADLINE_MAX)
     }
 }

@@ -66,7 +66,7 @@ pub async fn initialize(
     let verifier_key = node_log::attach(&records, deployment, node, now).await?.to_string();
 
     let (administrator, credential_change) = create_access_key(&records, &own_key, AccountId::DEPLOYMENT, Owner::Root, now)?;
-    let own = Account { id: AccountId::DEPLOYMENT, name: "deployment".to_owned(), created: now };
+    let own = Account { id: AccountId::DEPLOYMENT, name: "deployment".to_owned(), created: now, availability: None };
     let canary = canaries::create(&records, AccountId::DEPLOYMENT, &own_key)?;
     let mut changes = vec![credential_change, records.create_under(&own, &own_key)?, canary];
     let first_account = match first_account {
@@ -117,7 +117,7 @@ pub(crate) async fn create_account(
     let root_unchanged = root_version.map(|version| Change::Check { key: root_key(), version });
     let (account_key, key_change) = create_account_key(&records.hsm, id)?;
     let (credential, credential_change) = create_access_key(records, &account_key, id, Owner::Root, now)?;
-    let account = Account { id, name: name.to_owned(), created: now };
+    let account = Account { id, name: name.to_owned(), created: now, availability: None };
     let own_key = records.existing_account(AccountId::DEPLOYMENT).await?;
     let account_change = records.create_under(&account, own_key.current()?)?;
     let canary = canaries::create(records, id, &account_key)?;

@@ -22,6 +22,8 @@ pub struct Parameters<'a> {
     pub alias_name: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assume_role_policy_document: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub availability: Option<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub bypass_policy_lockout_safety_check: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

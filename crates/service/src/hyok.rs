@@ -106,7 +106,7 @@ impl Service {
     /// # Errors
     /// `InvalidUriPath` where there is none.
     pub async fn find_store(&self, path: &str) -> Result<FoundStore, Refusal> {
-        let known = self.confirm_freshness().await?;
+        let known = self.confirm_freshness_or_grace().await?;
         let Ok(path) = path.parse::<StorePath>() else { return Err(no_such_path()) };
         let Some(at) = self.hyok_path(&path).await? else { return Err(no_such_path()) };
         let snapshot = self.hyok_store(at.account, &at.store).await?.ok_or_else(no_such_path)?;

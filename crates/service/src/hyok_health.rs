@@ -4,10 +4,8 @@
 use std::time::{Duration, Instant};
 
 use claviger_domain::Refusal;
-use claviger_store::RecordKind;
 use parking_lot::Mutex;
 
-use crate::records::store_refusal;
 use crate::service::Service;
 
 /// For how long a result is answered.
@@ -20,7 +18,7 @@ pub(crate) struct CachedHealth(Mutex<Option<(Instant, Health)>>);
 /// Whether keys behind stores can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// How many nodes serve the deployment: at least one.
+    /// How many nodes serve the deployment, as far as they were heard lately: at least one.
     pub nodes: u64,
     /// What keeps the keys.
     pub managers: Vec<ManagerHealth>,
@@ -68,12 +66,12 @@ impl Service {
                 false
             }
         };
-        let nodes = self.records.store.count(RecordKind::Node, None).await.map_err(store_refusal)?;
+        let nodes = self.heartbeats.count();
         let manager = ManagerHealth {
             id: self.node.clone(),
             model: concat!("Claviger hsm ", env!("CARGO_PKG_VERSION"), " (software)").to_owned(),
             status: if usable { HealthStatus::Active } else { HealthStatus::Unavailable },
         };
-        Ok(Health { nodes: nodes.max(1), managers: vec![manager] })
+        Ok(Health { nodes, managers: vec![manager] })
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use claviger_audit::bundle::Bundle;
 use claviger_domain::key::LastUse;
 use claviger_domain::{AccessKeyId, AccountId, Caller, KeyArn, KeyId, KeyReference, Refusal, Region, Timestamp};
-use claviger_store::{Change, Commit, RecordKey, RecordKind};
+use claviger_store::{Change, Commit, RecordKey, RecordKind, StoreError};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -43,6 +43,8 @@ struct Use {
 const PARTS: usize = 64;
 /// How many records one commit writes.
 const FLUSH_COUNT: usize = 500;
+/// How often it is tried when others write the same records.
+const FLUSH_TRIES: usize = 8;
 /// How many bundles one read of the log's tail takes.
 const BUNDLE_COUNT: usize = 256;
 
@@ -199,16 +201,28 @@ impl Service {
         let until = std::mem::replace(&mut *self.last_uses.seen_until.lock(), size);
         let unwritten = self.last_uses.unwritten();
         for uses in unwritten.chunks(FLUSH_COUNT) {
+            self.write_out_all(uses).await?;
+            self.last_uses.written(uses);
+        }
+        self.records.store.set_fact(&self.last_uses.fact, &until.to_string()).await.map_err(store_refusal)
+    }
+
+    /// Writes out uses, again when another node has just written out one of the same thing.
+    async fn write_out_all(&self, uses: &[(Subject, Use)]) -> Result<(), Refusal> {
+        let mut tries = FLUSH_TRIES;
+        loop {
             let mut commit = Commit::default();
             for (subject, last) in uses {
                 commit.changes.extend(self.write_out(subject, last).await?);
             }
-            if !commit.changes.is_empty() {
-                self.commit(commit).await.map_err(store_refusal)?;
+            if commit.changes.is_empty() {
+                return Ok(());
             }
-            self.last_uses.written(uses);
+            match self.commit(commit).await {
+                Err(StoreError::Conflict(_)) if tries > 1 => tries -= 1,
+                done => return done.map_err(store_refusal),
+            }
         }
-        self.records.store.set_fact(&self.last_uses.fact, &until.to_string()).await.map_err(store_refusal)
     }
 
     /// The change that writes out a use; none when the store tells of a later one, or what was used is gone.

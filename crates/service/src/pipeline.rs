@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use claviger_domain::policy::{ConditionContext, Denial, Granted, authorize, authorize_assumption, authorize_through_store};
 use claviger_domain::{Caller, Kind, Permit, Refusal};
-use claviger_store::{Commit, RecordKey, Shard, StoreError};
+use claviger_store::{Change, Commit, Entry, RecordKey, Shard, StoreError};
 
-use crate::audit_trail::{Decision, Outcome, event_of, refusal_event};
+use crate::audit_trail::{Decision, Ground, Heard, Outcome, event_of, refusal_event};
 use crate::clock::Moment;
 use crate::conditions::Conditions;
+use crate::confirm::unconfirmed;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::records::store_refusal;
 use crate::resolve::{Named, cache_id, hidden, hidden_by_ciphertext};
@@ -18,6 +19,14 @@ use crate::standing::Approved;
 
 /// How often an operation is tried again when others change the same records at the same time.
 const ATTEMPTS_MAX: usize = 32;
+
+/// Why something was not made durable.
+enum Unwritten {
+    /// Another change came first.
+    Overtaken(RecordKey),
+    /// It could not be written.
+    Failed(Refusal),
+}
 
 /// How one attempt ended.
 enum Attempt<T> {
@@ -71,22 +80,31 @@ impl Service {
     }
 
     async fn attempt<O: Operation>(&self, caller: &Caller, operation: &O) -> Attempt<O::Output> {
-        let (renewed, since) = match self.ready(caller).await {
+        let mut heard = Heard { caller, operation, target: None, asks: &[], ground: Ground::Fresh };
+        let (renewed, since, ground) = match self.ready::<O>(caller).await {
             Ok(ready) => ready,
-            Err(refusal) => return self.settle_refusal::<O>(caller, operation, None, &[], Decision::None, refusal).await,
+            Err(refusal) => return self.settle_refusal(heard, Decision::None, refusal).await,
         };
         let caller = renewed.as_ref().unwrap_or(caller);
-        let target = match operation.resolve(self, caller).await {
+        heard.caller = caller;
+        let target = match self.soon_enough(operation.resolve(self, caller)).await {
             Ok(target) => target,
-            Err(refusal) => return self.settle_refusal::<O>(caller, operation, None, &[], Decision::None, refusal).await,
+            Err(refusal) => return self.settle_refusal(heard, Decision::None, refusal).await,
         };
         let asks = operation.demands(caller, &target);
-        let allowed = match self.authorize(caller, operation, &target, &asks).await {
+        (heard.target, heard.asks) = (Some(&target), &asks);
+        if let Ground::Grace(since) = ground {
+            match self.must_be_in_grace(&asks, since) {
+                Ok(()) => heard.ground = ground,
+                Err(refusal) => return self.settle_refusal(heard, Decision::None, refusal).await,
+            }
+        }
+        let allowed = match self.soon_enough(self.authorize(caller, operation, &target, &asks)).await {
             Ok(permits) => Allowed::<O>::new(permits),
             Err(refusal) => {
                 let reason = refusal.reason.clone().unwrap_or_default();
                 let decision = if refusal.kind == Kind::AccessDenied { Decision::Denied(&reason) } else { Decision::None };
-                return self.settle_refusal(caller, operation, Some(&target), &asks, decision, refusal).await;
+                return self.settle_refusal(heard, decision, refusal).await;
             }
         };
         let basis = Decision::of(allowed.permits());
@@ -96,24 +114,32 @@ impl Service {
         {
             return match self.give_birth(caller, unborn).await {
                 Ok(()) => Attempt::Overtaken(unborn.record_key()),
-                Err(refusal) => self.settle_refusal(caller, operation, Some(&target), &asks, basis.as_decision(), refusal).await,
+                Err(refusal) => self.settle_refusal(heard, basis.as_decision(), refusal).await,
             };
         }
-        let approved = Approved { caller, operation, target: &target, asks: &asks, since };
+        let approved = Approved { caller, operation, target: &target, asks: &asks, since, ground };
         match operation.execute(self, caller, &target, allowed).await {
             Ok(effect) => self.settle_success(&approved, basis, effect).await,
-            Err(refusal) => self.settle_refusal(caller, operation, Some(&target), &asks, basis.as_decision(), refusal).await,
+            Err(refusal) => self.settle_refusal(heard, basis.as_decision(), refusal).await,
         }
     }
 
     /// What a request needs before anybody looks at what it is about: the caller as it is now, where it was made known to the service too long ago,
-    /// and since when what follows is known.
-    async fn ready(&self, caller: &Caller) -> Result<(Option<Caller>, Moment), Refusal> {
+    /// since when what follows is known, and whether that is known to be true still.
+    async fn ready<O: Operation>(&self, caller: &Caller) -> Result<(Option<Caller>, Moment, Ground), Refusal> {
         self.check_grant_tokens(caller)?;
-        let confirmed = self.confirm_freshness().await?;
-        let renewed = self.renewed(caller).await?;
-        let since = self.known_since(renewed.as_ref().unwrap_or(caller), confirmed);
-        Ok((renewed, since))
+        match self.confirm_freshness().await {
+            Ok(confirmed) => {
+                let renewed = self.renewed(caller).await?;
+                let since = self.known_since(renewed.as_ref().unwrap_or(caller), confirmed);
+                Ok((renewed, since, Ground::Fresh))
+            }
+            Err(_) if O::USES_KEYS => {
+                let since = self.known_since(caller, self.grace_since()?);
+                Ok((None, since, Ground::Grace(since)))
+            }
+            Err(refusal) => Err(refusal),
+        }
     }
 
     pub(crate) async fn authorize<O: Operation>(
@@ -167,11 +193,14 @@ impl Service {
         basis: crate::audit_trail::Basis,
         effect: Effect<O::Output>,
     ) -> Attempt<O::Output> {
-        let Approved { caller, operation, target, asks, .. } = *approved;
-        let refuse =
-            async |refusal| self.settle_refusal(caller, operation, Some(target), asks, basis.as_decision(), refusal).await;
-        if let Err(refusal) = self.must_still_stand(approved).await {
-            return refuse(refusal).await;
+        let Approved { caller, operation, target, asks, ground, .. } = *approved;
+        let heard = Heard { caller, operation, target: Some(target), asks, ground };
+        let standing = match self.must_still_stand(approved).await {
+            Ok(()) if ground != Ground::Fresh && !effect.changes.is_empty() => Err(unconfirmed()),
+            standing => standing,
+        };
+        if let Err(refusal) = standing {
+            return self.settle_refusal(heard, basis.as_decision(), refusal).await;
         }
         let outcome = Outcome::Success {
             changes: &effect.changes,
@@ -179,45 +208,57 @@ impl Service {
             elements: O::response_elements(&effect.output),
             related: &effect.related,
         };
-        let (event_id, entry) = match event_of(&self.node, caller, operation, Some(target), asks, basis.as_decision(), &outcome) {
+        let (event_id, entry) = match event_of(&self.node, &heard, basis.as_decision(), &outcome) {
             Ok(made) => made,
             Err(refusal) => return Attempt::Settled(Err(refusal)),
         };
-        let changed = !effect.changes.is_empty();
-        match self.commit(Commit { changes: effect.changes, entries: vec![entry] }).await {
-            Ok(()) if changed => {
-                self.note_use::<O>(caller, asks, event_id);
-                Attempt::Settled(Ok(effect.output))
-            }
-            Ok(()) => {
-                self.note_use::<O>(caller, asks, event_id);
-                // The commit may have taken long. What comes late is not answered, and the log says so in a second entry; what was changed is changed.
-                match self.must_still_stand(approved).await {
-                    Ok(()) => Attempt::Settled(Ok(effect.output)),
-                    Err(refusal) => refuse(refusal).await,
-                }
-            }
-            Err(StoreError::Conflict(record)) => Attempt::Overtaken(record),
-            Err(error) => Attempt::Settled(Err(store_refusal(error))),
+        let (changed, waits) = (!effect.changes.is_empty(), self.effective.waits_for(&effect.changes));
+        match self.write_down(ground, effect.changes, entry).await {
+            Ok(()) => {}
+            Err(Unwritten::Overtaken(record)) => return Attempt::Overtaken(record),
+            Err(Unwritten::Failed(refusal)) => return Attempt::Settled(Err(refusal)),
+        }
+        self.note_use::<O>(caller, asks, event_id);
+        if O::USES_KEYS {
+            self.note_for_grace(caller, asks);
+        }
+        if waits {
+            // Who asked for it hears of it when no node accepts any more what was before.
+            Moment::now().plus(self.freshness.lease() + Moment::UNIT).arrives().await;
+        }
+        // The commit may have taken long. What comes late is not answered, and the log says so in a second entry; what was changed is changed.
+        match self.must_still_stand(approved).await {
+            Err(refusal) if !changed => self.settle_refusal(heard, basis.as_decision(), refusal).await,
+            _ => Attempt::Settled(Ok(effect.output)),
         }
     }
 
     async fn settle_refusal<O: Operation>(
         &self,
-        caller: &Caller,
-        operation: &O,
-        target: Option<&O::Target>,
-        asks: &[Ask<'_>],
+        heard: Heard<'_, O>,
         decision: Decision<'_>,
         refusal: Refusal,
     ) -> Attempt<O::Output> {
-        let (_, entry) = match event_of(&self.node, caller, operation, target, asks, decision, &Outcome::Refusal(&refusal)) {
+        let (_, entry) = match event_of(&self.node, &heard, decision, &Outcome::Refusal(&refusal)) {
             Ok(made) => made,
             Err(unwritable) => return Attempt::Settled(Err(unwritable)),
         };
-        match self.commit(Commit { changes: Vec::new(), entries: vec![entry] }).await {
-            Ok(()) => Attempt::Settled(Err(refusal)),
-            Err(error) => Attempt::Settled(Err(store_refusal(error))),
+        Attempt::Settled(match self.write_down(heard.ground, Vec::new(), entry).await {
+            Ok(()) => Err(refusal),
+            Err(Unwritten::Overtaken(_)) => Err(Refusal::internal("An entry without changes met others.")),
+            Err(Unwritten::Failed(unwritten)) => Err(unwritten),
+        })
+    }
+
+    /// Makes changes and their entry durable: in the store; or, for what rests on a grace, the entry on this node's disk.
+    async fn write_down(&self, ground: Ground, changes: Vec<Change>, entry: Entry) -> Result<(), Unwritten> {
+        if let Ground::Grace(_) = ground {
+            return self.spool(&entry).await.map_err(Unwritten::Failed);
+        }
+        match self.commit(Commit { changes, entries: vec![entry] }).await {
+            Ok(()) => Ok(()),
+            Err(StoreError::Conflict(record)) => Err(Unwritten::Overtaken(record)),
+            Err(error) => Err(Unwritten::Failed(store_refusal(error))),
         }
     }
 
@@ -231,6 +272,10 @@ impl Service {
 
     async fn commit_and_evict(&self, commit: Commit) -> Result<(), StoreError> {
         if commit.changes.is_empty() {
+            // Entries alone do not wait in line for a store that was found to hang a moment ago.
+            if self.store_hangs() {
+                return Err(StoreError::Unavailable("it does not answer".to_owned()));
+            }
             return self.records.store.commit(commit).await.map(drop);
         }
         let changed: Vec<RecordKey> =

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use claviger_domain::hyok::{HyokPath, HyokStore};
-use claviger_domain::identity::{AccessKey, Owner, Role, User};
+use claviger_domain::identity::{AccessKey, Account, Owner, Role, User};
 use claviger_domain::key::{Alias, Key};
 use claviger_domain::key_store::KeyStores;
 use claviger_domain::policy::Denial;
@@ -102,6 +102,7 @@ impl Service {
         let policy = self.policies.key_policy(&value.policy)?;
         let account_key = self.records.existing_account(account).await?;
         let snapshot = Arc::new(KeySnapshot::new(value, version, policy, account_key));
+        self.meet(&snapshot).await?;
         Ok(Some(self.keep(&self.caches.keys, &slot, snapshot)))
     }
 
@@ -259,6 +260,25 @@ impl Service {
         };
         let Some(found) = self.records.get::<HyokPath>(account, path.as_str()).await? else { return Ok(None) };
         Ok(Some(self.keep(&self.caches.hyok_paths, &slot, Arc::new(found.value))))
+    }
+
+    /// An account's record, if it is in the cache.
+    pub(crate) fn cached_account(&self, account: AccountId) -> Option<Arc<Account>> {
+        match self.look(&self.caches.accounts, AccountId::DEPLOYMENT, RecordKind::Account, account.to_string()) {
+            Look::Cached(account) => Some(account),
+            Look::Missing(_) => None,
+        }
+    }
+
+    /// An account's record, from the cache or the store.
+    pub(crate) async fn account_record(&self, account: AccountId) -> Result<Option<Arc<Account>>, Refusal> {
+        let owner = AccountId::DEPLOYMENT;
+        let slot = match self.look(&self.caches.accounts, owner, RecordKind::Account, account.to_string()) {
+            Look::Cached(account) => return Ok(Some(account)),
+            Look::Missing(slot) => slot,
+        };
+        let Some(found) = self.records.get::<Account>(owner, &slot.record.id).await? else { return Ok(None) };
+        Ok(Some(self.keep(&self.caches.accounts, &slot, Arc::new(found.value))))
     }
 
     /// Looks into a cache, and notes the epoch of the record's shard for the read that follows when it is not there.

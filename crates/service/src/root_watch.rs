@@ -24,11 +24,14 @@ pub(crate) struct RootWatch {
     known_ms: AtomicU64,
     /// Whether there is a newer version that only a seal can tell.
     lost: AtomicBool,
+    /// Whether the store says that the old versions are retired.
+    retired: AtomicBool,
 }
 
 impl RootWatch {
     pub(crate) fn new() -> Self {
-        Self { seen: AtomicU64::new(0), known_ms: AtomicU64::new(Moment::now().ms()), lost: AtomicBool::new(false) }
+        let (lost, retired) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { seen: AtomicU64::new(0), known_ms: AtomicU64::new(Moment::now().ms()), lost, retired }
     }
 
     fn learned(&self) {
@@ -66,11 +69,12 @@ impl Service {
         Ok(())
     }
 
-    /// Takes over the versions of the root key that the store has now, and forgets those that another node has retired.
+    /// Takes over the versions of the root key that the store has now, and takes no tokens any more of those that another node has retired.
     pub(crate) async fn take_root_over(&self, stored: &StoredRoot) -> Result<(), Refusal> {
         match self.hsm().adopt_root(&stored.root) {
             Ok(true) => {
                 self.root_watch.learned();
+                self.root_watch.retired.store(false, Ordering::Release);
                 tracing::info!(versions = ?self.hsm().root_versions(), "the root key is being rotated: this node knows the new version");
             }
             Ok(false) => {}
@@ -81,10 +85,22 @@ impl Service {
         }
         self.root_watch.lost.store(false, Ordering::Release);
         let held = self.hsm().root_versions();
-        // Somebody who can write to the store could say that an old version is retired while there are account keys under it: it is seen for oneself.
         if let (&[newest], [_, .., last]) = (stored.root.versions().as_slice(), held.as_slice())
             && newest == *last
-            && self.account_keys_under_others(newest).await?.is_empty()
+            && !self.root_watch.retired.swap(true, Ordering::AcqRel)
+        {
+            self.hsm().end_old_tokens();
+            self.sessions.forget_all();
+        }
+        Ok(())
+    }
+
+    /// Wipes the versions of the root key that another node has retired. Somebody who can write to the store could say that while there are account
+    /// keys under them: it is seen for oneself, which takes a while where there are many accounts.
+    pub(crate) async fn wipe_retired_roots(&self) -> Result<(), Refusal> {
+        let held = self.hsm().root_versions();
+        if let ([_, .., newest], true) = (held.as_slice(), self.root_watch.retired.load(Ordering::Acquire))
+            && self.account_keys_under_others(*newest).await?.is_empty()
         {
             self.forget_old_roots();
         }
@@ -95,6 +111,7 @@ impl Service {
     pub(crate) fn forget_old_roots(&self) {
         self.hsm().forget_old_roots();
         self.sessions.forget_all();
+        self.root_watch.retired.store(false, Ordering::Release);
     }
 
     /// Gets the newest version of the root key from a seal, where a rotation ended while this node was not listening. Only seals whose secrets the

@@ -119,6 +119,7 @@ impl Service {
         let stored = stored.ok_or_else(|| Refusal::internal("The sealed root key is missing."))?;
         // A rotation that was committed since takes effect here.
         self.take_root_over(&stored).await?;
+        self.wipe_retired_roots().await?;
         Ok(stored)
     }
 

@@ -1,11 +1,13 @@
 //! The service itself: what it holds, how it starts, what it tells of its health.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_audit::VerifierKey;
 use claviger_domain::hyok::HyokPath;
+use claviger_domain::identity::Account;
 use claviger_domain::key::{Alias, KeySpec};
 use claviger_domain::{AccountId, Identity, KeyArn, Refusal, Region, Timestamp};
 use claviger_hsm::{AttestationRoot, Hsm};
@@ -19,12 +21,16 @@ use crate::cache::Cache;
 use crate::clock::{Clock, Moment};
 use crate::complaints::Complaints;
 use crate::confirm::Polling;
+use crate::effective::Effective;
 use crate::freshness::Freshness;
+use crate::grace::Graces;
 use crate::grants::KeyGrants;
+use crate::heartbeat::Heartbeats;
 use crate::hyok::HyokSnapshot;
 use crate::hyok_health::CachedHealth;
 use crate::key_stores::{KeyStoreBackends, OpenKeyStores};
 use crate::last_use::LastUses;
+use crate::leader::Leadership;
 use crate::quotas::Quotas;
 use crate::records::{Records, store_refusal};
 use crate::room::Room;
@@ -57,6 +63,14 @@ pub struct Settings {
     pub key_stores: KeyStoreBackends,
     /// What has the secrets of the seals that the configuration names.
     pub seal_keeper: Arc<dyn SealKeeper>,
+    /// When changes are told to whoever made them.
+    pub effective: Effective,
+    /// How long whoever does the background work has to be silent before another node takes over.
+    pub background_lease: Duration,
+    /// Where this node listens, for those who look at the cluster.
+    pub addresses: Vec<String>,
+    /// Where audit entries wait while the store cannot be reached; none where nothing is used then.
+    pub grace_spool: Option<PathBuf>,
 }
 
 impl Settings {
@@ -73,6 +87,10 @@ impl Settings {
             china_algorithms: false,
             key_stores: KeyStoreBackends::default(),
             seal_keeper: Arc::new(NoSecrets),
+            effective: Effective::Immediately,
+            background_lease: Duration::from_secs(15),
+            addresses: Vec::new(),
+            grace_spool: None,
         }
     }
 }
@@ -86,6 +104,10 @@ pub struct Service {
     pub(crate) freshness: Arc<Freshness>,
     pub(crate) polling: Polling,
     pub(crate) root_watch: RootWatch,
+    pub(crate) effective: Effective,
+    pub(crate) leadership: Leadership,
+    pub(crate) heartbeats: Heartbeats,
+    pub(crate) graces: Graces,
     pub(crate) caches: Arc<Caches>,
     pub(crate) policies: Policies,
     pub(crate) sessions: Sessions,
@@ -119,6 +141,7 @@ const KEYS_BYTES_MAX: usize = 512 << 20;
 /// Snapshots of records.
 pub(crate) struct Caches {
     pub(crate) keys: Cache<KeySnapshot>,
+    pub(crate) accounts: Cache<Account>,
     pub(crate) aliases: Cache<Alias>,
     /// By the record id of the key that they are on.
     pub(crate) grants: Cache<KeyGrants>,
@@ -139,6 +162,7 @@ impl Caches {
     fn new(keys: usize) -> Self {
         Self {
             keys: Cache::weighed(keys, KeySnapshot::weight, KEYS_BYTES_MAX),
+            accounts: Cache::new(keys / 8),
             aliases: Cache::new(keys),
             grants: Cache::new(keys / 8),
             listed_keys: Cache::new(keys),
@@ -159,6 +183,7 @@ impl Caches {
                 self.keys.evict(shard, id);
                 self.listed_keys.evict(shard, id);
             }
+            RecordKind::Account => self.accounts.evict(shard, id),
             RecordKind::Alias => self.aliases.evict(shard, id),
             RecordKind::Grant => self.grants.evict(shard, id.rsplit_once('/').map_or(id, |(key, _)| key)),
             RecordKind::User => self.identities.evict(shard, id),
@@ -168,7 +193,6 @@ impl Caches {
             RecordKind::HyokStore => self.hyok_stores.evict(shard, id),
             RecordKind::HyokPath => self.hyok_paths.evict(shard, id),
             RecordKind::AccountKey
-            | RecordKind::Account
             | RecordKind::GrantName
             | RecordKind::GrantRetirement
             | RecordKind::LastUse
@@ -220,11 +244,16 @@ impl Service {
         let polled_at = Moment::now();
         let epochs = store.epochs().await.map_err(store_refusal)?;
         let quotas = Arc::new(settings.quotas);
+        let graces = Graces::open(settings.grace_spool, &settings.node, &records).await?;
         let service = Self {
             deployment,
             freshness: Arc::new(Freshness::new(&epochs, polled_at, settings.lease)),
             polling: Polling::default(),
             root_watch: RootWatch::new(),
+            effective: settings.effective,
+            leadership: Leadership::new(settings.background_lease),
+            heartbeats: Heartbeats::new(settings.addresses),
+            graces,
             caches: Arc::new(Caches::new(settings.cached_keys)),
             policies: Policies::new(),
             sessions: Sessions::new(),
@@ -252,6 +281,11 @@ impl Service {
         };
         // What the root key was opened with may be older than what the store says now.
         service.follow_root(&epochs).await?;
+        // What was used in grace is in the log before anything else is.
+        if service.graces.is_waiting() {
+            service.confirm_end_of_log().await?;
+            service.replay_spool().await?;
+        }
         service.recover_last_uses().await?;
         Ok(Arc::new(service))
     }

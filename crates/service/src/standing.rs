@@ -9,6 +9,7 @@ use std::sync::Arc;
 use claviger_domain::identity::Owner;
 use claviger_domain::{Caller, Identity, Principal, Refusal};
 
+use crate::audit_trail::Ground;
 use crate::authenticate::unknown_credential;
 use crate::clock::Moment;
 use crate::operation::{Ask, Operation};
@@ -22,6 +23,8 @@ pub(crate) struct Approved<'r, O: Operation> {
     pub(crate) asks: &'r [Ask<'r>],
     /// Since when what allowed it is known.
     pub(crate) since: Moment,
+    /// Whether that can be confirmed.
+    pub(crate) ground: Ground,
 }
 
 impl Service {
@@ -43,6 +46,9 @@ impl Service {
     /// # Errors
     /// What forbids it now; `KeyUnavailable` when that cannot be known, or a key that it used has changed meanwhile.
     pub(crate) async fn must_still_stand<O: Operation>(&self, approved: &Approved<'_, O>) -> Result<(), Refusal> {
+        if let Ground::Grace(since) = approved.ground {
+            return self.must_be_in_grace(approved.asks, since);
+        }
         if approved.since.elapsed() < self.freshness.lease() {
             return Ok(());
         }

@@ -73,6 +73,7 @@ pub fn event<'a>(number: u64, resources: &'a [Resource<'a>]) -> Event<'a> {
         node: "node-1",
         decision: Decision { effect: Effect::Deny, basis: Some("no statement allows it") },
         changes: &[],
+        grace_age_ms: None,
         secure_transport: false,
     }
 }

@@ -11,6 +11,7 @@ mod account;
 mod administrator;
 mod audit;
 mod backup;
+mod cluster;
 mod connection;
 mod decrypt;
 mod dev;
@@ -21,6 +22,7 @@ mod files_of_deployment;
 mod hsm_host;
 mod import_key;
 mod init;
+mod key;
 mod output;
 mod policy;
 mod ready;
@@ -67,6 +69,9 @@ enum Command {
     /// Accounts: the tenants of the deployment
     #[command(subcommand)]
     Account(account::Command),
+    /// Keys: what AWS's own tools cannot say of them
+    #[command(subcommand)]
+    Key(key::Command),
     /// Users of an account
     #[command(subcommand)]
     User(user::Command),
@@ -103,6 +108,9 @@ enum Command {
     /// Hold your own key: stores by which AWS KMS uses keys that it does not hold (XKS)
     #[command(subcommand)]
     Xks(xks::Command),
+    /// The nodes that serve the deployment
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// The store itself
     #[command(subcommand)]
     Store(store::Command),
@@ -146,6 +154,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::Ready(arguments) => ready::run(&arguments),
             Command::Doctor(arguments) => return doctor::run(arguments).await,
             Command::Account(command) => account::run(command).await,
+            Command::Key(command) => key::run(command).await,
             Command::User(command) => user::run(command).await,
             Command::AccessKey(command) => access_key::run(command).await,
             Command::Role(command) => role::run(command).await,
@@ -160,6 +169,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::Seal(command) => return seal::run(command).await,
             Command::RecoverAdministrator(arguments) => recover_administrator::run(arguments).await,
             Command::Xks(command) => xks::run(command).await,
+            Command::Cluster(command) => cluster::run(command).await,
             Command::Store(command) => return store::run(command).await,
             Command::Token(command) => return token::run(command).await,
             Command::HsmHost(arguments) => hsm_host::run(&arguments),

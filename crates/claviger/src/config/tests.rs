@@ -31,6 +31,7 @@ fn the_smallest_file_has_the_documented_defaults() {
     assert_eq!(config.seal.iter().collect::<Vec<_>>(), [&Seal::DevelopmentFile("/etc/claviger/seal".into())]);
     assert!(config.regions.serves(&"eu-west-1".parse().unwrap()));
     assert!(!config.china_algorithms);
+    assert_eq!(config.cluster, Cluster::default());
 }
 
 #[test]
@@ -40,6 +41,10 @@ fn the_service_is_told_what_it_has_to_know() {
     let text = format!("china_algorithms = true\n{}", SMALLEST.replace("\"any\"", "[\"cn-north-1\"]"));
     let settings = parse(&text).unwrap().settings();
     assert_eq!((settings.regions, settings.china_algorithms), (Some(vec!["cn-north-1".parse().unwrap()]), true));
+    let cluster = "[cluster]\nlease_milliseconds = 500\neffective = \"acknowledged\"\n";
+    let settings = parse(&format!("{SMALLEST}{cluster}")).unwrap().settings();
+    assert_eq!((settings.lease.as_millis(), settings.effective), (500, claviger_service::Effective::Acknowledged));
+    assert!(problem(&format!("{SMALLEST}[cluster]\nlease_milliseconds = 50\n")).contains("a lease has 200 to 10000"));
 }
 
 #[test]
@@ -50,6 +55,7 @@ fn the_example_file_is_valid_and_shows_every_default() {
     assert_eq!(config.quotas, Quotas::default());
     assert_eq!(config.log, Log::default());
     assert_eq!(config.attestation, Attestation::default());
+    assert_eq!(config.cluster, Cluster::default());
     assert!(!config.china_algorithms);
     assert!(config.tls.is_some() && config.observability.is_some());
 }
@@ -67,6 +73,7 @@ fn an_unknown_field_is_named_with_its_line() {
     let text = problem(&format!("{SMALLEST}\n[limits]\nconections = 5\n"));
     assert!(text.contains("line 10: unknown field `conections`"), "{text}");
     for table in [
+        "[cluster]\nlease = 1",
         "[tls]\ncertificate = \"a\"\nkey = \"b\"\nca = \"c\"",
         "[log]\ncolour = 1",
         "[observability]\nport = 1",

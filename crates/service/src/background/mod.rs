@@ -19,6 +19,7 @@ use claviger_store::{Record, RecordKind};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::heartbeat::BEAT_EVERY;
 use crate::records::{Versioned, background_refusal, describe};
 use crate::service::Service;
 
@@ -49,6 +50,13 @@ impl Service {
         tasks.spawn(Arc::clone(&self).repeat(DUE_EVERY, due, |it| Box::pin(async { it.run_due_work().await.map(drop) })));
         tasks.spawn(Arc::clone(&self).repeat(FLUSH_EVERY, "writing out last uses", |it| Box::pin(it.flush_last_uses())));
         tasks.spawn(Arc::clone(&self).repeat(DUE_EVERY, "rotating the root key", |it| Box::pin(it.finish_root_rotation())));
+        tasks.spawn(Arc::clone(&self).repeat(DUE_EVERY, "keeping warm what has a grace", |it| Box::pin(it.keep_warm())));
+        if self.records.store.is_shared() {
+            let renewal = self.leadership.renewal();
+            let lead = "taking turns at background work";
+            tasks.spawn(Arc::clone(&self).repeat(renewal, lead, |it| Box::pin(async { it.leads().await.map(drop) })));
+            tasks.spawn(Arc::clone(&self).repeat(BEAT_EVERY, "telling the other nodes of this one", |it| Box::pin(it.beat())));
+        }
         tasks.spawn(Arc::clone(&self).repeat(COUNT_EVERY, "counting keys", |it| Box::pin(it.record_gauges())));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
@@ -71,11 +79,15 @@ impl Service {
         }
     }
 
-    /// Rotates and deletes the keys whose time has come, connects the key stores that wait for it, and says how many there were. Public so that tests can step through time.
+    /// Rotates and deletes the keys whose time has come, connects the key stores that wait for it, and says how many there were; none where another
+    /// node does that. Public so that tests can step through time.
     ///
     /// # Errors
     /// When the store fails. A key that cannot be handled is logged and does not keep others from their turn.
     pub async fn run_due_work(&self) -> Result<usize, Refusal> {
+        if !self.leads().await? {
+            return Ok(0);
+        }
         let now = self.clock.now();
         let mut handled = self.connect_due_key_stores(now).await?;
         let mut failed = HashSet::new();
@@ -92,6 +104,8 @@ impl Service {
                         self.complaints.settle(&name);
                         handled += 1;
                     }
+                    // Another node has taken over, and goes on with it.
+                    Err(_) if !self.believes_to_lead().await => return Ok(handled),
                     Err(refusal) => {
                         if self.complaints.is_due(name.clone(), now) {
                             tracing::error!(key = %name, %refusal, "a key whose time had come could not be handled; it will be tried again, and said again in an hour");
@@ -109,6 +123,7 @@ impl Service {
     /// Goes on with a rotation of the root key until it is finished.
     async fn finish_root_rotation(&self) -> Result<(), Refusal> {
         self.find_lost_root().await?;
+        self.wipe_retired_roots().await?;
         while self.advance_root_rotation().await? {}
         Ok(())
     }

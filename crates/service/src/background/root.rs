@@ -17,12 +17,13 @@ use crate::service::Service;
 const BATCH: usize = 50;
 
 impl Service {
-    /// Goes one step on with a rotation of the root key, and says whether there may be another. Public so that tests can step through it.
+    /// Goes one step on with a rotation of the root key, and says whether there may be another; none where another node does the background work.
+    /// Public so that tests can step through it.
     ///
     /// # Errors
     /// When the store fails, or an account key does not open. It is tried again.
     pub async fn advance_root_rotation(&self) -> Result<bool, Refusal> {
-        if self.hsm().root_versions().len() < 2 && !self.hsm().awaits_new_root() {
+        if (self.hsm().root_versions().len() < 2 && !self.hsm().awaits_new_root()) || !self.leads().await? {
             return Ok(false);
         }
         let stored = self.stored_root().await?;
@@ -73,7 +74,7 @@ impl Service {
             request_id: None,
         };
         let entry = service_event(&self.node, &act)?;
-        self.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)
+        self.commit_background(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)
     }
 
     /// The account keys that are not under this version of the root key.

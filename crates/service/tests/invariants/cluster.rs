@@ -5,14 +5,17 @@ use std::time::{Duration, Instant};
 
 use claviger_domain::{AccountId, Caller, Kind, Refusal};
 use claviger_hsm::{Hsm, SealSecret};
+use claviger_service::operations::admin::NodeState;
 use claviger_service::operations::{admin, kms, sts};
 use claviger_service::seals::{KeptSecret, SealKeeper, SealSecrets, SealedRoot};
-use claviger_service::{Service, SessionCredential, Settings, deployment};
+use claviger_service::{Effective, Service, SessionCredential, Settings, deployment};
 use claviger_store::Store;
 use zeroize::Zeroizing;
 
 use crate::common::stores::{Shared, Stoppable, Way};
-use crate::common::{Deployment, NODE, Node, again, by_arn, create_role, encrypt, identity_policy, kind_of, trust_policy, until};
+use crate::common::{
+    Deployment, NODE, Node, again, by_arn, create_grant, create_role, encrypt, identity_policy, kind_of, trust_policy, until,
+};
 use crate::seals::{root_status, rotation};
 
 /// Long enough for a machine that does much else.
@@ -217,6 +220,7 @@ impl SealKeeper for People {
 async fn a_rotation_of_the_root_key_is_followed_by_nodes_that_run() {
     let deployment = Deployment::new().await;
     let (one, other, _) = two_nodes(&deployment, settings(NODE, LEASE), settings("node-2", LEASE)).await;
+    assert!(one.service.leads().await.unwrap(), "the first does the background work");
     let background = tokio::spawn(Arc::clone(&other.service).run_background());
     let (administrator, root) = (deployment.administrator(), deployment.root());
     let key = one.create_key(&root).await;
@@ -321,4 +325,151 @@ async fn a_session_under_a_root_key_that_is_gone_ends_where_it_was_open_too() {
     for node in [&one, &other] {
         assert_eq!(kind_of(node.sign_in_to(&session).await), Kind::UnknownCredential);
     }
+}
+
+#[tokio::test]
+async fn a_change_that_is_effective_when_acknowledged_is_accepted_by_nobody_after_its_answer() {
+    let deployment = Deployment::new().await;
+    let waiting = Settings { effective: Effective::Acknowledged, ..settings(NODE, LEASE) };
+    let (one, other, _) = two_nodes(&deployment, waiting, settings("node-2", LEASE)).await;
+    let root = deployment.root();
+    let key = one.create_key(&root).await;
+    for _ in 0..3 {
+        // The other node has just asked the store, and now lags behind for a whole lease.
+        lease_runs_out().await;
+        other.encrypt(&root, &key).await.unwrap();
+        one.service.perform(&one.again(&root), &kms::DisableKey { key: by_arn(&key) }).await.unwrap();
+        assert_eq!(kind_of(other.encrypt(&root, &key).await), Kind::Disabled);
+        one.service.perform(&one.again(&root), &kms::EnableKey { key: by_arn(&key) }).await.unwrap();
+    }
+    let grant = create_grant(&key, &root.identity.arn, &[claviger_domain::GrantOperation::Encrypt]);
+    let grant = one.create_grant(&root, &grant).await.unwrap().id;
+    let user = one.create_user(&root, "user", &[]).await;
+    let to_user = create_grant(&key, &user.identity.arn, &[claviger_domain::GrantOperation::Encrypt]);
+    let to_user = one.create_grant(&root, &to_user).await.unwrap().id;
+    lease_runs_out().await;
+    other.encrypt(&user, &key).await.unwrap();
+    for grant in [grant, to_user] {
+        one.service.perform(&one.again(&root), &kms::RevokeGrant { key: by_arn(&key), grant, dry_run: false }).await.unwrap();
+    }
+    assert_eq!(kind_of(other.encrypt(&user, &key).await), Kind::AccessDenied);
+}
+
+/// Who leads has to be silent for this long before another one does.
+const BACKGROUND: Duration = Duration::from_millis(1500);
+
+fn background(node: &str) -> Settings {
+    Settings { background_lease: BACKGROUND, ..settings(node, LEASE) }
+}
+
+/// A key whose time to be deleted has come.
+async fn due_key(deployment: &Deployment, node: &Node, root: &Caller) -> claviger_domain::KeyArn {
+    let key = node.create_key(root).await;
+    node.service.perform(&node.again(root), &kms::ScheduleKeyDeletion { key: by_arn(&key), window_days: 7 }).await.unwrap();
+    deployment.clock.advance_days(7);
+    key
+}
+
+async fn deletions(nodes: &[&Node]) -> usize {
+    let mut count = 0;
+    for node in nodes {
+        count += node.log().await.iter().filter(|entry| entry.json["eventName"] == "DeleteKey").count();
+    }
+    count
+}
+
+#[tokio::test]
+async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_and_nothing_is_done_twice() {
+    let deployment = Deployment::new().await;
+    let (one, other, stoppable) = two_nodes(&deployment, background(NODE), background("node-2")).await;
+    let root = deployment.root();
+    let key = due_key(&deployment, &one, &root).await;
+    assert!(other.service.leads().await.unwrap());
+    assert_eq!(one.service.run_due_work().await.unwrap(), 0, "it is the other one's work");
+    let before = stoppable.waiting();
+    stoppable.stop(true);
+    let stopped = {
+        let service = Arc::clone(&other.service);
+        tokio::spawn(async move { service.run_due_work().await })
+    };
+    until(|| stoppable.waiting() > before).await;
+    assert!(!one.service.leads().await.unwrap(), "not before its time has passed");
+    tokio::time::sleep(BACKGROUND + Duration::from_millis(100)).await;
+    assert!(one.service.leads().await.unwrap());
+    // Nothing has been done yet that the late commit would meet, but for the lease.
+    stoppable.stop(false);
+    assert_eq!(stopped.await.unwrap().unwrap(), 0);
+    assert!(one.describe(&root, &key).await.is_ok() && deletions(&[&one, &other]).await == 0, "the late commit was refused");
+    assert_eq!(other.service.run_due_work().await.unwrap(), 0, "it knows now");
+    assert_eq!(one.service.run_due_work().await.unwrap(), 1);
+    assert_eq!(other.service.run_due_work().await.unwrap(), 0);
+    assert_eq!(kind_of(one.describe(&root, &key).await), Kind::NotFound);
+    assert_eq!(deletions(&[&one, &other]).await, 1);
+    let report = one.service.verify_store().await.unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+#[tokio::test]
+async fn a_leader_that_renews_its_lease_keeps_it_and_its_next_process_takes_it_at_once() {
+    let deployment = Deployment::new().await;
+    let store = deployment.store();
+    let [first, second, third] = Shared::between(&store);
+    let one = deployment.serve_through(Arc::clone(&store), first, background(NODE)).await.unwrap();
+    let other = deployment.serve_through(Arc::clone(&store), second, background("node-2")).await.unwrap();
+    assert!(one.service.leads().await.unwrap());
+    let begun = Instant::now();
+    while begun.elapsed() < 2 * BACKGROUND {
+        assert!(one.service.leads().await.unwrap() && !other.service.leads().await.unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let root = deployment.root();
+    due_key(&deployment, &one, &root).await;
+    drop(one);
+    let again = deployment.serve_through(store, third, background(NODE)).await.unwrap();
+    assert_eq!(again.service.run_due_work().await.unwrap(), 1);
+    assert!(!other.service.leads().await.unwrap());
+}
+
+#[tokio::test]
+async fn the_nodes_of_a_cluster_know_of_each_other() {
+    let deployment = Deployment::new().await;
+    let first = Settings { addresses: vec!["127.0.0.1:1".to_owned()], ..background(NODE) };
+    let (one, other, _) = two_nodes(&deployment, first, background("node-2")).await;
+    let administrator = deployment.administrator();
+    let entries = one.log_size().await;
+    for node in [&one, &other, &one] {
+        node.service.beat().await.unwrap();
+    }
+    assert!(other.service.leads().await.unwrap());
+    assert_eq!(one.log_size().await, entries, "what nodes say of themselves is not for the log");
+    let status = one.service.perform(&one.again(&administrator), &admin::GetClusterStatus).await.unwrap();
+    assert!(status.shared && status.store.engine.starts_with("SQLite"));
+    assert_eq!(status.leader.map(|leader| (leader.node, leader.fence)), Some(("node-2".to_owned(), 1)));
+    let nodes: Vec<_> = status.nodes.iter().map(|node| (node.name.as_str(), node.state, node.last.is_some())).collect();
+    assert_eq!(nodes, [(NODE, NodeState::Serving, true), ("node-2", NodeState::Serving, true)]);
+    let last = status.nodes[0].last.as_ref().unwrap();
+    assert_eq!((last.addresses.as_slice(), last.root_version), (&["127.0.0.1:1".to_owned()][..], 1));
+    assert_eq!(status.nodes[1].log_size, other.log_size().await);
+    // The test's clock stands still, and the store's does not.
+    assert!(last.clock_ahead_ms.abs() > 1000);
+    let denied = one.service.perform(&one.again(&deployment.root()), &admin::GetClusterStatus).await;
+    assert_eq!(kind_of(denied), Kind::AccessDenied);
+}
+
+#[tokio::test]
+async fn of_two_processes_of_one_name_the_first_serves_nobody_any_more() {
+    let deployment = Deployment::new().await;
+    let store = deployment.store();
+    let [first, second] = Shared::between(&store);
+    let one = deployment.serve_through(Arc::clone(&store), first, settings(NODE, LEASE)).await.unwrap();
+    one.service.beat().await.unwrap();
+    one.service.beat().await.unwrap();
+    let again = deployment.serve_through(store, second, settings(NODE, LEASE)).await.unwrap();
+    again.service.beat().await.unwrap();
+    let refusal = one.service.beat().await.unwrap_err();
+    assert!(refusal.detail.contains("another process serves under the node name node-1"), "{refusal}");
+    lease_runs_out().await;
+    assert_eq!(kind_of(one.sign_in(&deployment.tenant).await), Kind::KeyUnavailable);
+    assert!(!one.service.readiness().await.is_ready());
+    again.sign_in(&deployment.tenant).await.unwrap();
 }

@@ -10,6 +10,7 @@ mod authorization;
 mod cluster;
 mod common;
 mod freshness;
+mod grace;
 mod grants;
 mod hyok;
 mod imports;

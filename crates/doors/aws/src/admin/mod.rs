@@ -18,6 +18,7 @@ mod delete_role_policy;
 mod delete_user;
 mod delete_user_policy;
 mod fields;
+mod get_cluster_status;
 mod get_hyok_credential;
 mod get_hyok_store;
 mod get_role;
@@ -43,6 +44,8 @@ mod remove_hyok_key;
 mod remove_seal;
 mod rotate_hyok_credential;
 mod rotate_root;
+mod set_account_availability;
+mod set_key_availability;
 mod simulate_policy;
 mod tag_role;
 mod tag_user;
@@ -112,6 +115,7 @@ operations! {
     "DeleteRolePolicy" => delete_role_policy::DeleteRolePolicy,
     "DeleteUser" => delete_user::DeleteUser,
     "DeleteUserPolicy" => delete_user_policy::DeleteUserPolicy,
+    "GetClusterStatus" => get_cluster_status::GetClusterStatus,
     "GetHyokCredential" => get_hyok_credential::GetHyokCredential,
     "GetHyokStore" => get_hyok_store::GetHyokStore,
     "GetRole" => get_role::GetRole,
@@ -136,6 +140,8 @@ operations! {
     "RemoveSeal" => remove_seal::RemoveSeal,
     "RotateHyokCredential" => rotate_hyok_credential::RotateHyokCredential,
     "RotateRoot" => rotate_root::RotateRoot,
+    "SetAccountAvailability" => set_account_availability::SetAccountAvailability,
+    "SetKeyAvailability" => set_key_availability::SetKeyAvailability,
     "SimulatePolicy" => simulate_policy::SimulatePolicy,
     "TagRole" => tag_role::TagRole,
     "TagUser" => tag_user::TagUser,

@@ -160,6 +160,7 @@ impl CreateKey {
             rotation: None,
             import_secret: Vec::new(),
             home: None,
+            availability: None,
             materials: Vec::new(),
         };
         let mut changes = Vec::new();

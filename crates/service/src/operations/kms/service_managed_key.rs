@@ -98,6 +98,7 @@ impl Service {
             multi_region: None,
             import_secret: Vec::new(),
             home: None,
+            availability: None,
             materials: Vec::new(),
         };
         self.add_material(&mut key, None, now).await?;
@@ -171,6 +172,7 @@ mod tests {
             multi_region: None,
             import_secret: Vec::new(),
             home: None,
+            availability: None,
             materials: Vec::new(),
         };
         assert_eq!(policy_in_force(&key), Some(service_managed_key_policy(account, "s3")));
