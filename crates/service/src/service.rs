@@ -9,7 +9,7 @@ use claviger_audit::VerifierKey;
 use claviger_domain::hyok::HyokPath;
 use claviger_domain::identity::Account;
 use claviger_domain::key::{Alias, KeySpec};
-use claviger_domain::{AccountId, Identity, KeyArn, Refusal, Region, Timestamp};
+use claviger_domain::{AccountId, Identity, Refusal, Region, Timestamp};
 use claviger_hsm::{AttestationRoot, Hsm};
 use claviger_store::{RecordKey, RecordKind, Shard, Store};
 use metrics::{Histogram, histogram};
@@ -145,8 +145,6 @@ pub(crate) struct Caches {
     pub(crate) aliases: Cache<Alias>,
     /// By the record id of the key that they are on.
     pub(crate) grants: Cache<KeyGrants>,
-    /// Keys whose records were opened: whoever lists them need not open them again, as long as they stand.
-    pub(crate) listed_keys: Cache<KeyArn>,
     pub(crate) identities: Cache<Identity>,
     pub(crate) roles: Cache<RoleSnapshot>,
     pub(crate) credentials: Cache<Credential>,
@@ -165,7 +163,6 @@ impl Caches {
             accounts: Cache::new(keys / 8),
             aliases: Cache::new(keys),
             grants: Cache::new(keys / 8),
-            listed_keys: Cache::new(keys),
             identities: Cache::new(keys / 8),
             roles: Cache::new(keys / 8),
             credentials: Cache::new(keys / 8),
@@ -179,10 +176,7 @@ impl Caches {
     /// Forgets the snapshot of a record.
     pub(crate) fn evict(&self, shard: Shard, kind: RecordKind, id: &str) {
         match kind {
-            RecordKind::Key => {
-                self.keys.evict(shard, id);
-                self.listed_keys.evict(shard, id);
-            }
+            RecordKind::Key => self.keys.evict(shard, id),
             RecordKind::Account => self.accounts.evict(shard, id),
             RecordKind::Alias => self.aliases.evict(shard, id),
             RecordKind::Grant => self.grants.evict(shard, id.rsplit_once('/').map_or(id, |(key, _)| key)),
