@@ -101,9 +101,13 @@ async fn measure(parent: &Path, workload: Workload, tasks: u64, time: Duration) 
     );
 }
 
-/// Ids in no order, as random UUIDs are.
+/// Ids of keys are in the order in which they are made, those of others in none.
 fn key(kind: RecordKind, number: u64) -> RecordKey {
-    let id = format!("us-east-1/{:016x}-{number:019}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let id = match kind {
+        RecordKind::Key => format!("us-east-1/{number:016x}-{random:019x}"),
+        _ => format!("us-east-1/{random:016x}-{number:019}"),
+    };
     RecordKey { account: AccountId::from_number(123_456_789_012).unwrap(), kind, id }
 }
 
