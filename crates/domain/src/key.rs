@@ -1,6 +1,7 @@
 //! The managed object: a key with its state, policy, tags, rotation, and the sealed versions of its material.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +138,7 @@ pub struct MaterialVersion {
     pub public_key: Vec<u8>,
     /// What is known of material that its owner imported; none for material that was made here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub imported: Option<Imported>,
+    pub imported: Option<Box<Imported>>,
 }
 
 /// Automatic rotation, switched on.
@@ -209,8 +210,9 @@ pub struct Key {
     pub description: String,
     /// When it was made.
     pub created: Timestamp,
-    /// Its key policy, as written.
-    pub policy: String,
+    /// Its key policy, as written. Most keys of an account have the same one, so that its text can be shared.
+    #[serde(with = "shared_text")]
+    pub policy: Arc<str>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
     /// The aliases that stand for it. Each alias has a record of its own; both change in one commit.
@@ -219,14 +221,14 @@ pub struct Key {
     pub rotation: Option<RotationSchedule>,
     /// Its primary and replica keys; none for a single-Region key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub multi_region: Option<MultiRegion>,
+    pub multi_region: Option<Box<MultiRegion>>,
     /// What the ids of imported material are made with, sealed: without it nobody can search for material of little entropy by its id. Empty for
     /// keys of another origin.
     #[serde(with = "base64_bytes", default, skip_serializing_if = "Vec::is_empty")]
     pub import_secret: Vec<u8>,
     /// Where it lives; none for a key whose material is sealed here alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub home: Option<Home>,
+    pub home: Option<Box<Home>>,
     /// Whether nodes that cannot reach the store may use it; none for what the account says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub availability: Option<Availability>,
@@ -314,6 +316,21 @@ pub struct LastUse {
     pub event_id: String,
     /// The id of the request.
     pub request_id: String,
+}
+
+/// A text that several may hold, in serialized records as any other text.
+mod shared_text {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(deserializer).map(Arc::from)
+    }
 }
 
 /// Bytes as standard base64 in serialized records.

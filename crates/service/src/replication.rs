@@ -4,7 +4,7 @@
 //! Each of them has a record of its own. What they share (who they are, the material, automatic rotation) stands in all of these records,
 //! and changes in all of them in one commit, each with the version that was read. So two changes that meet cannot leave them in two minds.
 
-use claviger_domain::key::{Key, KeyState, MaterialVersion, MultiRegion, Origin};
+use claviger_domain::key::{Key, KeyState, MaterialVersion, Origin};
 use claviger_domain::{Refusal, Region, Timestamp};
 use claviger_store::Change;
 
@@ -102,7 +102,7 @@ impl Service {
     /// The records of a key's kin as they are in the store, without its own. The key is as it was at this version of its record.
     async fn relatives(&self, key: &Key, version: u64) -> Result<Vec<Versioned<Key>>, Refusal> {
         let mut found = Vec::new();
-        let regions = key.multi_region.iter().flat_map(MultiRegion::regions).filter(|region| **region != key.region);
+        let regions = key.multi_region.iter().flat_map(|kin| kin.regions()).filter(|region| **region != key.region);
         for region in regions {
             match self.records.get::<Key>(key.account, &key_record_id(region, key.id)).await? {
                 Some(relative) => found.push(relative),

@@ -96,9 +96,10 @@ impl Service {
             return Ok(None);
         };
         if let Some(policy) = policy_in_force(&value) {
-            value.policy = policy;
+            value.policy = policy.into();
         }
-        let policy = self.policies.key_policy(&value.policy)?;
+        let (text, policy) = self.policies.shared_key_policy(&value.policy)?;
+        value.policy = text;
         let account_key = self.records.existing_account(account).await?;
         let snapshot = Arc::new(KeySnapshot::new(value, version, policy, account_key));
         self.meet(&snapshot).await?;

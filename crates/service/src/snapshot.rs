@@ -165,7 +165,7 @@ pub(crate) struct Policies {
 
 #[derive(Default)]
 struct Parsed {
-    by_text: HashMap<Box<str>, Arc<Policy>>,
+    by_text: HashMap<Arc<str>, Arc<Policy>>,
     /// About how many bytes all of them take.
     weight: usize,
 }
@@ -181,6 +181,11 @@ impl Policies {
     /// The policy with this text, which was checked when it was stored.
     pub(crate) fn key_policy(&self, text: &str) -> Result<Arc<Policy>, Refusal> {
         self.parse(text, Policy::parse_key_policy)
+    }
+
+    /// The same, and the text as all those have it who have asked in this way.
+    pub(crate) fn shared_key_policy(&self, text: &str) -> Result<(Arc<str>, Arc<Policy>), Refusal> {
+        self.shared(text, Policy::parse_key_policy)
     }
 
     /// The identity policy with this text, which was checked when it was stored.
@@ -212,8 +217,16 @@ impl Policies {
         text: &str,
         parse: fn(&str) -> Result<Policy, claviger_domain::policy::MalformedPolicy>,
     ) -> Result<Arc<Policy>, Refusal> {
-        if let Some(policy) = self.parsed.read().by_text.get(text) {
-            return Ok(Arc::clone(policy));
+        self.shared(text, parse).map(|(_, policy)| policy)
+    }
+
+    fn shared(
+        &self,
+        text: &str,
+        parse: fn(&str) -> Result<Policy, claviger_domain::policy::MalformedPolicy>,
+    ) -> Result<(Arc<str>, Arc<Policy>), Refusal> {
+        if let Some((text, policy)) = self.parsed.read().by_text.get_key_value(text) {
+            return Ok((Arc::clone(text), Arc::clone(policy)));
         }
         let policy = Arc::new(parse(text).map_err(|malformed| Refusal::malformed_policy(malformed.detail))?);
         let weight = policy.weight() + 2 * text.len();
@@ -223,7 +236,8 @@ impl Policies {
             *parsed = Parsed::default();
         }
         parsed.weight += weight;
-        parsed.by_text.insert(text.into(), Arc::clone(&policy));
-        Ok(policy)
+        let text: Arc<str> = text.into();
+        parsed.by_text.insert(Arc::clone(&text), Arc::clone(&policy));
+        Ok((text, policy))
     }
 }

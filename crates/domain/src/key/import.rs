@@ -160,7 +160,7 @@ impl KeySpec {
 impl MaterialVersion {
     /// The same version as a related key in another Region knows it before its owner has brought the material there.
     pub fn to_be_imported(&self) -> Self {
-        Self { sealed: Vec::new(), imported: Some(Imported::default()), ..self.clone() }
+        Self { sealed: Vec::new(), imported: Some(Box::default()), ..self.clone() }
     }
 
     /// Whether the material is there, rather than deleted, expired or not imported yet.
@@ -237,11 +237,11 @@ impl Key {
         match (kind, known) {
             (ImportType::Existing, Some(material)) => {
                 let before = material.imported.take().unwrap_or_default();
-                material.imported = Some(Imported {
+                material.imported = Some(Box::new(Imported {
                     valid_to: arrival.valid_to,
                     description: arrival.description.unwrap_or(before.description),
                     pending: before.pending,
-                });
+                }));
                 material.account_key_version = arrival.account_key_version;
                 material.sealed = arrival.sealed;
             }
@@ -260,11 +260,11 @@ impl Key {
                     account_key_version: arrival.account_key_version,
                     sealed: arrival.sealed,
                     public_key: arrival.public_key,
-                    imported: Some(Imported {
+                    imported: Some(Box::new(Imported {
                         valid_to: arrival.valid_to,
                         description: arrival.description.unwrap_or_default(),
                         pending: (!is_first).then_some(Pending::Rotation),
-                    }),
+                    })),
                 });
             }
         }
@@ -304,7 +304,7 @@ impl Key {
         }) else {
             return false;
         };
-        material.imported = Some(Imported { pending: None, ..imported });
+        material.imported = Some(Box::new(Imported { pending: None, ..*imported }));
         material.rotation = Some(rotation);
         material.created = at;
         true

@@ -70,7 +70,7 @@ async fn check_agreement(node: &Node, root: &Caller, primary: &KeyArn, replicas:
     for arn in std::iter::once(&primary).chain(replicas) {
         let key = describe(node, root, arn).await;
         assert_eq!(key.arn(), **arn);
-        assert_eq!(key.multi_region.as_ref(), Some(&kin), "{arn}");
+        assert_eq!(key.multi_region.as_deref(), Some(&kin), "{arn}");
         assert_eq!(key.rotation, decides.rotation, "{arn}");
         let versions = |key: &Key| key.materials.iter().map(|m| (m.id, m.created, m.rotation)).collect::<Vec<_>>();
         assert_eq!(versions(&key), versions(&decides), "{arn}");
@@ -141,7 +141,7 @@ async fn policy_tags_aliases_description_and_state_are_each_keys_own() {
     let replica = perform(&node, &root, &primary, &replicate_key(&primary, &elsewhere())).await.unwrap();
     assert_eq!((replica.state, replica.created), (KeyState::Enabled, START.plus_days(1)));
     assert!(replica.tags.is_empty() && replica.aliases.is_empty() && replica.description.is_empty());
-    assert_eq!(replica.policy, claviger_domain::policy::default_key_policy(account()));
+    assert_eq!(*replica.policy, claviger_domain::policy::default_key_policy(account()));
     let replica = replica.arn();
 
     perform(&node, &root, &replica, &kms::DisableKey { key: by_arn(&replica) }).await.unwrap();

@@ -60,7 +60,7 @@ impl Mapping for ReplicateKey {
     fn encode(replica: <op::ReplicateKey as Operation>::Output) -> Response {
         Response {
             replica_key_metadata: KeyMetadata::of(&replica),
-            replica_policy: replica.policy,
+            replica_policy: replica.policy.to_string(),
             replica_tags: replica.tags.into_iter().map(|(key, value)| Tag::new(key, value)).collect(),
         }
     }

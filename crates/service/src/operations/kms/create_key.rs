@@ -144,7 +144,7 @@ impl CreateKey {
         };
         let mut key = Key {
             id,
-            multi_region: self.multi_region.then(|| MultiRegion::primary_in(region.clone())),
+            multi_region: self.multi_region.then(|| Box::new(MultiRegion::primary_in(region.clone()))),
             region,
             account,
             spec: self.spec,
@@ -154,7 +154,7 @@ impl CreateKey {
             state: KeyState::Enabled,
             description: self.description.clone(),
             created: caller.request.at,
-            policy,
+            policy: policy.into(),
             tags: self.tags.clone(),
             aliases: BTreeSet::new(),
             rotation: None,

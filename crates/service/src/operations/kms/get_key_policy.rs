@@ -30,7 +30,7 @@ impl Operation for GetKeyPolicy {
         _: Allowed<Self>,
     ) -> Result<Effect<String>, Refusal> {
         check_policy_name(self.name.as_deref())?;
-        Ok(Effect::answer(target.snapshot.key.policy.clone()))
+        Ok(Effect::answer(target.snapshot.key.policy.to_string()))
     }
 
     fn parameters(&self) -> Parameters<'_> {

@@ -88,7 +88,7 @@ impl Place {
             }),
         }
         let entry = service.records.create(&KeyStoreKey::of(key, &home)).await?;
-        key.home = Some(home);
+        key.home = Some(Box::new(home));
         Ok(self.unchanged.into_iter().chain([entry]).collect())
     }
 

@@ -50,7 +50,7 @@ impl Operation for PutKeyPolicy {
             PolicyCheck { policy: &self.policy, arn: &snapshot.key.arn(), bypass_lockout_check: self.bypass_lockout_check };
         check.run(service, caller).await?;
         let mut key = snapshot.key.clone();
-        key.policy.clone_from(&self.policy);
+        key.policy = self.policy.as_str().into();
         Ok(Effect::change((), vec![service.records.update(&key, snapshot.version).await?]))
     }
 

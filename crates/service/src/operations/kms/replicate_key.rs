@@ -84,7 +84,7 @@ impl Operation for ReplicateKey {
         snapshot.must_be_primary()?;
         snapshot.must_be_settled()?;
         let mut primary = snapshot.key.clone();
-        let kin = primary.multi_region.get_or_insert_with(|| MultiRegion::primary_in(snapshot.key.region.clone()));
+        let kin = primary.multi_region.get_or_insert_with(|| Box::new(MultiRegion::primary_in(snapshot.key.region.clone())));
         self.check_region(service, &snapshot.arn, kin)?;
         check_tags(&self.tags)?;
         service.must_have_room_for_a_key(snapshot.key.account, &self.replica_region).await?;
@@ -159,7 +159,7 @@ impl ReplicateKey {
             state: if primary.origin == Origin::External { KeyState::PendingImport } else { KeyState::Enabled },
             description: self.description.clone(),
             created: caller.request.at,
-            policy,
+            policy: policy.into(),
             tags: self.tags.clone(),
             aliases: BTreeSet::new(),
             materials: Vec::new(),

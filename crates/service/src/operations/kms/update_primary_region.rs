@@ -90,7 +90,7 @@ impl Operation for UpdatePrimaryRegion {
     }
 }
 
-fn with_primary(mut kin: MultiRegion, region: &Region) -> MultiRegion {
+fn with_primary(mut kin: Box<MultiRegion>, region: &Region) -> Box<MultiRegion> {
     kin.replicas.remove(region);
     kin.replicas.insert(std::mem::replace(&mut kin.primary, region.clone()));
     kin
