@@ -41,8 +41,8 @@ struct Use {
 }
 
 const PARTS: usize = 64;
-/// How many records one commit writes.
-const FLUSH_COUNT: usize = 500;
+/// How many records one commit writes: few, because requests that wait at the same time are in the same transaction of the store.
+const FLUSH_COUNT: usize = 64;
 /// How often it is tried when others write the same records.
 const FLUSH_TRIES: usize = 8;
 /// How many bundles one read of the log's tail takes.
@@ -72,12 +72,9 @@ impl LastUses {
         }
     }
 
-    /// A copy of everything that is not written out.
-    fn unwritten(&self) -> Vec<(Subject, Use)> {
-        let copy = |part: &Mutex<HashMap<Subject, Use>>| {
-            part.lock().iter().map(|(subject, last)| (subject.clone(), last.clone())).collect()
-        };
-        self.parts.iter().flat_map(|part| -> Vec<_> { copy(part) }).collect()
+    /// A copy of what is not written out, part by part.
+    fn unwritten(&self) -> impl Iterator<Item = Vec<(Subject, Use)>> {
+        self.parts.iter().map(|part| part.lock().iter().map(|(subject, last)| (subject.clone(), last.clone())).collect())
     }
 
     /// Forgets what was written out, unless it was used again meanwhile.
@@ -87,6 +84,10 @@ impl LastUses {
                 let mut part = part.lock();
                 if part.get(subject) == Some(last) {
                     part.remove(subject);
+                }
+                if part.is_empty() {
+                    // Many keys may have been used once and never again: the table that held them goes, too.
+                    part.shrink_to_fit();
                 }
             }
         }
@@ -199,10 +200,11 @@ impl Service {
         let head = self.records.store.log_head(&self.node).await.map_err(store_refusal)?;
         let size = head.map_or(0, |head| head.size);
         let until = std::mem::replace(&mut *self.last_uses.seen_until.lock(), size);
-        let unwritten = self.last_uses.unwritten();
-        for uses in unwritten.chunks(FLUSH_COUNT) {
-            self.write_out_all(uses).await?;
-            self.last_uses.written(uses);
+        for unwritten in self.last_uses.unwritten() {
+            for uses in unwritten.chunks(FLUSH_COUNT) {
+                self.write_out_all(uses).await?;
+                self.last_uses.written(uses);
+            }
         }
         self.records.store.set_fact(&self.last_uses.fact, &until.to_string()).await.map_err(store_refusal)
     }

@@ -95,7 +95,8 @@ pub(super) fn open_for_reading(path: &Path) -> Result<Connection, StoreError> {
         // Whoever serves the store looks after its log.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.pragma_update(None, "query_only", true)?;
-        connection.pragma_update(None, "cache_size", -4096)?;
+        // Enough for the upper pages of all indexes; the operating system keeps the others.
+        connection.pragma_update(None, "cache_size", -2048)?;
         Ok(connection)
     };
     open().map_err(|error| sqlite_error("opening the store for reading", &error))
