@@ -1,11 +1,12 @@
 //! The engine for one node: SQLite in write-ahead mode, one writer thread, a few read connections.
 //!
-//! [`file`] makes and opens the file, [`lock`] keeps a second server out, [`queue`] and [`writer`] are group commit, [`batch`]
+//! [`file`] makes and opens the file, [`lock`] keeps a second server out, [`queue`], [`company`] and [`writer`] are group commit, [`batch`]
 //! is what happens inside one transaction, [`checkpoint`] moves the write-ahead log into the file, [`readers`] answers queries
 //! and [`rows`] understands what they return.
 
 mod batch;
 mod checkpoint;
+mod company;
 mod file;
 mod lock;
 mod queue;

@@ -1,12 +1,13 @@
 //! What waits for the writer thread.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::group::{MOST_BYTES, MOST_PARTS};
+use crate::sqlite::company::Company;
 use crate::{Change, Commit, Committed, Sequencer, StoreError};
 
 /// Where the writer's answer goes. A receiver that has gone away is not an error: the work was done all the same.
@@ -64,18 +65,17 @@ impl Work {
     }
 }
 
+/// What was taken from the queue.
+pub(super) struct Taken {
+    /// Whether the first of it found nobody else there.
+    pub(super) held: bool,
+}
+
 /// The queue between all who commit and the one thread that writes.
 pub(super) struct Queue {
     state: Mutex<State>,
     /// Told when work arrives and when the queue is closed.
     changed: Condvar,
-}
-
-/// How many commits may be expected at about the same time, and how long they are worth waiting for.
-#[derive(Clone, Copy)]
-pub(super) struct Company {
-    pub(super) expected: usize,
-    pub(super) patience: Duration,
 }
 
 struct State {
@@ -121,11 +121,16 @@ impl Queue {
     }
 
     /// Waits for work and takes what is there into `batch`, up to a bound, in order; a new sequencer goes into `sequencer`.
-    /// False when the queue is closed and empty.
+    /// None when the queue is closed and empty.
     ///
     /// When `company` says that others may be about to come, work that is alone waits for them a little: one transaction for
     /// sixty commits costs hardly more than one for thirty.
-    pub(super) fn take(&self, batch: &mut Vec<Work>, sequencer: &mut Option<Box<dyn Sequencer>>, company: Company) -> bool {
+    pub(super) fn take(
+        &self,
+        batch: &mut Vec<Work>,
+        sequencer: &mut Option<Box<dyn Sequencer>>,
+        company: Company,
+    ) -> Option<Taken> {
         let mut state = self.state.lock();
         let deadline = Instant::now() + company.patience;
         while company.expected > 1 && state.waiting.len() < company.expected && state.closed.is_none() {
@@ -134,12 +139,22 @@ impl Queue {
                 break;
             }
         }
+        let held = state.waiting.is_empty();
         while state.waiting.is_empty() {
             if state.closed.is_some() {
-                return false;
+                return None;
             }
             state.wanted = 1;
             self.changed.wait(&mut state);
+        }
+        if held && state.waiting.len() < company.wanted {
+            let deadline = Instant::now() + company.hold;
+            while state.waiting.len() < company.wanted && state.closed.is_none() {
+                state.wanted = company.wanted;
+                if self.changed.wait_until(&mut state, deadline).timed_out() {
+                    break;
+                }
+            }
         }
         state.wanted = usize::MAX;
         if let Some(attached) = state.sequencer.take() {
@@ -152,7 +167,7 @@ impl Queue {
             bytes += work.bytes();
             batch.push(work);
         }
-        true
+        Some(Taken { held })
     }
 
     /// How many wait at this moment.

@@ -3,20 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::Connection;
 
 use crate::sqlite::batch::{self, Done};
 use crate::sqlite::checkpoint::Checkpoints;
-use crate::sqlite::queue::{Company, Queue, Work};
+use crate::sqlite::company::{Ended, Habits};
+use crate::sqlite::queue::{Queue, Work};
 use crate::{Committed, Sequencer, StoreError};
 
 /// About what a change adds to the write-ahead log beside its content: the pages of the table and of its indexes.
 const CHANGE_COST_BYTES: usize = 32 << 10;
-
-/// The longest that a commit waits for company.
-const MOST_PATIENCE: Duration = Duration::from_micros(500);
 
 /// Starts the thread. It ends when the queue is closed and empty.
 pub(super) fn start(connection: Connection, path: &Path, queue: Arc<Queue>) -> Result<JoinHandle<()>, StoreError> {
@@ -44,14 +42,14 @@ impl Writer {
         let mut work = Vec::new();
         // Dropped before `work`, so that those whose work was under way hear why, too.
         let _farewell = Farewell(Arc::clone(&self.queue));
-        let mut company = Company { expected: 1, patience: Duration::ZERO };
-        while self.queue.take(&mut work, &mut self.sequencer, company) {
-            let (begun, taken) = (Instant::now(), work.len());
+        let mut habits = Habits::new();
+        let (mut company, mut ended) = (habits.first(), Instant::now());
+        while let Some(taken) = self.queue.take(&mut work, &mut self.sequencer, company) {
+            let (begun, commits) = (Instant::now(), work.len());
             self.carry_out(&mut work);
-            // Those who have just been answered are likely to come again, beside those who came meanwhile. Waiting for them longer
-            // than a part of what a transaction takes would cost more time than it saves.
-            let patience = (begun.elapsed() / 2).min(MOST_PATIENCE);
-            company = Company { expected: taken + self.queue.waiting(), patience };
+            let (took, cycle, waiting) = (begun.elapsed(), ended.elapsed(), self.queue.waiting());
+            ended = Instant::now();
+            company = habits.learn(&Ended { commits, held: taken.held, took, cycle, waiting });
             self.checkpoints.finish(&self.connection);
         }
         self.checkpoints.stop(self.connection);
