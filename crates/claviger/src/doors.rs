@@ -27,7 +27,7 @@ struct Doors {
 impl Handler for Doors {
     async fn answer(&self, request: Request<Bytes>, peer: Peer) -> Response<Bytes> {
         match &self.hyok {
-            Some(hyok) if is_of_hyok(request.uri().path()) => hyok.answer(request, peer).await,
+            Some(hyok) if is_of_hyok(request.uri().path()) => Box::pin(hyok.answer(request, peer)).await,
             _ => self.aws.handle(request, claviger_door_aws::Peer { address: peer.address.ip(), secure: peer.tls }).await,
         }
     }

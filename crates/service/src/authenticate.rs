@@ -55,12 +55,12 @@ impl Service {
         let known = self.confirm_freshness_or_grace().await?;
         let (identity, access_key) = match claim.session_token {
             None => self.soon_enough(self.authenticate_access_key(claim)).await?,
-            Some(token) => self.soon_enough(self.authenticate_session(claim, token, &request)).await?,
+            Some(token) => self.soon_enough(Box::pin(self.authenticate_session(claim, token, &request))).await?,
         };
         let (forwarding, grant_tokens, known_at_ms) = (None, Vec::new(), Some(known.ms()));
         let caller = Caller { identity, access_key, forwarding, request, grant_tokens, known_at_ms };
         match &caller.identity.principal {
-            Principal::Service(name) => self.believe(&caller, name, claim).await,
+            Principal::Service(name) => Box::pin(self.believe(&caller, name, claim)).await,
             _ if claim.assertions.on_behalf_of.is_some() => {
                 Err(not_on_behalf("only users that are marked as services may ask on somebody's behalf"))
             }

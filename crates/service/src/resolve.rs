@@ -203,7 +203,7 @@ impl Service {
     pub(crate) async fn credential(&self, id: &str) -> Result<Option<Arc<Credential>>, Refusal> {
         // Which account an access key belongs to never changes, so that this needs no freshness.
         let known = self.caches.access_key_accounts.read().get(id).copied();
-        let Some(account) = known else { return self.first_use_of_credential(id).await };
+        let Some(account) = known else { return Box::pin(self.first_use_of_credential(id)).await };
         let slot = match self.look(&self.caches.credentials, account, RecordKind::AccessKey, id.to_owned()) {
             Look::Cached(credential) => return Ok(Some(credential)),
             Look::Missing(slot) => slot,

@@ -35,7 +35,7 @@ impl<H: Handler> Handler for Shared<H> {
         match (self.0.doors.get(), &self.0.unsealing) {
             (Some(_), _) if request.uri().path() == PATH => already_open(),
             (Some(doors), _) => doors.answer(request, peer).await,
-            (None, Some(unsealing)) => unsealing.answer(request, peer).await,
+            (None, Some(unsealing)) => Box::pin(unsealing.answer(request, peer)).await,
             (None, None) => claviger_door_aws::unavailable(&request.into_parts().0, "The server is starting. Try again."),
         }
     }

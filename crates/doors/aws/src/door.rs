@@ -100,7 +100,7 @@ impl Door {
             },
             Err(refusal) => (None, refusal),
         };
-        Err(self.record(request, None, access_key, event_of(protocol, parts, body), refusal).await)
+        Err(Box::pin(self.record(request, None, access_key, event_of(protocol, parts, body), refusal)).await)
     }
 
     fn read_claim<'r>(

@@ -85,11 +85,11 @@ impl Door {
         }
         let store = match self.service.find_store(store).await {
             Ok(store) => store,
-            Err(refusal) => return self.refuse(&request, None, event, refusal).await,
+            Err(refusal) => return Box::pin(self.refuse(&request, None, event, refusal)).await,
         };
         match self.identify(&parts, &body, &store, &peer, &mut request) {
             Ok(caller) => self.dispatch(what, &caller, &body, began).await,
-            Err((access_key, refusal)) => self.refuse(&request, access_key, event, refusal).await,
+            Err((access_key, refusal)) => Box::pin(self.refuse(&request, access_key, event, refusal)).await,
         }
     }
 
@@ -123,11 +123,12 @@ impl Door {
     }
 
     async fn dispatch(&self, what: What<'_>, caller: &Caller, body: &Bytes, began: Instant) -> http::Response<Bytes> {
+        // Boxed, so that the future of every connection is not as large as that of the largest operation: it is moved for each request.
         match what {
-            What::Metadata(key) => run::<GetKeyMetadata>(self, external_key(key), caller, body, began).await,
-            What::Encrypt(key) => run::<Encrypt>(self, external_key(key), caller, body, began).await,
-            What::Decrypt(key) => run::<Decrypt>(self, external_key(key), caller, body, began).await,
-            What::Health => run::<GetHealthStatus>(self, Ok(None), caller, body, began).await,
+            What::Metadata(key) => Box::pin(run::<GetKeyMetadata>(self, external_key(key), caller, body, began)).await,
+            What::Encrypt(key) => Box::pin(run::<Encrypt>(self, external_key(key), caller, body, began)).await,
+            What::Decrypt(key) => Box::pin(run::<Decrypt>(self, external_key(key), caller, body, began)).await,
+            What::Health => Box::pin(run::<GetHealthStatus>(self, Ok(None), caller, body, began)).await,
         }
     }
 
