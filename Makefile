@@ -58,6 +58,11 @@ bench: tools ## Measure this machine: every figure of docs/performance.md; ARGS=
 	@$(CARGO) build --release --locked --package claviger --package claviger-bench
 	@"$${CARGO_TARGET_DIR:-target}/release/claviger-bench" $(ARGS)
 
+.PHONY: bench-cluster
+bench-cluster: tools ## Measure nodes on PostgreSQL beside one on SQLite, and a million keys in both; ARGS="--keys 0" for the nodes alone
+	@$(CARGO) build --release --locked --package claviger --package claviger-bench
+	@"$${CARGO_TARGET_DIR:-target}/release/claviger-bench" cluster $(ARGS)
+
 .PHONY: lint
 lint: tools ## Check formatting, lints and the tree's own rules
 	$(CARGO) fmt --all --check

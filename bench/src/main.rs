@@ -31,7 +31,9 @@ use crate::report::{Bar, Report};
 
 mod algorithms;
 mod bare;
+mod cluster;
 mod connection;
+mod database;
 mod disk;
 mod failure;
 mod load;
@@ -62,6 +64,8 @@ enum Command {
     /// The bare server, which the benchmark starts itself
     #[command(hide = true)]
     Bare(BareArguments),
+    /// Measure several nodes on PostgreSQL beside one on SQLite, and a million keys in both
+    Cluster(cluster::ClusterArguments),
     /// A token's library alone, which the benchmark starts itself
     #[command(hide = true)]
     TokenAlone(TokenAloneArguments),
@@ -153,6 +157,11 @@ fn main() -> ExitCode {
             bare::run(arguments.listen, arguments.header, arguments.body_bytes, tls.as_ref())
         }
         Some(Command::TokenAlone(arguments)) => tokens::alone(&arguments.library),
+        Some(Command::Cluster(arguments)) => {
+            on_machine(arguments.server.as_deref(), arguments.data.as_deref(), async |binaries, scratch| {
+                cluster::measure(&arguments, binaries, scratch).await
+            })
+        }
         None => measure(&command_line.plan),
     };
     match outcome {
@@ -164,14 +173,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(plan: &Plan) -> Result<(), Failure> {
+/// Says what machine this is, and measures something on it: with the programs, and in a directory that is removed afterwards.
+fn on_machine(
+    server: Option<&Path>,
+    data: Option<&Path>,
+    measure: impl AsyncFnOnce(&server::Binaries, &Path) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let here = std::env::current_exe().context("cannot find this program's own path")?;
     let here = here.parent().unwrap_or(Path::new("."));
     let binaries = server::Binaries {
-        claviger: plan.server.clone().unwrap_or_else(|| here.join("claviger")),
+        claviger: server.map_or_else(|| here.join("claviger"), Path::to_path_buf),
         bench: std::env::current_exe().context("cannot find this program's own path")?,
     };
-    let directory = plan.data.as_deref().unwrap_or(here);
+    let directory = data.unwrap_or(here);
     std::fs::create_dir_all(directory).context(format!("cannot make {}", directory.display()))?;
     let scratch = tempfile::Builder::new()
         .prefix("bench-")
@@ -181,25 +195,31 @@ fn measure(plan: &Plan) -> Result<(), Failure> {
     // One thread drives everything, so that the servers have the rest of the machine to themselves.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start the generator")?;
     runtime.block_on(async {
-        let mut report = Report::default();
         machine::describe().iter().for_each(|line| println!("{line}"));
         println!("{}\n", disk::measure(scratch.path())?);
+        measure(&binaries, scratch.path()).await
+    })
+}
+
+fn measure(plan: &Plan) -> Result<(), Failure> {
+    let mut report = Report::default();
+    on_machine(plan.server.as_deref(), plan.data.as_deref(), async |binaries, scratch| {
         if plan.xks_seconds > 0.0 {
-            xks::measure(plan, &binaries, scratch.path(), &mut report).await?;
+            xks::measure(plan, binaries, scratch, &mut report).await?;
         }
         if plan.xks_only {
             print_bars(&report);
             return Ok(());
         }
-        operations::measure(plan, &binaries, scratch.path(), &mut report).await?;
+        operations::measure(plan, binaries, scratch, &mut report).await?;
         if !plan.without_algorithms {
-            algorithms::measure(plan, &binaries, scratch.path(), &mut report).await?;
+            algorithms::measure(plan, binaries, scratch, &mut report).await?;
         }
         if !plan.without_tokens {
-            tokens::measure(plan, &binaries, scratch.path(), &mut report).await?;
+            tokens::measure(plan, binaries, scratch, &mut report).await?;
         }
         if plan.key_count() > 0 {
-            many_keys::measure(plan.key_count(), &binaries, scratch.path(), &mut report).await?;
+            many_keys::measure(plan.key_count(), binaries, scratch, &mut report).await?;
         }
         print_bars(&report);
         Ok(())

@@ -25,11 +25,11 @@ const HOT_KEY_TIME: Duration = Duration::from_millis(400);
 /// What "as fast as with 100 keys" means.
 const SLOWER_MAX: f64 = 1.2;
 
-/// One of the two stores.
-struct Shelf {
-    server: Server,
-    client: Client,
-    keys: Vec<String>,
+/// A store, its server, and the keys in it.
+pub(crate) struct Shelf {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
+    pub(crate) keys: Vec<String>,
 }
 
 /// Makes a store of so many keys, restarts its server, and compares it with a small one.
@@ -212,7 +212,7 @@ async fn compare_list_keys(many: &Shelf, few: &Shelf, report: &mut Report) -> Re
 }
 
 /// A walk through ListKeys, from the first page to the last and from the first again.
-struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     shelf: &'a Shelf,
     connection: Connection,
     marker: Option<String>,
@@ -222,7 +222,7 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    async fn of(shelf: &'a Shelf) -> Result<Self, Failure> {
+    pub(crate) async fn of(shelf: &'a Shelf) -> Result<Self, Failure> {
         let mut connection = Connection::open(shelf.server.address).await?;
         // The first one pays for the connection.
         call(&shelf.client, &mut connection, "ListKeys", &json!({ "Limit": 1 })).await?;
@@ -230,7 +230,7 @@ impl<'a> Pages<'a> {
     }
 
     /// Reads one page, and tells whether there is another.
-    async fn turn(&mut self, limit: usize) -> Result<bool, Failure> {
+    pub(crate) async fn turn(&mut self, limit: usize) -> Result<bool, Failure> {
         let mut body = json!({ "Limit": limit });
         if let (Some(marker), Some(body)) = (self.marker.take(), body.as_object_mut()) {
             body.insert("Marker".into(), marker.into());
@@ -251,11 +251,15 @@ impl<'a> Pages<'a> {
         Ok(self.marker.is_some())
     }
 
-    fn median_ms(&self) -> f64 {
+    pub(crate) fn median_ms(&self) -> f64 {
         quantile(&self.times_ns, 0.5) / 1e6
     }
 
-    fn cpu_us(&self) -> f64 {
+    pub(crate) fn p99_ms(&self) -> f64 {
+        quantile(&self.times_ns, 0.99) / 1e6
+    }
+
+    pub(crate) fn cpu_us(&self) -> f64 {
         self.cpu_ns as f64 / 1e3 / self.times_ns.len().max(1) as f64
     }
 }
@@ -280,7 +284,7 @@ impl Shelf {
 }
 
 /// Fisher and Yates' shuffle, with Vigna's splitmix64 for a source: the same order in each run.
-fn shuffle(items: &mut [usize], seed: u64) {
+pub(crate) fn shuffle(items: &mut [usize], seed: u64) {
     let mut state = seed;
     for last in (1..items.len()).rev() {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -292,7 +296,7 @@ fn shuffle(items: &mut [usize], seed: u64) {
     }
 }
 
-fn resident_mb(server: &Server) -> Result<f64, Failure> {
+pub(crate) fn resident_mb(server: &Server) -> Result<f64, Failure> {
     memory_mb(server.process_id(), "VmRSS")
 }
 

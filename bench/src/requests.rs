@@ -53,6 +53,11 @@ impl Client {
         Ok(Self { access_key: access_key.to_owned(), secret: secret.to_owned(), region: region.to_owned(), host })
     }
 
+    /// The access key and its secret.
+    pub(crate) fn into_credentials(self) -> (String, String) {
+        (self.access_key, self.secret)
+    }
+
     /// Takes the credentials from the file that `claviger dev` writes.
     pub(crate) fn from_environment(file: &Path, address: SocketAddr) -> Result<Self, Failure> {
         let text = fs::read_to_string(file).context(format!("cannot read {}", file.display()))?;

@@ -116,7 +116,7 @@ fn host_of(server: u32) -> Result<u32, Failure> {
 }
 
 /// A new account; answers its root's client.
-async fn account(administrator: &Client, connection: &mut Connection) -> Result<Client, Failure> {
+pub(crate) async fn account(administrator: &Client, connection: &mut Connection) -> Result<Client, Failure> {
     let made = call_api(Api::Administration, administrator, connection, "CreateAccount", &json!({ "Name": "bench" })).await?;
     let text = |name: &str| made.get(name).and_then(Value::as_str).map(str::to_owned);
     match (text("RootAccessKeyId"), text("RootSecretAccessKey")) {

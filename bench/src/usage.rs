@@ -44,7 +44,8 @@ impl CpuTime {
     }
 }
 
-fn on_cpu_ns(schedstat: &str) -> Result<u64, Failure> {
+/// The CPU time in a thread's `schedstat`.
+pub(crate) fn on_cpu_ns(schedstat: &str) -> Result<u64, Failure> {
     let first = schedstat.split_ascii_whitespace().next().unwrap_or_default();
     first.parse().context("this kernel does not account CPU time in schedstat")
 }
