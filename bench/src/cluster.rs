@@ -197,11 +197,8 @@ async fn many_keys(name: &str, deployment: &Deployment<'_>, count: usize) -> Res
     shuffle(&mut order, 11);
     let mut drawn = order.into_iter();
     for (connections, uses) in [(1, COLD_ALONE.min(count / 4)), (BAR_CONNECTIONS, COLD_TOGETHER.min(count / 2))] {
-        let bodies: Vec<Value> = drawn
-            .by_ref()
-            .take(uses)
-            .filter_map(|number| Some(encrypt(shelf.keys.get(number)?, 32, number)))
-            .collect();
+        let bodies: Vec<Value> =
+            drawn.by_ref().take(uses).filter_map(|number| Some(encrypt(shelf.keys.get(number)?, 32, number))).collect();
         let requests: Vec<Bytes> = shelf.client.requests("Encrypt", &bodies)?;
         let mut side = Side::new(&shelf.server, requests, connections).await?;
         side.take_turn(Until::Count(uses)).await?;

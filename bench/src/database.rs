@@ -127,8 +127,11 @@ impl Drop for Database {
 
 impl Programs {
     fn find() -> Result<Self, Failure> {
-        let missing =
-            || Failure::new("PostgreSQL is needed, its programs only: install it ('apt install postgresql'), or name their directory with PG_BIN");
+        let missing = || {
+            Failure::new(
+                "PostgreSQL is needed, its programs only: install it ('apt install postgresql'), or name their directory with PG_BIN",
+            )
+        };
         let named = std::env::var_os("PG_BIN").map(PathBuf::from);
         let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
         let in_path = std::env::var_os("PATH").unwrap_or_default();

@@ -20,9 +20,11 @@ pub(super) fn records(connection: &Connection, sql: &str, params: impl Params) -
 
 /// A row of `sql::select_records!`.
 pub(super) fn record(row: &Row<'_>) -> Result<Record, QueryError> {
-    let (kind, id, account): (_, String, i64) = (row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?, row.get(1)?, row.get(2)?);
-    let bad =
-        |what: &str| StoreError::Corrupt(format!("the record ({kind}, {id}, {account}) has {what} that this program does not know"));
+    let (kind, id, account): (_, String, i64) =
+        (row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?, row.get(1)?, row.get(2)?);
+    let bad = |what: &str| {
+        StoreError::Corrupt(format!("the record ({kind}, {id}, {account}) has {what} that this program does not know"))
+    };
     let account_id = u64::try_from(account).ok().and_then(AccountId::from_number).ok_or_else(|| bad("an account number"))?;
     let record_kind = RecordKind::parse(kind).ok_or_else(|| bad("a kind"))?;
     let version = u64::try_from(row.get::<_, i64>(3)?).map_err(|_| bad("a version"))?;
