@@ -3,6 +3,7 @@
 import base64
 import json
 import pathlib
+import secrets
 import subprocess
 import sys
 from datetime import timedelta
@@ -12,6 +13,7 @@ import pytest
 
 import wire
 from harness import CLEAN_ENVIRONMENT, alias_name, constraint, policy, refused, refused_as_no_key_id, refused_with_any, statement
+from imports import NEVER, import_material
 
 ACCOUNT = "123456789012"
 HERE, THERE, FAR = "us-east-1", "eu-west-1", "ap-southeast-2"
@@ -241,6 +243,34 @@ def test_a_rotation_is_everywhere_at_once(kms, europe, replica, key_id):
         assert current == rotations[0]["KeyMaterialId"] == client.decrypt(CiphertextBlob=new["CiphertextBlob"])["KeyMaterialId"]
         opened = client.decrypt(CiphertextBlob=old["CiphertextBlob"])
         assert (opened["Plaintext"], opened["KeyMaterialId"]) == (b"old", rotations[1]["KeyMaterialId"])
+
+
+def test_imported_material_is_rotated_once_every_region_has_it(kms, europe):
+    old, new = secrets.token_bytes(32), secrets.token_bytes(32)
+    key_id = kms.create_key(Origin="EXTERNAL", MultiRegion=True)["KeyMetadata"]["KeyId"]
+    import_material(kms, key_id, old)
+    kms.replicate_key(KeyId=key_id, ReplicaRegion=THERE)
+    import_material(europe, key_id, old)
+    blob = europe.encrypt(KeyId=key_id, Plaintext=b"before")["CiphertextBlob"]
+
+    def states():
+        listed = (client.list_key_rotations(KeyId=key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL")["Rotations"] for client in (kms, europe))
+        return [{entry["KeyMaterialId"]: (entry["KeyMaterialState"], entry["ImportState"]) for entry in entries} for entries in listed]
+
+    with refused("UnsupportedOperationException"):
+        import_material(europe, key_id, new, ImportType="NEW_KEY_MATERIAL", **NEVER)
+    made = import_material(kms, key_id, new, ImportType="NEW_KEY_MATERIAL", **NEVER)["KeyMaterialId"]
+    waits = "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"
+    assert [state[made] for state in states()] == [(waits, "IMPORTED"), (waits, "PENDING_IMPORT")]
+    with refused("KMSInvalidStateException"):
+        kms.rotate_key_on_demand(KeyId=key_id)
+    assert import_material(europe, key_id, new, ImportType="EXISTING_KEY_MATERIAL", **NEVER)["KeyMaterialId"] == made
+    assert [state[made] for state in states()] == [("PENDING_ROTATION", "IMPORTED")] * 2
+    kms.rotate_key_on_demand(KeyId=key_id)
+    assert [state[made] for state in states()] == [("CURRENT", "IMPORTED")] * 2
+    assert kms.decrypt(CiphertextBlob=blob)["Plaintext"] == b"before"
+    answer = kms.decrypt(CiphertextBlob=europe.encrypt(KeyId=key_id, Plaintext=b"after")["CiphertextBlob"])
+    assert (answer["Plaintext"], answer["KeyMaterialId"]) == (b"after", made)
 
 
 def test_automatic_rotation_is_the_primarys_to_switch_and_every_keys_to_tell(kms, europe, replica, key_id):

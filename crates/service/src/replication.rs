@@ -4,7 +4,7 @@
 //! Each of them has a record of its own. What they share (who they are, the material, automatic rotation) stands in all of these records,
 //! and changes in all of them in one commit, each with the version that was read. So two changes that meet cannot leave them in two minds.
 
-use claviger_domain::key::{Key, KeyState, MaterialVersion, Origin};
+use claviger_domain::key::{Key, KeyState, MaterialVersion, MultiRegion, Origin, RotationType};
 use claviger_domain::{Refusal, Region, Timestamp};
 use claviger_store::Change;
 
@@ -41,9 +41,34 @@ impl Service {
 
     /// The same for a key that was read from the store.
     pub(crate) async fn update_stored_with_relatives(&self, before: &Key, version: u64, after: &Key) -> Result<Related, Refusal> {
-        let mut related = Related { changes: vec![self.records.update(after, version).await?], arns: Vec::new() };
-        for Versioned { mut value, version } in self.relatives(before, version).await? {
-            self.share(after, &mut value).await?;
+        let mut relatives = self.relatives(before, version).await?;
+        for Versioned { value, .. } in &mut relatives {
+            self.share(after, value).await?;
+        }
+        let mut after = Versioned { value: after.clone(), version };
+        agree_on_pending_material(std::iter::once(&mut after).chain(&mut relatives));
+        self.update_all(after, relatives).await
+    }
+
+    /// Makes the imported material current that waits for it, in a key and all its kin; none when there is none that all of them have.
+    pub(crate) async fn rotate_imported_with_relatives(
+        &self,
+        before: &KeySnapshot,
+        rotation: RotationType,
+        now: Timestamp,
+    ) -> Result<Option<Related>, Refusal> {
+        let mut relatives = self.relatives(&before.key, before.version).await?;
+        let mut key = Versioned { value: before.key.clone(), version: before.version };
+        let mut all = std::iter::once(&mut key).chain(&mut relatives);
+        if !all.all(|key| key.value.rotate_to_pending(rotation, now)) {
+            return Ok(None);
+        }
+        self.update_all(key, relatives).await.map(Some)
+    }
+
+    async fn update_all(&self, key: Versioned<Key>, relatives: Vec<Versioned<Key>>) -> Result<Related, Refusal> {
+        let mut related = Related { changes: vec![self.records.update(&key.value, key.version).await?], arns: Vec::new() };
+        for Versioned { value, version } in relatives {
             related.arns.push(value.arn().to_string());
             related.changes.push(self.records.update(&value, version).await?);
         }
@@ -54,13 +79,18 @@ impl Service {
     /// has waited for it.
     pub(crate) async fn part_from_relatives(&self, gone: &Key, version: u64, now: Timestamp) -> Result<Related, Refusal> {
         let mut related = Related { changes: Vec::new(), arns: Vec::new() };
-        for Versioned { mut value, version } in self.relatives(gone, version).await? {
+        let mut relatives = self.relatives(gone, version).await?;
+        for Versioned { value, .. } in &mut relatives {
             if let Some(kin) = &mut value.multi_region {
                 kin.replicas.remove(&gone.region);
             }
             if let (KeyState::PendingReplicaDeletion { window_days }, false) = (value.state, value.has_replicas()) {
                 value.state = KeyState::PendingDeletion { at: now.plus_days(window_days) };
             }
+        }
+        // Perhaps it was the last one that had not the material which all wait for.
+        agree_on_pending_material(relatives.iter_mut());
+        for Versioned { value, version } in relatives {
             related.arns.push(value.arn().to_string());
             related.changes.push(self.records.update(&value, version).await?);
         }
@@ -76,8 +106,7 @@ impl Service {
             // Imported material comes to each Region from its owner (AWS KMS Developer Guide, "Multi-Region keys with imported key material").
             // A new replica knows which it has to be.
             Origin::External if replica.materials.is_empty() => {
-                let permanent = primary.materials.iter().filter(|material| material.pending().is_none());
-                replica.materials = permanent.map(MaterialVersion::to_be_imported).collect();
+                replica.materials = primary.materials.iter().map(MaterialVersion::to_be_imported).collect();
             }
             // Keys in custom key stores have no kin.
             Origin::External | Origin::CloudHsm | Origin::ExternalKeyStore => {}
@@ -126,6 +155,11 @@ impl Service {
             key.arn()
         )))
     }
+}
+
+fn agree_on_pending_material<'k>(keys: impl Iterator<Item = &'k mut Versioned<Key>>) {
+    let mut keys: Vec<&mut Key> = keys.map(|key| &mut key.value).collect();
+    Key::agree_on_pending_material(&mut keys);
 }
 
 /// Makes a replica's material that of its primary, in the same order.

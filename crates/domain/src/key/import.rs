@@ -160,7 +160,8 @@ impl KeySpec {
 impl MaterialVersion {
     /// The same version as a related key in another Region knows it before its owner has brought the material there.
     pub fn to_be_imported(&self) -> Self {
-        Self { sealed: Vec::new(), imported: Some(Box::default()), ..self.clone() }
+        let pending = self.pending().map(|_| Pending::MultiRegionImportAndRotation);
+        Self { sealed: Vec::new(), imported: Some(Box::new(Imported { pending, ..Imported::default() })), ..self.clone() }
     }
 
     /// Whether the material is there, rather than deleted, expired or not imported yet.
@@ -282,10 +283,10 @@ impl Key {
                 pending.id
             )));
         }
-        if !self.materials.is_empty() && self.multi_region.as_ref().is_some_and(|kin| !kin.replicas.is_empty()) {
-            // It would have to reach every Region before the first of them encrypts with it.
+        if !self.materials.is_empty() && self.multi_region.as_ref().is_some_and(|kin| kin.primary != self.region) {
+            // Its id is told to the replicas then.
             return Err(Refusal::unsupported(format!(
-                "New key material cannot be imported into {} while it has replicas. Import the material that it had before.",
+                "{} is a multi-region replica key. Import new key material into the primary key first, and then the same material here.",
                 self.arn()
             )));
         }
@@ -293,6 +294,29 @@ impl Key {
             return Err(incorrect(format!("{} takes only the key material that was first imported into it.", self.arn())));
         }
         Ok(())
+    }
+
+    /// Lets related multi-Region keys agree on the material that waits for the rotation of all of them. The primary key says which it is; it waits for its
+    /// import, until each of them has it, and for the rotation from then on. Source: AWS KMS Developer Guide, "Rotating multi-Region keys with imported key
+    /// material".
+    pub fn agree_on_pending_material(keys: &mut [&mut Self]) {
+        let Some(kin) = keys.first().and_then(|key| key.multi_region.clone()) else { return };
+        let Some(primary) = keys.iter().find(|key| key.region == kin.primary) else { return };
+        let pending = primary.pending_material().cloned();
+        let is_it = |material: &MaterialVersion| pending.as_ref().is_some_and(|pending| pending.id == material.id);
+        let has_it = |key: &&mut Self| key.materials.iter().any(|material| is_it(material) && material.is_present());
+        // One that is not here is only being made.
+        let all = keys.len() == kin.regions().count() && keys.iter().all(has_it);
+        let waits = if all { Pending::Rotation } else { Pending::MultiRegionImportAndRotation };
+        for key in keys.iter_mut() {
+            key.materials.retain(|material| material.pending().is_none() || is_it(material));
+            let Some(pending) = &pending else { continue };
+            if !key.materials.iter().any(is_it) {
+                key.materials.push(pending.to_be_imported());
+            }
+            let its = key.materials.iter_mut().filter(|material| is_it(material));
+            its.filter_map(|material| material.imported.as_mut()).for_each(|imported| imported.pending = Some(waits));
+        }
     }
 
     /// Makes the material that waits for its rotation current, and answers whether there was any.

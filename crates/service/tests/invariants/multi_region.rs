@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use claviger_domain::key::{ImportType, Key, KeyState, MultiRegion, MultiRegionKeyType, Origin, RotationType};
+use claviger_domain::key::{ImportType, Key, KeyState, MultiRegion, MultiRegionKeyType, Origin, Pending, RotationType};
 use claviger_domain::{Caller, KeyArn, KeyReference, Kind, Refusal, Region, Timestamp};
 use claviger_service::operations::kms;
 use claviger_service::{Operation, Settings};
@@ -547,15 +547,12 @@ async fn imported_material_is_imported_in_each_region_and_is_the_same_in_all() {
     perform(&node, &root, &replica, &decrypt(&ciphertext)).await.unwrap();
     check_agreement(&node, &root, &primary, &[&replica]).await;
 
-    // It goes, and comes back, in each Region by itself; and is not rotated while there are Regions that would not have the new one.
+    // It goes, and comes back, in each Region by itself.
     let delete = kms::DeleteImportedKeyMaterial { key: by_arn(&replica), material: None };
     perform(&node, &root, &replica, &delete).await.unwrap();
     assert_eq!(describe(&node, &root, &primary).await.state, KeyState::Enabled);
     assert_eq!(describe(&node, &root, &replica).await.state, KeyState::PendingImport);
     check_agreement(&node, &root, &primary, &[&replica]).await;
-    assert_eq!(kind_of(import(&node, &root, &primary, &[9; 32], Some(ImportType::New)).await), Kind::Unsupported);
-    let rotate = kms::RotateKeyOnDemand { key: by_arn(&primary) };
-    assert_eq!(kind_of(perform(&node, &root, &primary, &rotate).await), Kind::Unsupported);
     import(&node, &root, &replica, &[7; 32], None).await.unwrap();
     perform(&node, &root, &primary, &promotion).await.unwrap();
     check_agreement(&node, &root, &replica, &[&primary]).await;
@@ -572,11 +569,14 @@ async fn a_replica_of_rotated_imported_material_needs_all_of_it() {
     let old = sealed_by(&node, &root, &primary).await;
     import(&node, &root, &primary, &[2; 32], Some(ImportType::New)).await.unwrap();
     perform(&node, &root, &primary, &kms::RotateKeyOnDemand { key: by_arn(&primary) }).await.unwrap();
-    // What waits for a rotation is no part of the key yet.
+    // What waits for a rotation is no part of the key yet, but will be of the replica's as well.
     import(&node, &root, &primary, &[3; 32], Some(ImportType::New)).await.unwrap();
+    assert_eq!(pending(&node, &root, &primary).await, Some((Pending::Rotation, true)));
     let replica = perform(&node, &root, &primary, &replicate_key(&primary, &elsewhere())).await.unwrap();
-    assert_eq!(replica.materials.len(), 2);
+    assert_eq!(replica.materials.len(), 3);
     let replica = replica.arn();
+    assert_eq!(pending(&node, &root, &primary).await, Some((Pending::MultiRegionImportAndRotation, true)));
+    assert_eq!(pending(&node, &root, &replica).await, Some((Pending::MultiRegionImportAndRotation, false)));
     import(&node, &root, &replica, &[2; 32], None).await.unwrap();
     assert_eq!(describe(&node, &root, &replica).await.state, KeyState::PendingImport);
     import(&node, &root, &replica, &[1; 32], None).await.unwrap();
@@ -584,6 +584,97 @@ async fn a_replica_of_rotated_imported_material_needs_all_of_it() {
     perform(&node, &root, &replica, &decrypt(&old)).await.unwrap();
     let new = sealed_by(&node, &root, &replica).await;
     perform(&node, &root, &primary, &decrypt(&new)).await.unwrap();
+}
+
+/// What the material of a key that belongs to it not yet waits for, and whether it is there.
+async fn pending(node: &Node, root: &Caller, key: &KeyArn) -> Option<(Pending, bool)> {
+    let key = describe(node, root, key).await;
+    key.pending_material().map(|material| (material.pending().unwrap(), material.is_present()))
+}
+
+#[tokio::test]
+async fn new_material_is_imported_into_every_region_before_all_of_them_rotate_to_it() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let operation = kms::CreateKey { origin: Origin::External, multi_region: true, ..create_key(None) };
+    let primary = node.service.perform(&node.again(&root), &operation).await.unwrap().arn();
+    import(&node, &root, &primary, &[1; 32], None).await.unwrap();
+    let mut replicas = Vec::new();
+    for region in [elsewhere(), third()] {
+        let replica = perform(&node, &root, &primary, &replicate_key(&primary, &region)).await.unwrap().arn();
+        import(&node, &root, &replica, &[1; 32], None).await.unwrap();
+        replicas.push(replica);
+    }
+    let all = [&primary, &replicas[0], &replicas[1]];
+    let old = sealed_by(&node, &root, &primary).await;
+    let rotate = || async { perform(&node, &root, &primary, &kms::RotateKeyOnDemand { key: by_arn(&primary) }).await.map(drop) };
+    let states = || async {
+        let mut found = Vec::new();
+        for key in all {
+            found.push(pending(&node, &root, key).await);
+        }
+        found
+    };
+    let waits = |there| Some((Pending::MultiRegionImportAndRotation, there));
+    let ready = Some((Pending::Rotation, true));
+
+    let size = node.log_size().await;
+    import(&node, &root, &primary, &[2; 32], Some(ImportType::New)).await.unwrap();
+    let log = node.log_since(size).await;
+    assert_eq!(log.last().unwrap().json["claviger"]["changes"].as_array().unwrap().len(), 3, "the replicas know of it");
+    assert_eq!(states().await, [waits(true), waits(false), waits(false)]);
+    assert_eq!(kind_of(rotate().await), Kind::InvalidState);
+    assert_eq!(kind_of(import(&node, &root, &primary, &[3; 32], Some(ImportType::New)).await), Kind::InvalidState, "one at a time");
+    assert_eq!(kind_of(import(&node, &root, &replicas[0], &[3; 32], None).await), Kind::IncorrectKeyMaterial);
+    for key in all {
+        assert_eq!(describe(&node, &root, key).await.state, KeyState::Enabled, "they work as before");
+    }
+    import(&node, &root, &replicas[0], &[2; 32], None).await.unwrap();
+    assert_eq!(states().await, [waits(true), waits(true), waits(false)]);
+    import(&node, &root, &replicas[1], &[2; 32], Some(ImportType::Existing)).await.unwrap();
+    assert_eq!(states().await, [ready, ready, ready]);
+
+    // What goes somewhere is waited for again; what goes from the primary key is forgotten.
+    let id = describe(&node, &root, &primary).await.pending_material().unwrap().id;
+    let delete = |key: &KeyArn| kms::DeleteImportedKeyMaterial { key: by_arn(key), material: Some(id) };
+    perform(&node, &root, &replicas[0], &delete(&replicas[0])).await.unwrap();
+    assert_eq!(states().await, [waits(true), waits(false), waits(true)]);
+    perform(&node, &root, &primary, &delete(&primary)).await.unwrap();
+    assert_eq!(states().await, [None, None, None]);
+
+    import(&node, &root, &primary, &[2; 32], Some(ImportType::New)).await.unwrap();
+    for replica in &replicas {
+        import(&node, &root, replica, &[2; 32], None).await.unwrap();
+    }
+    rotate().await.unwrap();
+    assert_eq!(states().await, [None, None, None]);
+    check_agreement(&node, &root, &primary, &[&replicas[0], &replicas[1]]).await;
+    let new = sealed_by(&node, &root, &replicas[1]).await;
+    for key in all {
+        assert_eq!(describe(&node, &root, key).await.current_material().unwrap().id, id);
+        for ciphertext in [&old, &new] {
+            perform(&node, &root, key, &decrypt(ciphertext)).await.unwrap();
+        }
+    }
+    assert!(node.service.verify_store().await.unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn a_replica_that_goes_is_not_waited_for() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let operation = kms::CreateKey { origin: Origin::External, multi_region: true, ..create_key(None) };
+    let primary = node.service.perform(&node.again(&root), &operation).await.unwrap().arn();
+    import(&node, &root, &primary, &[1; 32], None).await.unwrap();
+    let replica = perform(&node, &root, &primary, &replicate_key(&primary, &elsewhere())).await.unwrap().arn();
+    import(&node, &root, &primary, &[2; 32], Some(ImportType::New)).await.unwrap();
+    assert_eq!(pending(&node, &root, &primary).await, Some((Pending::MultiRegionImportAndRotation, true)));
+    schedule(&node, &root, &replica, 7).await;
+    node.clock.advance_days(7);
+    node.service.run_due_work().await.unwrap();
+    assert_eq!(pending(&node, &root, &primary).await, Some((Pending::Rotation, true)));
+    perform(&node, &root, &primary, &kms::RotateKeyOnDemand { key: by_arn(&primary) }).await.unwrap();
+    assert_eq!(pending(&node, &root, &primary).await, None);
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ impl Operation for DeleteImportedKeyMaterial {
         if key.destroy_material(|version| Some(version.id) == id).is_empty() {
             return Ok(Effect::answer(output));
         }
-        Ok(Effect::change(output, vec![service.records.update(&key, snapshot.version).await?]))
+        Ok(service.update_with_relatives(snapshot, &key).await?.effect(output))
     }
 
     fn parameters(&self) -> Parameters<'_> {

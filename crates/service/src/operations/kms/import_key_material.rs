@@ -89,8 +89,8 @@ impl Operation for ImportKeyMaterial {
             expected: self.material,
         })?;
         let material = (key.spec == KeySpec::SymmetricDefault).then_some(made.id);
-        let change = service.records.update(&key, snapshot.version).await?;
-        Ok(Effect::change(ImportedKeyMaterial { key_arn: snapshot.arn.clone(), material }, vec![change]))
+        let output = ImportedKeyMaterial { key_arn: snapshot.arn.clone(), material };
+        Ok(service.update_with_relatives(snapshot, &key).await?.effect(output))
     }
 
     fn parameters(&self) -> Parameters<'_> {

@@ -52,22 +52,16 @@ impl Operation for RotateKeyOnDemand {
                 snapshot.arn
             )));
         }
-        if snapshot.key.origin == Origin::External && snapshot.key.has_replicas() {
-            return Err(Refusal::unsupported(format!(
-                "{} has imported key material, and replicas that would not have it. It can be rotated when it has no replicas.",
-                snapshot.arn
-            )));
+        if snapshot.key.origin != Origin::Internal {
+            // Its owner imports what the key rotates to, into each Region.
+            let rotated = service.rotate_imported_with_relatives(snapshot, RotationType::OnDemand, now).await?;
+            let nothing = || {
+                Refusal::invalid_state(format!("No available key material pending rotation for the key: {}.", snapshot.arn))
+            };
+            return Ok(rotated.ok_or_else(nothing)?.effect(snapshot.arn.clone()));
         }
         let mut key = snapshot.key.clone();
-        if key.origin == Origin::Internal {
-            service.add_material(&mut key, Some(RotationType::OnDemand), now).await?;
-        } else if !key.rotate_to_pending(RotationType::OnDemand, now) {
-            // Its owner imports what the key rotates to.
-            return Err(Refusal::invalid_state(format!(
-                "No available key material pending rotation for the key: {}.",
-                snapshot.arn
-            )));
-        }
+        service.add_material(&mut key, Some(RotationType::OnDemand), now).await?;
         Ok(service.update_with_relatives(snapshot, &key).await?.effect(snapshot.arn.clone()))
     }
 
