@@ -41,6 +41,7 @@ fn proxies(external: &ExternalKeyStores) -> Result<XksBackend, Problem> {
     let settings = XksSettings {
         tls: Arc::new(client_tls(roots, identity)?),
         addresses: external.addresses.clone(),
+        hosts: external.hosts.clone(),
         timeout: external.timeout,
     };
     Ok(XksBackend::new(settings))

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use claviger_domain::Timestamp;
 use claviger_domain::key_store::Proxy;
+use claviger_domain::{AccountId, Timestamp};
 use claviger_service::key_stores::OpenKeyStore;
 use claviger_sigv4::Signer;
 use http::header::{CONTENT_TYPE, HOST, HeaderValue};
@@ -27,17 +27,21 @@ use zeroize::Zeroizing;
 use crate::XksSettings;
 use crate::failure::{Failure, Name};
 use crate::messages::ProxyError;
+use crate::places::Places;
 
 /// The service in the scope of signatures.
 const SERVICE: &str = "kms-xks-proxy";
 /// Longer than any answer that the specification knows: 4,300 bytes in base64 and some fields.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Characters of what a proxy says that are repeated.
+const SHOWN_CHARACTERS_MAX: usize = 200;
 /// How many connections to one proxy are kept while nobody uses them.
 const IDLE_MAX: usize = 128;
 
 /// A proxy, and who to be there.
 #[derive(Clone)]
 pub(crate) struct Target<'a> {
+    account: AccountId,
     host: &'a str,
     path: &'a str,
     region: &'a str,
@@ -48,6 +52,7 @@ pub(crate) struct Target<'a> {
 impl<'a> Target<'a> {
     pub(crate) fn of(store: &'a OpenKeyStore, proxy: &'a Proxy) -> Self {
         Self {
+            account: store.account,
             host: proxy.endpoint.strip_prefix("https://").unwrap_or(&proxy.endpoint),
             path: &proxy.path,
             region: store.region.as_str(),
@@ -60,6 +65,7 @@ impl<'a> Target<'a> {
 /// Makes calls; keeps connections.
 pub(crate) struct Client {
     settings: XksSettings,
+    places: Places,
     /// Connections that nobody uses, by host; the one used last is used next.
     idle: Mutex<HashMap<String, Vec<SendRequest<Full<Bytes>>>>>,
 }
@@ -72,7 +78,8 @@ impl fmt::Debug for Client {
 
 impl Client {
     pub(crate) fn new(settings: XksSettings) -> Self {
-        Self { settings, idle: Mutex::default() }
+        let places = Places::new(settings.addresses.clone(), settings.hosts.clone());
+        Self { settings, places, idle: Mutex::default() }
     }
 
     /// Makes one call: within the time-out, and once more when it was late or the connection broke. All calls are such that doing them twice does no harm.
@@ -91,7 +98,7 @@ impl Client {
             return serde_json::from_slice(&answer).map_err(|_| Failure::Malformed);
         }
         let error: ProxyError = serde_json::from_slice(&answer).map_err(|_| Failure::Malformed)?;
-        let message: String = error.error_message.unwrap_or_default().chars().take(512).map(printable).collect();
+        let message = shown(&error.error_message.unwrap_or_default());
         tracing::debug!(host = target.host, error = ?error.error_name, message, "an external key store proxy refused");
         Err(Name::parse(&error.error_name).map_or(Failure::Malformed, Failure::Refused))
     }
@@ -104,7 +111,7 @@ impl Client {
     async fn exchange(&self, target: &Target<'_>, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
         let mut sender = match self.idle_connection(target.host) {
             Some(sender) => sender,
-            None => self.connect(target.host).await?,
+            None => self.connect(target).await?,
         };
         let response = sender.send_request(request).await.map_err(|_| Failure::Unreachable)?;
         let status = response.status();
@@ -135,12 +142,10 @@ impl Client {
         }
     }
 
-    async fn connect(&self, host: &str) -> Result<SendRequest<Full<Bytes>>, Failure> {
-        let connected = match self.settings.addresses.get(host) {
-            Some(address) => TcpStream::connect(address).await,
-            None => TcpStream::connect((host, 443)).await,
-        };
-        let stream = connected.map_err(|_| Failure::Unreachable)?;
+    async fn connect(&self, target: &Target<'_>) -> Result<SendRequest<Full<Bytes>>, Failure> {
+        let host = target.host;
+        let places = self.places.of(target.account, host).await?;
+        let stream = TcpStream::connect(places.as_slice()).await.map_err(|_| Failure::Unreachable)?;
         // Small messages that somebody waits for.
         stream.set_nodelay(true).map_err(|_| Failure::Unreachable)?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| Failure::Tls)?;
@@ -193,7 +198,8 @@ async fn read(mut body: Incoming) -> Result<Bytes, Failure> {
     Ok(answer.freeze())
 }
 
-/// What a proxy says is for a log, which it must not be able to write lines into.
-fn printable(character: char) -> char {
-    if character.is_ascii_graphic() || character == ' ' { character } else { '?' }
+/// As much of what a proxy says as logs and errors repeat: it must not be able to write lines into them, nor pages.
+pub(crate) fn shown(text: &str) -> String {
+    let printable = |character: char| if character.is_ascii_graphic() || character == ' ' { character } else { '?' };
+    text.chars().take(SHOWN_CHARACTERS_MAX).map(printable).collect()
 }

@@ -8,6 +8,8 @@ use claviger_service::key_stores::Asked;
 /// Why a proxy did not do what it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
+    /// The configuration does not let this host be a proxy.
+    NotAllowed,
     /// There is no connection to it.
     Unreachable,
     /// There is a connection, and no TLS on it.
@@ -89,7 +91,7 @@ impl Failure {
         self.log(store, asked.operation);
         let kind = match self {
             Self::Refused(Name::AuthenticationFailed) => Kind::ProxyIncorrectCredential,
-            Self::Refused(Name::InvalidUriPath) => Kind::ProxyInvalidConfiguration,
+            Self::NotAllowed | Self::Refused(Name::InvalidUriPath) => Kind::ProxyInvalidConfiguration,
             Self::Unreachable
             | Self::Tls
             | Self::TimedOut
@@ -109,7 +111,7 @@ impl Failure {
             Self::TimedOut | Self::Refused(Name::DependencyTimeout | Name::Throttling) => ConnectionError::ProxyTimedOut,
             Self::Refused(Name::AuthenticationFailed) => ConnectionError::InvalidCredentials,
             Self::Refused(Name::AccessDenied) => ConnectionError::ProxyAccessDenied,
-            Self::Refused(Name::InvalidUriPath) => ConnectionError::ProxyInvalidConfiguration,
+            Self::NotAllowed | Self::Refused(Name::InvalidUriPath) => ConnectionError::ProxyInvalidConfiguration,
             Self::Malformed | Self::Refused(_) => ConnectionError::ProxyInvalidResponse,
         }
     }
@@ -121,6 +123,10 @@ impl Failure {
 
     fn text(self) -> &'static str {
         match self {
+            Self::NotAllowed => {
+                "This deployment does not let external key store proxies be at this host. Ask its operator to allow it \
+                 ([external_key_stores] hosts)."
+            }
             Self::Unreachable => {
                 "AWS KMS cannot communicate with the external key store proxy. This might be a transient network issue. If you see this error \
                  repeatedly, verify that your external key store proxy is active and is connected to the network, and that its endpoint URI is \

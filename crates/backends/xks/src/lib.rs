@@ -16,6 +16,7 @@ mod client;
 mod failure;
 mod health;
 mod messages;
+mod places;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -44,6 +45,8 @@ pub struct XksSettings {
     /// Where hosts are to be found that are not at their name's address, or not at port 443.
     pub addresses: BTreeMap<String, SocketAddr>,
     /// How long a proxy may take for one answer, connection included.
+    /// Patterns of hosts, one of which a proxy has to have, as [`subject_matches`](claviger_domain::hyok::subject_matches) reads them; without any, all do.
+    pub hosts: Vec<String>,
     pub timeout: Duration,
 }
 

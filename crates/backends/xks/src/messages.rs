@@ -8,6 +8,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::body::Body;
+use crate::client::shown;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,13 +60,13 @@ impl KeyMetadata {
     /// Why it cannot stand behind a key. Texts: AWS KMS Developer Guide, "Troubleshooting external key stores", "CreateKey errors for the external key".
     pub(crate) fn fault(&self) -> Option<String> {
         if self.key_spec != "AES_256" {
-            let found = &self.key_spec;
+            let found = shown(&self.key_spec);
             return Some(format!(
                 "The key spec of the external key must be AES_256. The key spec of specified external key is {found}."
             ));
         }
         if self.key_status != "ENABLED" {
-            let found = &self.key_status;
+            let found = shown(&self.key_status);
             return Some(format!(
                 "The status of the external key must be ENABLED. The status of specified external key is {found}."
             ));
@@ -73,7 +74,7 @@ impl KeyMetadata {
         if ["ENCRYPT", "DECRYPT"].iter().all(|usage| self.key_usage.iter().any(|found| found == usage)) {
             return None;
         }
-        let found = self.key_usage.join(", ");
+        let found = shown(&self.key_usage.join(", "));
         Some(format!(
             "The key usage of the external key must include ENCRYPT and DECRYPT. The key use of specified external key is {found}."
         ))
@@ -229,4 +230,22 @@ fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error>
 
 fn wiped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String>, D::Error> {
     String::deserialize(deserializer).map(Zeroizing::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_proxy_says_of_a_key_is_repeated_in_bounds() {
+        let metadata = |key_spec: &str| KeyMetadata {
+            key_spec: key_spec.to_owned(),
+            key_usage: vec!["ENCRYPT".to_owned(), "DECRYPT".to_owned()],
+            key_status: "ENABLED".to_owned(),
+        };
+        assert_eq!(metadata("AES_256").fault(), None);
+        assert!(metadata("RSA_2048").fault().is_some_and(|fault| fault.ends_with("external key is RSA_2048.")));
+        let fault = metadata(&format!("A\n\u{1b}[31m{}", "x".repeat(60_000))).fault().unwrap();
+        assert!(fault.contains("A??[31mxxx") && fault.len() < 400, "{fault}");
+    }
 }

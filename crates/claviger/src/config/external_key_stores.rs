@@ -19,6 +19,9 @@ pub struct ExternalKeyStores {
     pub key: Option<PathBuf>,
     /// Where hosts are that are not where their names say, or not at port 443.
     pub addresses: BTreeMap<String, SocketAddr>,
+    /// Patterns of the hosts that tenants may name as proxies, `*.proxies.example.com`; without any, every host but this machine. Those in
+    /// `addresses` always may.
+    pub hosts: Vec<String>,
     /// How long a proxy may take for one answer, connection included; whole milliseconds in the file.
     #[serde(rename = "timeout_ms", deserialize_with = "milliseconds")]
     pub timeout: Duration,
@@ -31,6 +34,7 @@ impl Default for ExternalKeyStores {
             certificate: None,
             key: None,
             addresses: BTreeMap::new(),
+            hosts: Vec::new(),
             timeout: claviger_backend_xks::XksSettings::TIMEOUT,
         }
     }
