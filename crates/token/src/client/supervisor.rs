@@ -41,10 +41,10 @@ pub(super) async fn run(inner: Weak<Inner>, launcher: Launcher, pin: PinSource) 
                 }
                 pause = PAUSE_MIN;
                 watch(&settings, &connection).await;
-                end(child).await;
+                let ending = end(child).await;
                 short_lives = if began.elapsed() < GOOD_LIFE { short_lives + 1 } else { 0 };
                 let Some(inner) = inner.upgrade() else { return };
-                announce_end(&inner, short_lives);
+                announce_end(&inner, short_lives, &ending);
                 drop(inner);
                 sleep(PAUSE_MIN / 5 * short_lives.saturating_sub(1).min(100)).await;
             }
@@ -102,10 +102,11 @@ async fn watch(settings: &Settings, connection: &Connection) {
 }
 
 /// Ends the process and takes its exit status, so that it does not stay behind as a zombie.
-async fn end(mut child: Child) {
+/// Says how it ended: by SIGKILL, if it was this that ended it.
+async fn end(mut child: Child) -> String {
     // It may be gone already.
     let _ = child.start_kill();
-    let _ = child.wait().await;
+    child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string())
 }
 
 /// Says that the token is there. Whether there is anybody to say it to.
@@ -124,16 +125,16 @@ fn announce_up(inner: &Weak<Inner>, connection: &Arc<Connection>, calm: bool) ->
     true
 }
 
-fn announce_end(inner: &Inner, short_lives: u32) {
+fn announce_end(inner: &Inner, short_lives: u32, ending: &str) {
     inner.meters.up.set(0.0);
     if short_lives >= SHORT_LIVES_MAX {
         announce_down(
             inner,
-            &Fault::new(FaultKind::Unavailable, "the process that holds the token's library ends again and again"),
+            &Fault::new(FaultKind::Unavailable, format!("the process that holds the token's library ends again and again: {ending}")),
         );
         return;
     }
-    tracing::warn!(token = %inner.settings.name, "the token's host process ended; starting another one");
+    tracing::warn!(token = %inner.settings.name, ending, "the token's host process ended; starting another one");
     inner.link.send_replace(Link::Starting);
 }
 

@@ -92,12 +92,20 @@ pub(super) fn may_blame_input(error: &Error) -> bool {
     )
 }
 
+/// An error by the name that the vendor's handbook has for it, where it is the library's.
+pub(super) fn name_of(error: &Error) -> String {
+    match error {
+        Error::Pkcs11(value, function) => format!("C_{function:?}: {value:?}"),
+        other => other.to_string(),
+    }
+}
+
 /// What is said of an error that nothing helped against. Return values have no secret in them.
 pub(super) fn explain(error: &Error) -> Fault {
-    let Error::Pkcs11(value, function) = error else {
+    let Error::Pkcs11(value, _) = error else {
         return Fault::new(FaultKind::Unsupported, format!("the token's library cannot be used for this: {error}"));
     };
-    let said = |text: &str| format!("{text} (C_{function:?}: {value:?})");
+    let said = |text: &str| format!("{text} ({})", name_of(error));
     match value {
         RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange => {
             Fault::new(FaultKind::PinRefused, said("the token refused the PIN"))
@@ -145,5 +153,6 @@ mod tests {
         assert_eq!(explain(&of(RvError::MechanismInvalid)).kind, FaultKind::Unsupported);
         assert_eq!(explain(&of(RvError::KeyFunctionNotPermitted)).kind, FaultKind::Refused);
         assert!(explain(&of(RvError::MechanismInvalid)).detail.ends_with("(C_Encrypt: MechanismInvalid)"));
+        assert_eq!(name_of(&of(RvError::GeneralError)), "C_Encrypt: GeneralError", "not the library's novel about it");
     }
 }

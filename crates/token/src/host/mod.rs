@@ -5,7 +5,7 @@
 //! not help and the token does not work at all, the answer says so, and the server starts another process: that is the one
 //! cure that helps with every library.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +27,7 @@ mod token;
 mod uses;
 
 use crate::wire::codec::Wire as _;
-use crate::wire::{Answer, Asked, Fault, FaultKind, Hello, Outcome, PROTOCOL, Request, Secret, read_frame, write_frame};
+use crate::wire::{Answer, Asked, Fault, FaultKind, Hello, Outcome, PROTOCOL, Request, Secret, frame, read_frame, write_frame};
 use faults::{Course, Failure, course, explain};
 use queue::Queue;
 use token::{Opened, Token};
@@ -117,6 +117,13 @@ fn farewell(host: Arc<Host>, workers: Vec<JoinHandle<()>>) {
     drop(host);
 }
 
+/// An answer as it is sent. One that is longer than a frame may be, such as the list of a token that shows very long labels, is none: the server is told so,
+/// and waits for nothing.
+fn answer_frame(id: u64, outcome: &Outcome) -> Option<Secret> {
+    let too_long = || Outcome::Err(Fault::new(FaultKind::Refused, "the token's answer is longer than any that is taken"));
+    frame(id, outcome).or_else(|| frame(id, &too_long()))
+}
+
 /// A thread with a session.
 struct Worker {
     host: Arc<Host>,
@@ -134,7 +141,7 @@ impl Worker {
                 Ok(asked) => self.answer(&asked.request),
                 Err(_) => Err(Fault::new(FaultKind::Protocol, "the request was not understood")),
             };
-            let written = write_frame(&mut *self.host.answers.lock(), id, &outcome);
+            let written = answer_frame(id, &outcome).map_or(Ok(()), |frame| self.host.answers.lock().write_all(&frame));
             if written.is_err() {
                 // The server is gone, and the thread that reads notices by itself.
                 return;
@@ -188,5 +195,25 @@ impl Worker {
         let answer = operations::perform(&session, &self.host.token, request);
         self.session = Some(session);
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{BODY_BYTES_MAX, HEAD_BYTES};
+
+    fn answered(bytes: usize) -> Outcome {
+        let answer = Outcome::Ok(Answer::Bytes { bytes: vec![7; bytes].into() });
+        let frame = answer_frame(5, &answer).unwrap();
+        Outcome::parse(&frame[HEAD_BYTES..]).unwrap()
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_a_fault_and_not_silence() {
+        assert!(matches!(answered(100), Ok(Answer::Bytes { .. })));
+        let Err(fault) = answered(BODY_BYTES_MAX) else { panic!("it fits") };
+        assert_eq!(fault.kind, FaultKind::Refused);
+        assert!(fault.detail.contains("longer"), "{fault}");
     }
 }

@@ -13,7 +13,7 @@ use cryptoki::slot::Slot;
 use cryptoki::types::RawAuthPin;
 use parking_lot::{Mutex, RwLock};
 
-use super::faults::{Failure, explain};
+use super::faults::{Failure, explain, name_of};
 use super::message_keys::MessageKeys;
 use super::quirks::Quirks;
 use crate::Reference;
@@ -71,7 +71,7 @@ impl Token {
     pub(super) fn open(hello: &Hello) -> Result<Opened, Fault> {
         let library_failed = |error: &Error| {
             let path = &hello.library;
-            Fault::new(FaultKind::Library, format!("the PKCS#11 library {path} cannot be used: {error}"))
+            Fault::new(FaultKind::Library, format!("the PKCS#11 library {path} cannot be used: {}", name_of(error)))
         };
         let library = Pkcs11::new(&hello.library).map_err(|error| library_failed(&error))?;
         match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
