@@ -207,6 +207,9 @@ pub enum LogLevel {
     Trace,
 }
 
+/// Where clients have the secrets of their credentials.
+pub const CREDENTIAL_VARIABLES: [&str; 3] = ["CLAVIGER_ADMIN_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+
 impl Config {
     /// Reads and checks the file. Relative paths in it are meant from the directory that it is in.
     ///
@@ -227,6 +230,8 @@ impl Config {
     pub fn parse(text: &str, file: &Path) -> Result<Self, Problem> {
         let mut config: Self = toml::from_str(text).map_err(|error| syntax_problem(text, file, &error))?;
         config.anchor_paths(file.parent().unwrap_or(Path::new("")));
+        let hidden = config.secret_variables();
+        config.seal.hide(&hidden);
         config.check(file)?;
         Ok(config)
     }
@@ -248,6 +253,22 @@ impl Config {
             seal_keeper: Arc::new(ConfiguredSeals(self.seal.clone())),
             ..Settings::for_node(self.node.as_str())
         }
+    }
+
+    /// The environment variables that hold secrets of it, and those of clients' credentials: nothing that a vendor's library has any business with.
+    pub fn secret_variables(&self) -> Vec<String> {
+        let pins = self.tokens.values().filter_map(|token| token.pin.variable());
+        let passwords = self.clusters.values().filter_map(|cluster| cluster.password.variable());
+        let database = self.store.iter().filter_map(|store| store.password.as_ref()?.variable());
+        pins.chain(passwords).chain(database).chain(self.seal.variables()).chain(CREDENTIAL_VARIABLES).map(str::to_owned).collect()
+    }
+
+    /// The files that hold secrets of it.
+    pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        let pins = self.tokens.values().filter_map(|token| token.pin.file());
+        let passwords = self.clusters.values().filter_map(|cluster| cluster.password.file());
+        let database = self.store.iter().filter_map(|store| store.password.as_ref()?.file());
+        self.seal.secret_files().chain(pins).chain(passwords).chain(database)
     }
 
     fn anchor_paths(&mut self, directory: &Path) {

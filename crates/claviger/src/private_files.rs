@@ -1,26 +1,22 @@
-//! Whether what a deployment's keys depend on is out of other users' reach: the data directory, the store, the files of seals.
+//! Whether what a deployment's keys depend on is out of other users' reach: the data directory, the store, the files of passphrases, PINs and passwords.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::config::{PassphraseSource, Seal, Seals};
 use crate::deployment::DataDirectory;
 use crate::problem::Problem;
 
 /// Refuses to start on files that another user owns, or that everybody may write to: whoever that is can exchange them. What others may only
-/// read, or a group may write, is said as a warning; so are files of others when the server runs as root.
+/// read, or a group may write, is said as a warning; so are files of others when the server runs as root. `secrets` are the files in which secrets of
+/// the configuration are: passphrases, PINs, passwords.
 ///
 /// # Errors
 /// Such a file.
-pub fn check(data: &DataDirectory, seals: &Seals) -> Result<(), Problem> {
-    let of_seals = seals.iter().filter_map(|seal| match seal {
-        Seal::DevelopmentFile(path) | Seal::Passphrase(PassphraseSource::File(path)) => Some(path.clone()),
-        _ => None,
-    });
+pub fn check<'a>(data: &DataDirectory, secrets: impl Iterator<Item = &'a Path>) -> Result<(), Problem> {
     let user = rustix::process::geteuid().as_raw();
     let store = data.store().file().map(Path::to_owned);
-    for path in std::iter::once(data.path().to_owned()).chain(store).chain(of_seals) {
+    for path in std::iter::once(data.path().to_owned()).chain(store).chain(secrets.map(Path::to_owned)) {
         if let Some(warning) = look_at(&path, user)? {
             tracing::warn!("{warning}");
         }

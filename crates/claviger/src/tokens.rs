@@ -82,12 +82,9 @@ fn start(config: &Config, name: &str, token: &TokenConfig) -> Token {
 
 /// How a host for a token of this name is started: it is this very program, whatever has become of its file since, and sees no secret of the configuration.
 pub fn launcher(config: &Config, name: &str) -> Launcher {
-    let pins = config.tokens.values().filter_map(|token| token.pin.variable());
-    let passwords = config.clusters.values().filter_map(|cluster| cluster.password.variable());
-    let seals = config.seal.variables();
     Launcher {
         program: PathBuf::from("/proc/self/exe"),
         arguments: ["hsm-host", "--token", name].into_iter().map(OsString::from).collect(),
-        hidden: pins.chain(passwords).chain(seals).map(str::to_owned).collect(),
+        hidden: config.secret_variables(),
     }
 }

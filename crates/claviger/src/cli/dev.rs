@@ -72,7 +72,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         .remedy("restore that file; or, if the keys do not matter, remove the whole directory and start again"));
     }
     let seals = Seals::development_file(seal);
-    crate::private_files::check(&data, &seals)?;
+    crate::private_files::check(&data, seals.secret_files())?;
     let metrics = Metrics::install()?;
     let key_stores = key_stores::backends(&ExternalKeyStores::default(), TokenClusters::default())?;
     let settings = Settings { key_stores, ..Settings::for_node(NODE) };

@@ -70,7 +70,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let metrics = Metrics::install()?;
     let tokens = OpenTokens::start(&config);
     let data = DataDirectory::of(&config)?;
-    crate::private_files::check(&data, &config.seal)?;
+    crate::private_files::check(&data, config.secret_files())?;
     let clusters = TokenClusters::of(&config, &tokens, MessageCounts::new(data.token_message_counts()))?;
     let key_stores = key_stores::backends(&config.external_key_stores, clusters)?;
     let settings = Settings { attestation_roots: roots, key_stores, ..config.settings() };

@@ -1,7 +1,7 @@
 //! Where a passphrase comes from.
 
 use std::io::{ErrorKind, IsTerminal, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -62,6 +62,14 @@ impl PassphraseSource {
     pub fn variable(&self) -> Option<&str> {
         match self {
             Self::Environment(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The file that it is in, if it is in one of the configuration's.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
             _ => None,
         }
     }

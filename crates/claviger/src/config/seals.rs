@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use claviger_token::TokenName;
 use serde::de::value::MapAccessDeserializer;
@@ -121,6 +121,25 @@ impl Seals {
             Seal::Pkcs11(seal) => seal.token.pin.variable(),
             Seal::DevelopmentFile(_) | Seal::Shares(_) => None,
         })
+    }
+
+    /// The files that hold their secrets.
+    pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        self.iter().filter_map(|seal| match seal {
+            Seal::DevelopmentFile(path) => Some(path.as_path()),
+            Seal::Passphrase(source) => source.file(),
+            Seal::Pkcs11(seal) => seal.token.pin.file(),
+            Seal::Shares(_) => None,
+        })
+    }
+
+    /// Keeps these environment variables from the libraries of their tokens.
+    pub(super) fn hide(&mut self, variables: &[String]) {
+        for named in &mut self.0 {
+            if let Seal::Pkcs11(seal) = &mut named.seal {
+                seal.hide(variables);
+            }
+        }
     }
 
     /// Every path in them, to be anchored.

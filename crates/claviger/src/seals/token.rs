@@ -21,7 +21,7 @@ use claviger_token::{
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::config::{PassphraseSource, TokenConfig};
+use crate::config::{CREDENTIAL_VARIABLES, PassphraseSource, TokenConfig};
 use crate::problem::Problem;
 
 /// How long a token may take to open.
@@ -36,6 +36,8 @@ pub struct TokenSeal {
     pub token: TokenConfig,
     /// The label of the key.
     pub key: String,
+    /// Environment variables that the library does not see.
+    hidden: Vec<String>,
     link: Link,
 }
 
@@ -79,7 +81,13 @@ impl TokenSeal {
         environment: BTreeMap<String, String>,
     ) -> Self {
         let token = TokenConfig { library, token, pin, sessions: 1, timeout: Duration::from_secs(10), environment };
-        Self { token, key, link: Link::default() }
+        let hidden = token.pin.variable().into_iter().chain(CREDENTIAL_VARIABLES).map(str::to_owned).collect();
+        Self { token, key, hidden, link: Link::default() }
+    }
+
+    /// Keeps these environment variables from the token's library too: other secrets of the configuration.
+    pub(crate) fn hide(&mut self, variables: &[String]) {
+        self.hidden.extend_from_slice(variables);
     }
 
     /// Has the token decrypt the secret. Blocks: on a thread for blocking work within a runtime.
@@ -140,7 +148,7 @@ impl TokenSeal {
     fn start(&self) -> Token {
         let TokenConfig { library, token, pin, sessions, timeout, environment } = self.token.clone();
         let settings = Settings { name: "seal".to_owned(), library, token, sessions, environment, timeout };
-        let hidden = pin.variable().map(str::to_owned).into_iter().collect();
+        let hidden = self.hidden.clone();
         let typed = OnceLock::new();
         let pin: PinSource = Arc::new(move || {
             // A person is asked once, and not whenever the token has to be opened again.
