@@ -1,7 +1,9 @@
 """Seals in a PKCS#11 token, with SoftHSM2: the key never leaves it, a server waits for a token that is not there, and the PIN is nowhere."""
 
+import http.client
 import re
 import shutil
+import ssl
 import time
 
 import pytest
@@ -49,6 +51,14 @@ def in_use(server):
     return lambda: server.kms(root).decrypt(CiphertextBlob=blob)["Plaintext"] == b"precious", root, blob
 
 
+def told(site, method, path):
+    """What a server says to anybody."""
+    context = ssl.create_default_context(cafile=str(site.authority.file))
+    connection = http.client.HTTPSConnection("localhost", site.port, timeout=30, context=context)
+    connection.request(method, path, b"{}" if method == "POST" else None)
+    return connection.getresponse().read().decode()
+
+
 def test_the_root_key_is_wrapped_by_a_key_that_never_leaves_the_token(tmp_path, hsm):
     site = InToken(tmp_path / "site", hsm)
     done = make(site, check=False)
@@ -57,6 +67,7 @@ def test_the_root_key_is_wrapped_by_a_key_that_never_leaves_the_token(tmp_path, 
     objects = hsm.pkcs11_tool("vault", "--list-objects")
     assert re.search(r"Secret Key Object; AES length 32\s+label: +claviger root", objects), objects
     assert "sensitive" in objects and "never extractable" in objects and "local" in objects, objects
+    site.environment["AWS_SECRET_ACCESS_KEY"] = "nothing for a vendor's library"
     server = site.serve_it()
     try:
         works, root, blob = in_use(server)
@@ -64,7 +75,8 @@ def test_the_root_key_is_wrapped_by_a_key_that_never_leaves_the_token(tmp_path, 
         assert server.admin("seal", "list")["Seals"] == [{"Name": "pkcs11", "Kind": "pkcs11", "Configured": True, "InUse": True}]
         for process in hsm.hosts():
             with open(f"/proc/{process}/cmdline", "rb") as cmdline, open(f"/proc/{process}/environ", "rb") as environment:
-                assert PIN.encode() not in cmdline.read() + environment.read()
+                shown = cmdline.read() + environment.read()
+                assert PIN.encode() not in shown and b"nothing for a vendor" not in shown
         server.run("root", "rotate")
         assert works()
         doctor = run("doctor", "--config", site.config, check=False)
@@ -89,6 +101,10 @@ def test_a_server_waits_for_its_token_and_serves_once_it_is_back(tmp_path, hsm):
     server = site.server = start_sealed(site)
     try:
         assert "the token has to answer again" in server.http("/readyz")[1]
+        assert hsm.library in server.http("/readyz")[1], "the operator is told why"
+        for method, path in (("POST", "/"), ("GET", "/unseal")):
+            answer = told(site, method, path)
+            assert "the token has to answer again" in answer and hsm.library not in answer, "and others are not"
         shutil.rmtree(hsm.tokens)
         shutil.move(away, hsm.tokens)
         deadline = time.monotonic() + 60

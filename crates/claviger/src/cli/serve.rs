@@ -226,7 +226,7 @@ async fn opened(start: Start, signals: &mut Signals, certificates: &[Arc<Reloadi
         Start::Sealed(sealed) => sealed,
     };
     let unsealing = Arc::clone(&sealed.unsealing);
-    tracing::warn!("THE SERVER IS SEALED and refuses every request: {}", unsealing.waits_for());
+    tracing::warn!("THE SERVER IS SEALED and refuses every request: {}", unsealing.waits_for_and_why());
     let by_people = tokio::select! {
         by_people = unsealing.wait() => by_people,
         () = signals.wait_for_stop(certificates) => {
@@ -355,7 +355,8 @@ impl Health {
             let sealed = match service.get() {
                 Some(_) => None,
                 None => {
-                    Some(unsealing.as_ref().map_or_else(|| "the server is starting".to_owned(), |waiting| waiting.waits_for()))
+                    let starting = || "the server is starting".to_owned();
+                    Some(unsealing.as_ref().map_or_else(starting, |waiting| waiting.waits_for_and_why()))
                 }
             };
             let service = service.get().cloned();

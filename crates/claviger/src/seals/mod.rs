@@ -19,7 +19,7 @@ pub struct Unopened {
     pub name: String,
     /// Why, and what to do.
     pub problem: Problem,
-    /// Where it may open later without a change of the configuration: whose turn it is.
+    /// Where it may open later without a change of the configuration: whose turn it is. Whoever asks the server is told.
     pub waits: Option<String>,
 }
 
@@ -27,6 +27,16 @@ impl Unopened {
     /// A seal that waits for somebody.
     pub fn waiting(name: &str, turn: &str) -> Self {
         Self { name: name.to_owned(), problem: Problem::new(format!("it waits: {turn}")), waits: Some(turn.to_owned()) }
+    }
+
+    /// A seal whose token does not answer now.
+    pub fn away(name: &str, problem: Problem) -> Self {
+        Self { name: name.to_owned(), problem, waits: Some(TOKEN_AWAY.to_owned()) }
+    }
+
+    /// Why a token does not answer. It names libraries and devices, and is for the operator.
+    pub fn why_token_is_away(&self) -> Option<&str> {
+        self.waits.as_deref().filter(|waits| *waits == TOKEN_AWAY).map(|_| self.problem.happened())
     }
 }
 
@@ -76,8 +86,7 @@ fn open_with(deployment: Uuid, root: &SealedRoot, seal: &NamedSeal, may_ask: boo
     }
     let secret = match (&seal.seal, root.token_wrapped(name)) {
         (Seal::Pkcs11(token), Some(wrapped)) => token.unwrap(wrapped).map_err(|(problem, may_come_back)| {
-            let waits = may_come_back.then(|| format!("the token has to answer again ({})", problem.happened()));
-            Unopened { name: name.clone(), problem, waits }
+            if may_come_back { Unopened::away(name, problem) } else { Unopened { name: name.clone(), problem, waits: None } }
         })?,
         _ => read_secret(&seal.seal, false).map_err(|problem| Unopened { name: name.clone(), problem, waits: None })?,
     };
@@ -86,6 +95,9 @@ fn open_with(deployment: Uuid, root: &SealedRoot, seal: &NamedSeal, may_ask: boo
     });
     opened.map_err(|problem| Unopened { name: name.clone(), problem, waits: None })
 }
+
+/// What a seal waits for whose token does not answer. Why it does not is the operator's business.
+const TOKEN_AWAY: &str = "the token has to answer again";
 
 /// Whose turn it is, where a seal opens with what people bring to the server.
 fn waits_for_people(seal: &NamedSeal, may_ask: bool) -> Option<String> {

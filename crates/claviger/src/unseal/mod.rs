@@ -107,11 +107,21 @@ impl Unsealing {
         }
     }
 
-    /// What it waits for, and whose turn it is, in one sentence.
+    /// What it waits for, and whose turn it is, in one sentence: for whoever asks the server.
     pub fn waits_for(&self) -> String {
+        self.sentence(|_| String::new())
+    }
+
+    /// The same, with what went wrong: for the operator, in the log and in `/readyz`. It may name libraries and tokens.
+    pub fn waits_for_and_why(&self) -> String {
+        self.sentence(|unopened| unopened.why_token_is_away().map(|why| format!(" ({why})")).unwrap_or_default())
+    }
+
+    fn sentence(&self, why: impl Fn(&Unopened) -> String) -> String {
         let mut state = self.state.lock();
         state.forget_old_shares();
-        let waits: Vec<String> = state.unopened.iter().filter_map(|unopened| self.turn(unopened, &state)).collect();
+        let turn = |unopened| Some(self.turn(unopened, &state)? + &why(unopened));
+        let waits: Vec<String> = state.unopened.iter().filter_map(turn).collect();
         format!("the server is sealed, and any one of these opens it: {}", waits.join("; "))
     }
 
@@ -158,16 +168,16 @@ impl Unsealing {
 
     /// Takes a share.
     pub(crate) async fn offer_share(&self, text: &Zeroizing<String>, from: IpAddr) -> Offered {
-        if !self.pace.admits(from, Instant::now()) {
-            return Offered::TooOften;
-        }
-        let share = match Share::parse(text) {
-            Ok(share) => share,
-            Err(error) => return self.refuse(error.to_string(), from),
-        };
-        let seal = match self.root.verify_share(self.deployment, &share) {
-            Ok(seal) => seal,
-            Err(error) => return self.refuse(error.to_string(), from),
+        let read = Share::parse(text).map_err(|error| error.to_string());
+        let verified = read.and_then(|share| match self.root.verify_share(self.deployment, &share) {
+            Ok(seal) => Ok((seal, share)),
+            Err(error) => Err(error.to_string()),
+        });
+        let (seal, share) = match verified {
+            Ok(verified) => verified,
+            // Only what is wrong is counted: nobody can keep the holders out by trying.
+            Err(_) if !self.pace.admits_wrong_share(from, Instant::now()) => return Offered::TooOften,
+            Err(why) => return self.refuse(why, from),
         };
         let name = seal.name.clone();
         match self.collect(&seal, share, from) {
@@ -186,11 +196,14 @@ impl Unsealing {
         });
         let mut collection = state.collections.swap_remove(at);
         let (index, need) = (share.index(), seal.threshold);
-        if collection.shares.iter().all(|(known, _)| known.index() != index) {
+        let new = collection.shares.iter().all(|(known, _)| known.index() != index);
+        if new {
             collection.shares.push((share, from));
         }
         let have = collection.shares.len();
-        tracing::info!(seal = seal.name, share = index, %from, have, need, "a share was brought");
+        if new {
+            tracing::info!(seal = seal.name, share = index, %from, have, need, "a share was brought");
+        }
         if have < usize::from(need) {
             state.collections.push(collection);
             return Ok((have, need));
@@ -339,9 +352,21 @@ mod tests {
         assert_eq!(unsealing.wait().await.details["refusedAttempts"], 2);
     }
 
+    #[test]
+    fn whoever_asks_is_not_told_of_libraries_and_the_operator_is() {
+        let deployment = Uuid::from_u128(5);
+        let seals = [("people".to_owned(), NewSeal::Shares { threshold: 3, count: 4 })];
+        let (_, root, _) = Hsm::initialize_with(deployment, &seals).unwrap();
+        let away = Unopened::away("vault", crate::problem::Problem::new("the library /opt/vendor/lib.so cannot be used"));
+        let waiting = Unsealing::new(deployment, root, Seals::development_file("nowhere".into()), vec![away]);
+        assert!(waiting.waits_for().ends_with("seal vault: the token has to answer again"), "{}", waiting.waits_for());
+        assert!(!waiting.status().to_string().contains("/opt"));
+        assert!(waiting.waits_for_and_why().ends_with("again (the library /opt/vendor/lib.so cannot be used)"));
+    }
+
     #[tokio::test]
     async fn nobody_may_try_without_end() {
-        let (unsealing, _) = waiting();
+        let (unsealing, printed) = waiting();
         let wrong = Zeroizing::new("nonsense".to_owned());
         let mut refused = 0;
         while let Offered::Refused(_) = unsealing.offer_share(&wrong, HERE).await {
@@ -349,6 +374,7 @@ mod tests {
             assert!(refused < 1000, "without end");
         }
         assert_eq!(unsealing.offer_share(&wrong, HERE).await, Offered::TooOften);
+        assert_eq!(unsealing.offer_share(&printed[0], HERE).await, progress(1), "what is right is taken");
         let other = IpAddr::from([10, 0, 0, 9]);
         assert!(matches!(unsealing.offer_share(&wrong, other).await, Offered::Refused(_)), "others still may");
         let passphrase = || Zeroizing::new("wrong".to_owned());

@@ -1,4 +1,5 @@
-//! Who may try how often. Shares cannot be guessed; this keeps the log readable and the processor free, and makes guessing passphrases hopeless.
+//! Who may try how often. Shares cannot be guessed; this keeps the log readable and the processor free, and makes guessing passphrases hopeless. Shares that
+//! are right are not counted, so that nobody who tries keeps the holders out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,7 +15,8 @@ pub(super) struct Pace {
 struct Buckets {
     shares: HashMap<IpAddr, Bucket>,
     passphrases: HashMap<IpAddr, Bucket>,
-    all: Bucket,
+    all_shares: Bucket,
+    all_passphrases: Bucket,
 }
 
 /// A bucket that fills up again with time.
@@ -39,28 +41,39 @@ const ADDRESSES_MAX: usize = 4096;
 
 impl Pace {
     pub(super) fn new() -> Self {
-        let buckets = Buckets { shares: HashMap::new(), passphrases: HashMap::new(), all: Bucket::full(ALL) };
+        let full = Bucket::full(ALL);
+        let buckets =
+            Buckets { shares: HashMap::new(), passphrases: HashMap::new(), all_shares: full, all_passphrases: full };
         Self { buckets: Mutex::new(buckets) }
     }
 
-    /// Whether this address may bring a share now.
-    pub(super) fn admits(&self, from: IpAddr, now: Instant) -> bool {
-        let Buckets { shares, all, .. } = &mut *self.buckets.lock();
-        of(shares, from, SHARES).take(SHARES, now) && all.take(ALL, now)
+    /// Whether this address is told now what is wrong with its share.
+    pub(super) fn admits_wrong_share(&self, from: IpAddr, now: Instant) -> bool {
+        let Buckets { shares, all_shares, .. } = &mut *self.buckets.lock();
+        of(shares, from, SHARES).take(SHARES, now) && all_shares.take(ALL, now)
     }
 
     /// Whether this address may try a passphrase now.
     pub(super) fn admits_passphrase(&self, from: IpAddr, now: Instant) -> bool {
-        let Buckets { passphrases, all, .. } = &mut *self.buckets.lock();
-        of(passphrases, from, PASSPHRASES).take(PASSPHRASES, now) && all.take(ALL, now)
+        let Buckets { passphrases, all_passphrases, .. } = &mut *self.buckets.lock();
+        of(passphrases, from, PASSPHRASES).take(PASSPHRASES, now) && all_passphrases.take(ALL, now)
     }
 }
 
 fn of(known: &mut HashMap<IpAddr, Bucket>, from: IpAddr, rate: Rate) -> &mut Bucket {
+    let from = network(from);
     if known.len() >= ADDRESSES_MAX && !known.contains_key(&from) {
         known.clear();
     }
     known.entry(from).or_insert_with(|| Bucket::full(rate))
+}
+
+/// What one party has: an address of version 4, a network of 64 bits of version 6.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 impl Bucket {
@@ -90,7 +103,7 @@ mod tests {
     fn each_address_has_its_own_and_all_have_one_together() {
         let (pace, start) = (Pace::new(), Instant::now());
         let address = |number: u8| IpAddr::from([10, 0, 0, number]);
-        let tries = |from, now| (0..1000).take_while(|_| pace.admits(from, now)).count();
+        let tries = |from, now| (0..1000).take_while(|_| pace.admits_wrong_share(from, now)).count();
         assert_eq!(tries(address(1), start), 20);
         assert_eq!(tries(address(1), start + Duration::from_secs(4)), 2);
         assert_eq!(tries(address(2), start + Duration::from_secs(4)), 20);
@@ -98,5 +111,18 @@ mod tests {
         assert_eq!(passphrases, 5);
         let many = (10..=250).map(|number| tries(address(number), start + Duration::from_secs(4))).sum::<usize>();
         assert!((150..=200).contains(&many), "all together: {many}");
+        assert!(pace.admits_passphrase(address(9), start + Duration::from_secs(4)), "whoever brings wrong shares keeps nobody from typing");
+    }
+
+    #[test]
+    fn who_has_many_addresses_of_a_network_has_one() {
+        let (pace, now) = (Pace::new(), Instant::now());
+        let from = |text: String| text.parse::<IpAddr>().unwrap();
+        let passed = (0..100).filter(|n| pace.admits_passphrase(from(format!("2001:db8:0:1::{n:x}")), now)).count();
+        assert_eq!(passed, 5);
+        assert!(pace.admits_passphrase(from("2001:db8:0:2::1".to_owned()), now));
+        let passed = (0..100).filter(|_| pace.admits_passphrase(from("::ffff:10.0.0.1".to_owned()), now)).count();
+        assert_eq!(passed, 5);
+        assert!(!pace.admits_passphrase(from("10.0.0.1".to_owned()), now), "the same address, written otherwise");
     }
 }
