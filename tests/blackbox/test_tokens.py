@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import uuid
 
 import pytest
 
@@ -118,6 +119,17 @@ def test_a_pulled_token_degrades_but_the_server_stays_ready(served, hsm):
 def test_the_doctor_looks_at_tokens(site, served):
     said = site.run("doctor", check=False).stdout
     assert "ok       the token one opens: SoftHSM project SoftHSM v2" in said, said
+
+
+def test_the_doctor_finds_what_no_key_stands_for(site, served, hsm):
+    lost = uuid.uuid4()
+    hsm.pkcs11_tool("one", "--keygen", "--key-type", "AES:32", "--label", f"claviger {lost}", "--id", lost.hex, "--sensitive")
+    try:
+        said = site.run("doctor", check=False).stdout
+        assert f'warning  the token one holds the key "claviger {lost}"' in said and lost.hex in said, said
+    finally:
+        hsm.pkcs11_tool("one", "--delete-object", "--type", "secrkey", "--id", lost.hex)
+    assert "holds the key" not in site.run("doctor", check=False).stdout
 
 
 def test_hosts_end_with_their_server(hsm, tmp_path):

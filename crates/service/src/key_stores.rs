@@ -322,6 +322,13 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+/// A key that was made in a custom key store, and that no record names yet.
+pub(crate) struct MadeElsewhere {
+    pub(crate) key: KeyId,
+    pub(crate) store: OpenKeyStore,
+    pub(crate) reference: Vec<u8>,
+}
+
     /// The change that writes them back.
     pub(crate) async fn change(&self, service: &Service) -> Result<Change, Refusal> {
         match self.version {
@@ -381,6 +388,15 @@ impl Service {
         store: &KeyStore,
         event: Event,
     ) -> Result<(), Refusal> {
+    /// Takes away what was made for a key that there will not be. What cannot be taken away is found by `claviger doctor`.
+    pub(crate) async fn take_away(&self, made: MadeElsewhere) {
+        let MadeElsewhere { key, store, reference } = made;
+        if let Err(refusal) = self.key_store_backends.of(&store.store).destroy(&store, &reference).await {
+            let store = store.id.as_str();
+            tracing::warn!(%key, store, %refusal, "what was made in a custom key store for a key that was not created stays there; remove it");
+        }
+    }
+
         let opened = self.open_key_store(caller.identity.account, &caller.request.region, id, store).await?;
         self.key_store_backends.of(store).check(&opened, &Asked::by(caller, event.name, None)).await
     }

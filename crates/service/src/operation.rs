@@ -9,6 +9,7 @@ use claviger_domain::{AccountId, AliasName, Caller, Grant, GrantTerms, MaterialI
 use claviger_hsm::Attestation;
 use claviger_store::Change;
 
+use crate::key_stores::MadeElsewhere;
 use crate::event_parameters::Parameters;
 use crate::hyok::ExternalTarget;
 use crate::quotas::{RateClass, RateClasses};
@@ -273,6 +274,8 @@ pub struct Effect<T> {
     pub(crate) used: Option<Used>,
     /// The ARNs of keys of the caller's account that were touched beside those that were asked about.
     pub(crate) related: Vec<String>,
+    /// What was made in a custom key store, to be taken away again if the changes are not committed.
+    pub(crate) made: Option<MadeElsewhere>,
 }
 
 /// The material that an operation used, for its audit entry.
@@ -287,12 +290,18 @@ pub(crate) enum Used {
 impl<T> Effect<T> {
     /// An answer that changes nothing.
     pub(crate) fn answer(output: T) -> Self {
-        Self { output, changes: Vec::new(), used: None, related: Vec::new() }
+        Self { output, changes: Vec::new(), used: None, related: Vec::new(), made: None }
     }
 
     /// An answer that is true once these changes are durable.
     pub(crate) fn change(output: T, changes: Vec<Change>) -> Self {
-        Self { output, changes, used: None, related: Vec::new() }
+        Self { output, changes, used: None, related: Vec::new(), made: None }
+    }
+
+    /// The same, with what was made for it in a custom key store.
+    pub(crate) fn with_made_elsewhere(mut self, made: Option<MadeElsewhere>) -> Self {
+        self.made = made;
+        self
     }
 
     /// The same, naming in the audit entry other keys that were touched.

@@ -11,6 +11,7 @@ use crate::audit_trail::{Decision, Ground, Heard, Outcome, event_of, refusal_eve
 use crate::clock::Moment;
 use crate::conditions::Conditions;
 use crate::confirm::unconfirmed;
+use crate::key_stores::MadeElsewhere;
 use crate::operation::{Allowed, Ask, Effect, Event, Operation};
 use crate::records::store_refusal;
 use crate::resolve::{Named, cache_id, hidden, hidden_by_ciphertext};
@@ -200,6 +201,7 @@ impl Service {
             standing => standing,
         };
         if let Err(refusal) = standing {
+            self.take_away_all(effect.made).await;
             return self.settle_refusal(heard, basis.as_decision(), refusal).await;
         }
         let outcome = Outcome::Success {
@@ -210,12 +212,19 @@ impl Service {
         };
         let (event_id, entry) = match event_of(&self.node, &heard, basis.as_decision(), &outcome) {
             Ok(made) => made,
-            Err(refusal) => return Attempt::Settled(Err(refusal)),
+            Err(refusal) => {
+                self.take_away_all(effect.made).await;
+                return Attempt::Settled(Err(refusal));
+            }
         };
         let (changed, waits) = (!effect.changes.is_empty(), self.effective.waits_for(&effect.changes));
         match self.write_down(ground, effect.changes, entry).await {
             Ok(()) => {}
-            Err(Unwritten::Overtaken(record)) => return Attempt::Overtaken(record),
+            Err(Unwritten::Overtaken(record)) => {
+                self.take_away_all(effect.made).await;
+                return Attempt::Overtaken(record);
+            }
+            // It may have been committed all the same: what was made for it elsewhere stays.
             Err(Unwritten::Failed(refusal)) => return Attempt::Settled(Err(refusal)),
         }
         self.note_use::<O>(caller, asks, event_id);
@@ -230,6 +239,12 @@ impl Service {
         match self.must_still_stand(approved).await {
             Err(refusal) if !changed => self.settle_refusal(heard, basis.as_decision(), refusal).await,
             _ => Attempt::Settled(Ok(effect.output)),
+        }
+    }
+
+    async fn take_away_all(&self, made: Option<MadeElsewhere>) {
+        if let Some(made) = made {
+            self.take_away(made).await;
         }
     }
 

@@ -26,8 +26,10 @@ use crate::server::tls::read_certificates;
 use crate::tokens::open_one;
 
 mod certificate;
+mod orphans;
 
 use certificate::not_after;
+use orphans::orphans;
 
 /// Below this, the next writes may fail.
 const FREE_BYTES_MIN: u64 = 1 << 30;
@@ -197,8 +199,13 @@ fn seals(config: &Config) -> Vec<Finding> {
 /// Whether each configured token opens. A server that runs has it open too, which tokens allow.
 async fn tokens(config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (name, token) in &config.tokens {
-        findings.push(match open_one(config, name, token).await.1 {
+    let data = DataDirectory::of(config).ok();
+    for (name, configured) in &config.tokens {
+        let (token, health) = open_one(config, name, configured).await;
+        if let (Health::Up(_), Some(data)) = (&health, &data) {
+            findings.extend(orphans(name, &token, data).await);
+        }
+        findings.push(match health {
             Health::Up(facts) => fine(format!("the token {name} opens: {} {}", facts.manufacturer, facts.model)),
             Health::Down(fault) => {
                 wrong(fault.detail, format!("correct [tokens.{name}], or repair the token; docs/tokens.md has the reasons"))

@@ -163,17 +163,26 @@ impl CreateKey {
             availability: None,
             materials: Vec::new(),
         };
-        let mut changes = Vec::new();
+        let (mut changes, mut made) = (Vec::new(), None);
         match (place, self.origin) {
             (Some(place), _) => {
                 let existing = self.in_key_store.as_ref().and_then(|place| place.existing.as_deref());
-                changes = place.settle(service, &mut key, existing, caller).await?;
+                let (with_it, there) = place.settle(service, &mut key, existing, caller).await?;
+                (changes, made) = (with_it, Some(there));
             }
             (None, Origin::External) => service.await_import(&mut key).await?,
             (None, _) => service.add_material(&mut key, None, caller.request.at).await?,
         }
-        changes.push(service.records.create(&key).await?);
-        Ok(Effect::change(key, changes))
+        match service.records.create(&key).await {
+            Ok(change) => changes.push(change),
+            Err(refusal) => {
+                if let Some(made) = made {
+                    service.take_away(made).await;
+                }
+                return Err(refusal);
+            }
+        }
+        Ok(Effect::change(key, changes).with_made_elsewhere(made))
     }
 }
 

@@ -5,7 +5,7 @@ use claviger_domain::key_store::{Backing, KeyStoreType};
 use claviger_domain::{Caller, Kind, Refusal};
 use claviger_store::Change;
 
-use crate::key_stores::{Asked, KeyStoreKey, NewRemoteKey, OpenKeyStore};
+use crate::key_stores::{Asked, KeyStoreKey, MadeElsewhere, NewRemoteKey, OpenKeyStore, RemoteKey};
 use crate::service::Service;
 
 /// Where the material of a new key is to be.
@@ -55,20 +55,41 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Gives the key its home: makes the material there, or finds it. The changes that have to be committed with the key.
-    ///
-    /// What was made there stays when the commit fails: nobody can use it, and the operator finds it by the id of the key that never was.
+    /// Gives the key its home: makes the material there, or finds it. The changes that have to be committed with the key, and what has to be taken away if
+    /// they are not.
     pub(crate) async fn settle(
         self,
         service: &Service,
         key: &mut Key,
         existing: Option<&str>,
         caller: &Caller,
-    ) -> Result<Vec<Change>, Refusal> {
-        let (store, now) = (&self.opened, caller.request.at);
+    ) -> Result<(Vec<Change>, MadeElsewhere), Refusal> {
+        let store = &self.opened;
         let wanted = NewRemoteKey { key: key.id, spec: key.spec, usage: key.usage, existing };
         let found =
             service.key_store_backends.of(&store.store).create(store, wanted, &Asked::by(caller, "CreateKey", None)).await?;
+        let reference = found.reference.clone();
+        let moved_in = self.move_in(service, key, existing, found, caller).await;
+        let made = MadeElsewhere { key: key.id, store: self.opened, reference };
+        match moved_in {
+            Ok(entry) => Ok((self.unchanged.into_iter().chain([entry]).collect(), made)),
+            Err(refusal) => {
+                service.take_away(made).await;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Lets the key live there; the entry in the list of what is in the store.
+    async fn move_in(
+        &self,
+        service: &Service,
+        key: &mut Key,
+        existing: Option<&str>,
+        found: RemoteKey,
+        caller: &Caller,
+    ) -> Result<Change, Refusal> {
+        let (store, now) = (&self.opened, caller.request.at);
         let (cluster, xks_key) = match &store.store.backing {
             Backing::CloudHsm(cluster) => (Some(cluster.id.clone()), None),
             Backing::External(_) => (None, existing.map(str::to_owned)),
@@ -89,7 +110,7 @@ impl Place {
         }
         let entry = service.records.create(&KeyStoreKey::of(key, &home)).await?;
         key.home = Some(Box::new(home));
-        Ok(self.unchanged.into_iter().chain([entry]).collect())
+        Ok(entry)
     }
 
     /// An external key stands behind one key of a store.
