@@ -90,6 +90,15 @@ def test_a_ciphertext_of_one_door_does_not_open_at_the_other(served, keyed):
         served.owner_kms.decrypt(CiphertextBlob=blob[: -len(body)] + body, KeyId=key)
 
 
+def test_health_tells_of_the_tokens_behind_a_store(served, keyed):
+    client, _, home = keyed
+    cluster = served.owner_kms.describe_custom_key_stores(CustomKeyStoreId=home)["CustomKeyStores"][0]["CloudHsmClusterId"]
+    told = client.health().body["ekmFleetDetails"]
+    expected = {"one", "two"} if cluster == CLUSTER else {"three"}
+    assert {detail["id"]: detail["healthStatus"] for detail in told} == dict.fromkeys(expected, "ACTIVE"), told
+    assert all("SoftHSM" in detail["model"] for detail in told)
+
+
 def test_a_key_whose_home_is_disconnected_is_not_there(served, keyed):
     client, _, home = keyed
     made = client.encrypt("one", b"x").body

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub use crate::hyok_health::{HealthStatus, ManagerHealth};
 use crate::operation::Event;
 use crate::records::{Stored, Versioned, store_refusal};
 use crate::service::Service;
@@ -177,6 +178,9 @@ pub trait KeyStoreBackend: fmt::Debug + Send + Sync {
         asked: &'a Asked,
     ) -> BackendFuture<'a, Zeroizing<Vec<u8>>>;
 
+    /// How the parts of what stands behind a store are, soon and without a look at anybody's keys; nothing, where that cannot be told.
+    fn health<'a>(&'a self, store: &'a OpenKeyStore) -> Pin<Box<dyn Future<Output = Vec<ManagerHealth>> + Send + 'a>>;
+
     /// Random bytes from there.
     fn random<'a>(&'a self, store: &'a OpenKeyStore, length: usize) -> BackendFuture<'a, Zeroizing<Vec<u8>>>;
 }
@@ -249,6 +253,10 @@ impl KeyStoreBackend for NoBackend {
         Self::refuse()
     }
 
+    fn health<'a>(&'a self, _store: &'a OpenKeyStore) -> Pin<Box<dyn Future<Output = Vec<ManagerHealth>> + Send + 'a>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
     fn random<'a>(&'a self, _store: &'a OpenKeyStore, _length: usize) -> BackendFuture<'a, Zeroizing<Vec<u8>>> {
         Self::refuse()
     }
@@ -314,6 +322,13 @@ impl Stored for KeyStoreKey {
     }
 }
 
+/// A key that was made in a custom key store, and that no record names yet.
+pub(crate) struct MadeElsewhere {
+    pub(crate) key: KeyId,
+    pub(crate) store: OpenKeyStore,
+    pub(crate) reference: Vec<u8>,
+}
+
 /// The stores as they were read, to be changed and written back.
 pub(crate) struct Kept {
     pub(crate) stores: KeyStores,
@@ -322,13 +337,6 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-/// A key that was made in a custom key store, and that no record names yet.
-pub(crate) struct MadeElsewhere {
-    pub(crate) key: KeyId,
-    pub(crate) store: OpenKeyStore,
-    pub(crate) reference: Vec<u8>,
-}
-
     /// The change that writes them back.
     pub(crate) async fn change(&self, service: &Service) -> Result<Change, Refusal> {
         match self.version {
@@ -380,14 +388,6 @@ impl Service {
         Ok(OpenKeyStore { account, region: region.clone(), id: id.clone(), store: store.clone(), secret })
     }
 
-    /// Asks the backend whether this store would do.
-    pub(crate) async fn check_key_store(
-        &self,
-        caller: &Caller,
-        id: &KeyStoreId,
-        store: &KeyStore,
-        event: Event,
-    ) -> Result<(), Refusal> {
     /// Takes away what was made for a key that there will not be. What cannot be taken away is found by `claviger doctor`.
     pub(crate) async fn take_away(&self, made: MadeElsewhere) {
         let MadeElsewhere { key, store, reference } = made;
@@ -397,6 +397,14 @@ impl Service {
         }
     }
 
+    /// Asks the backend whether this store would do.
+    pub(crate) async fn check_key_store(
+        &self,
+        caller: &Caller,
+        id: &KeyStoreId,
+        store: &KeyStore,
+        event: Event,
+    ) -> Result<(), Refusal> {
         let opened = self.open_key_store(caller.identity.account, &caller.request.region, id, store).await?;
         self.key_store_backends.of(store).check(&opened, &Asked::by(caller, event.name, None)).await
     }

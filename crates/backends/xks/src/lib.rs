@@ -20,6 +20,7 @@ mod places;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use claviger_domain::key::KeySpec;
 use claviger_domain::key_store::{Backing, ConnectionError, Connectivity, Proxy};
 use claviger_domain::{Kind, Refusal};
 use claviger_service::key_stores::{
-    Asked, BackendFuture, Connecting, KeyStoreBackend, KeyUse, NewRemoteKey, OpenKeyStore, RemoteKey,
+    Asked, BackendFuture, Connecting, KeyStoreBackend, KeyUse, ManagerHealth, NewRemoteKey, OpenKeyStore, RemoteKey,
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -44,9 +45,9 @@ pub struct XksSettings {
     pub tls: Arc<rustls::ClientConfig>,
     /// Where hosts are to be found that are not at their name's address, or not at port 443.
     pub addresses: BTreeMap<String, SocketAddr>,
-    /// How long a proxy may take for one answer, connection included.
     /// Patterns of hosts, one of which a proxy has to have, as [`subject_matches`](claviger_domain::hyok::subject_matches) reads them; without any, all do.
     pub hosts: Vec<String>,
+    /// How long a proxy may take for one answer, connection included.
     pub timeout: Duration,
 }
 
@@ -191,6 +192,11 @@ impl KeyStoreBackend for XksBackend {
         asked: &'a Asked,
     ) -> BackendFuture<'a, Zeroizing<Vec<u8>>> {
         Box::pin(self.use_key(store, reference, use_of_key, asked))
+    }
+
+    /// A key behind a proxy stands behind no hold-your-own-key store, so that nobody asks.
+    fn health<'a>(&'a self, _store: &'a OpenKeyStore) -> Pin<Box<dyn Future<Output = Vec<ManagerHealth>> + Send + 'a>> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 
     fn random<'a>(&'a self, _store: &'a OpenKeyStore, _length: usize) -> BackendFuture<'a, Zeroizing<Vec<u8>>> {

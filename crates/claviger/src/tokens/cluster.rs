@@ -1,13 +1,14 @@
 //! Clusters of tokens as the home of keys: what stands behind custom key stores of the type AWS_CLOUDHSM.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use claviger_domain::key::KeySpec;
 use claviger_domain::key_store::{Backing, Cluster, ConnectionError};
 use claviger_domain::{Kind, Refusal};
 use claviger_service::key_stores::{
-    Asked, BackendFuture, Connecting, KeyStoreBackend, KeyUse, NewRemoteKey, OpenKeyStore, RemoteKey,
+    Asked, BackendFuture, Connecting, KeyStoreBackend, KeyUse, ManagerHealth, NewRemoteKey, OpenKeyStore, RemoteKey,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -134,6 +135,15 @@ impl KeyStoreBackend for TokenClusters {
         _asked: &'a Asked,
     ) -> BackendFuture<'a, Zeroizing<Vec<u8>>> {
         Box::pin(async move { self.pool(store)?.perform(reference, use_of_key).await })
+    }
+
+    fn health<'a>(&'a self, store: &'a OpenKeyStore) -> Pin<Box<dyn Future<Output = Vec<ManagerHealth>> + Send + 'a>> {
+        Box::pin(async move {
+            match self.pool(store) {
+                Ok(pool) => pool.health().await,
+                Err(_) => Vec::new(),
+            }
+        })
     }
 
     fn random<'a>(&'a self, store: &'a OpenKeyStore, length: usize) -> BackendFuture<'a, Zeroizing<Vec<u8>>> {

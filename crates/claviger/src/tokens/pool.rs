@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use claviger_domain::key_store::ConnectionError;
 use claviger_domain::{Kind, Refusal};
-use claviger_service::key_stores::{KeyUse, NewRemoteKey, RemoteKey};
+use claviger_service::key_stores::{HealthStatus, KeyUse, ManagerHealth, NewRemoteKey, RemoteKey};
 use claviger_token::{Fault, FaultKind, Form, Health, MadeKey, Reference, Selector, Token};
 use parking_lot::Mutex;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::key_uses::{self, kind_of};
@@ -18,6 +19,9 @@ use super::pool_reference::PoolReference;
 
 /// How long a connection attempt waits for tokens that are being opened.
 const OPENING: Duration = Duration::from_secs(20);
+
+/// How soon a token says how it is that is well: a cloud waits 250 ms for the answer about all.
+const PROMPT: Duration = Duration::from_millis(150);
 
 /// The tokens of one cluster.
 pub(super) struct Pool {
@@ -144,7 +148,10 @@ impl Pool {
                 let reference = PoolReference { adopted: true, tokens: names, key: key.reference };
                 Ok(RemoteKey { reference: reference.to_bytes(), public_key: key.public_key })
             }
-            (Some(_), Some(fault)) => Err(self.too_few(&fault)),
+            (Some(_), Some(fault)) => {
+                let detail = format!("The key is on {} of the {} tokens that it has to be on.", names.len(), self.copies_min);
+                Err(Refusal::new(Kind::ClusterInvalidConfiguration, detail).with_reason(fault.detail))
+            }
             (None, Some(fault)) => Err(self.refusal(&fault)),
             (_, None) => Err(self.nobody()),
         }
@@ -203,6 +210,17 @@ impl Pool {
             }
         }
         Err(last.map_or_else(|| self.nobody(), |fault| self.refusal(&fault)))
+    }
+
+    /// How each token is, asked of itself.
+    pub(super) async fn health(&self) -> Vec<ManagerHealth> {
+        let mut asked = tokio::task::JoinSet::new();
+        for token in &self.tokens {
+            asked.spawn(health_of(Arc::clone(token)));
+        }
+        let mut found = asked.join_all().await;
+        found.sort_by(|one, other| one.id.cmp(&other.id));
+        found
     }
 
     /// Random bytes of the first token that makes them.
@@ -326,6 +344,19 @@ impl Pool {
         };
         refusal.with_reason(fault.detail.clone())
     }
+}
+
+async fn health_of(token: Arc<Token>) -> ManagerHealth {
+    let model = match token.health() {
+        Health::Up(facts) => format!("{} {}", facts.manufacturer, facts.model),
+        _ => "PKCS#11 token".to_owned(),
+    };
+    let status = match (token.health(), timeout(PROMPT, token.status()).await) {
+        (_, Ok(Ok(_))) => HealthStatus::Active,
+        (Health::Up(_), Err(_)) => HealthStatus::Degraded,
+        _ => HealthStatus::Unavailable,
+    };
+    ManagerHealth { id: token.name().to_owned(), model, status }
 }
 
 /// Whether another token may do better.

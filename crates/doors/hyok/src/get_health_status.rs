@@ -56,6 +56,7 @@ impl Mapping for GetHealthStatus {
             model: manager.model,
             health_status: match manager.status {
                 op::HealthStatus::Active => "ACTIVE",
+                op::HealthStatus::Degraded => "DEGRADED",
                 op::HealthStatus::Unavailable => "UNAVAILABLE",
             },
         };

@@ -6,11 +6,13 @@ use claviger_domain::key::{Key, KeySpec, KeyState, KeyUsage, MacAlgorithm, Origi
 use claviger_domain::key_store::{ConnectionError, ConnectionState, KeyStoreType};
 use claviger_domain::{Caller, EncryptionContext, KeyArn, Kind, Refusal};
 use claviger_service::Settings;
-use claviger_service::operations::admin;
+use claviger_service::operations::{admin, xks};
 use claviger_service::operations::kms::{self, ProxyUpdate};
 use claviger_store::Store;
 use serde_json::json;
+use tokio::sync::Barrier;
 
+use crate::common::hyok;
 use crate::common::key_store_backend::Behind;
 use crate::common::key_stores::{all, create, create_cluster, rename, the_only_one};
 use crate::common::{Deployment, NODE, Node, by_arn, create_key, decrypt, deployed, encrypt, generate_random, kind_of};
@@ -386,4 +388,89 @@ async fn the_administrator_alone_lets_a_key_stand_for_one_that_is_there() {
 
     let nobody = admin::AdoptKey { account: claviger_domain::AccountId::from_number(999_999_999_999).unwrap(), ..adopt };
     assert!(node.service.perform(&node.again(&administrator), &nobody).await.is_err());
+}
+
+/// Does something while the backend has done its part and holds its answer back.
+async fn meanwhile<T>(behind: &Behind, asked: impl Future<Output = T>, change: impl Future<Output = ()>) -> T {
+    let barrier = Arc::new(Barrier::new(2));
+    *behind.held.lock().unwrap() = Some(Arc::clone(&barrier));
+    let change = async {
+        barrier.wait().await;
+        *behind.held.lock().unwrap() = None;
+        change.await;
+        barrier.wait().await;
+    };
+    tokio::join!(asked, change).0
+}
+
+#[tokio::test]
+async fn a_key_of_somebody_elses_proxy_is_not_passed_on() {
+    let (deployment, node, _) = reaching_behind().await;
+    let root = deployment.root();
+    let store = connected(&node, &root, &create("proxy")).await;
+    let key = make(&node, &root, &key_in(&store, KeyStoreType::External, Some("theirs"))).await.unwrap().arn();
+    node.create_store(&root, &hyok::create("payroll")).await;
+    assert_eq!(kind_of(node.add_key(&root, "payroll", "one", &key).await), Kind::InvalidKeyUsage);
+}
+
+#[tokio::test]
+async fn what_was_made_for_a_key_that_was_not_created_is_taken_away() {
+    let (deployment, node, behind) = reaching_behind().await;
+    let root = deployment.root();
+    let store = connected(&node, &root, &create_cluster("cluster")).await;
+    // The store changes while the token makes the key, so that the commit that would have made the key true fails, and the store cannot be used at the next try.
+    let create = key_in(&store, KeyStoreType::CloudHsm, None);
+    let refused = meanwhile(&behind, make(&node, &root, &create), disconnect(&node, &root, &store)).await;
+    assert_eq!(kind_of(refused), Kind::KeyStoreState);
+    assert_eq!((*behind.made.lock().unwrap(), behind.destroyed.lock().unwrap().len()), (1, 1));
+    // A change that does not matter: the second try makes another key, and the first one's material goes.
+    connect(&node, &root, &store).await;
+    node.service.run_due_work().await.unwrap();
+    let another = async {
+        node.service.perform(&node.again(&root), &create_cluster("another")).await.unwrap();
+    };
+    let key = meanwhile(&behind, make(&node, &root, &create), another).await.unwrap();
+    let destroyed = behind.destroyed.lock().unwrap().clone();
+    assert_eq!((*behind.made.lock().unwrap(), destroyed.len()), (3, 2));
+    assert!(!destroyed.contains(&key.home.unwrap().reference));
+}
+
+#[tokio::test]
+async fn health_tells_of_what_keeps_the_keys_behind_a_store() {
+    let (deployment, node, behind) = reaching_behind().await;
+    let root = deployment.root();
+    let store = connected(&node, &root, &create_cluster("cluster")).await;
+    let there = make(&node, &root, &key_in(&store, KeyStoreType::CloudHsm, None)).await.unwrap().arn();
+    let here = node.create_key(&root).await;
+    let store_named = |name: &'static str| {
+        let (node, root) = (&node, &root);
+        async move { (node.create_store(root, &hyok::create(name)).await, name) }
+    };
+    let told = |file| {
+        let node = &node;
+        async move {
+            let cloud = node.cloud(file).await.unwrap();
+            let health = node.service.perform(&node.again(&cloud), &xks::GetHealthStatus { metadata: hyok::metadata() }).await.unwrap();
+            health.managers.into_iter().map(|manager| (manager.id, manager.status)).collect::<Vec<_>>()
+        }
+    };
+    let own = (NODE.to_owned(), xks::HealthStatus::Active);
+    let token = |status| ("a token".to_owned(), status);
+    let (empty, _) = store_named("empty").await;
+    assert_eq!(told(&empty).await, std::slice::from_ref(&own));
+    let (hardware, name) = store_named("hardware").await;
+    node.add_key(&root, name, "one", &there).await.unwrap();
+    assert_eq!(told(&hardware).await, [token(xks::HealthStatus::Active)], "and not of what has nothing to do with it");
+    let (both, name) = store_named("both").await;
+    node.add_key(&root, name, "one", &there).await.unwrap();
+    node.add_key(&root, name, "two", &here).await.unwrap();
+    assert_eq!(told(&both).await, [own, token(xks::HealthStatus::Active)]);
+    behind.gone.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (gone, name) = store_named("gone").await;
+    node.add_key(&root, name, "one", &there).await.unwrap();
+    assert_eq!(told(&gone).await, [token(xks::HealthStatus::Unavailable)]);
+    disconnect(&node, &root, &store).await;
+    let (disconnected, name) = store_named("disconnected").await;
+    node.add_key(&root, name, "one", &there).await.unwrap();
+    assert_eq!(told(&disconnected).await, [(store.clone(), xks::HealthStatus::Unavailable)]);
 }

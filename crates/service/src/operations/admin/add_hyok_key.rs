@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use claviger_domain::hyok::{ExternalKey, ExternalKeyUsage, HyokStore};
-use claviger_domain::key::{KeySpec, KeyUsage};
+use claviger_domain::key::{KeySpec, KeyUsage, Origin};
 use claviger_domain::{AccountId, Caller, ExternalKeyId, HyokStoreName, KeyReference, Refusal};
 
 use super::{administered_account, ask_to_administer};
@@ -65,6 +65,10 @@ impl Operation for AddHyokKey {
         }
         if key.spec != KeySpec::SymmetricDefault || key.usage != KeyUsage::EncryptDecrypt {
             let detail = "Only symmetric keys for encryption (SYMMETRIC_DEFAULT) can stand behind a key store.";
+            return Err(Refusal::invalid_key_usage(detail));
+        }
+        if key.origin == Origin::ExternalKeyStore {
+            let detail = "A key of an external key store cannot stand behind a hold-your-own-key store: it is held by somebody else's proxy.";
             return Err(Refusal::invalid_key_usage(detail));
         }
         snapshot.must_not_be_pending_deletion()?;

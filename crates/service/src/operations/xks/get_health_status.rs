@@ -43,7 +43,7 @@ impl Operation for GetHealthStatus {
         _: Allowed<Self>,
     ) -> Result<Effect<Health>, Refusal> {
         target.0.store.must_not_be_cut_off()?;
-        Ok(Effect::answer(service.hyok_health().await?))
+        Ok(Effect::answer(service.hyok_health(&target.0.store).await?))
     }
 
     fn parameters(&self) -> Parameters<'_> {

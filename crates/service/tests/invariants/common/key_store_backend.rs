@@ -1,14 +1,17 @@
 //! What stands behind a custom key store in these tests: keeps what it encrypts, and remembers what it was asked.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use claviger_domain::key::KeySpec;
 use claviger_domain::{Kind, Refusal};
 use claviger_service::key_stores::{
-    Asked, BackendFuture, Connecting, KeyStoreBackend, KeyStoreBackends, KeyUse, NewRemoteKey, OpenKeyStore, RemoteKey,
+    Asked, BackendFuture, Connecting, HealthStatus, KeyStoreBackend, KeyStoreBackends, KeyUse, ManagerHealth, NewRemoteKey,
+    OpenKeyStore, RemoteKey,
 };
+use tokio::sync::Barrier;
 use zeroize::Zeroizing;
 
 /// The reference of the key, the associated data, the plaintext.
@@ -24,6 +27,8 @@ pub(crate) struct Behind {
     pub(crate) made: Mutex<usize>,
     /// Whether it answers nobody.
     pub(crate) gone: AtomicBool,
+    /// While there is one: what was done waits here twice before its answer comes, for somebody who waits as well.
+    pub(crate) held: Mutex<Option<Arc<Barrier>>>,
 }
 
 impl std::fmt::Debug for Behind {
@@ -50,7 +55,9 @@ impl Behind {
         let mut kept = self.kept.lock().unwrap();
         match use_of_key {
             KeyUse::Encrypt { plaintext, associated_data } => {
-                let token = uuid::Uuid::new_v4().as_bytes().to_vec();
+                // As long as what a token makes: something of its own, an initialization vector, the ciphertext, a tag.
+                let mut token = uuid::Uuid::new_v4().as_bytes().to_vec();
+                token.resize(16 + 12 + plaintext.len() + 16, 0);
                 kept.insert(token.clone(), (reference.to_vec(), associated_data.to_vec(), plaintext.to_vec()));
                 Ok(Zeroizing::new(token))
             }
@@ -88,8 +95,15 @@ impl KeyStoreBackend for Behind {
     fn create<'a>(&'a self, _store: &'a OpenKeyStore, key: NewRemoteKey<'a>, asked: &'a Asked) -> BackendFuture<'a, RemoteKey> {
         assert_eq!((asked.operation, &asked.key_arn), ("CreateKey", &None));
         *self.made.lock().unwrap() += 1;
+        let held = self.held.lock().unwrap().clone();
         let reference = key.existing.map_or_else(|| key.key.uuid().as_bytes().to_vec(), |name| name.as_bytes().to_vec());
-        ready(Ok(RemoteKey { reference, public_key: Vec::new() }))
+        Box::pin(async move {
+            if let Some(barrier) = held {
+                barrier.wait().await;
+                barrier.wait().await;
+            }
+            Ok(RemoteKey { reference, public_key: Vec::new() })
+        })
     }
 
     fn destroy<'a>(&'a self, _store: &'a OpenKeyStore, reference: &'a [u8]) -> BackendFuture<'a, ()> {
@@ -106,7 +120,19 @@ impl KeyStoreBackend for Behind {
         asked: &'a Asked,
     ) -> BackendFuture<'a, Zeroizing<Vec<u8>>> {
         assert!(asked.key_arn.is_some() && asked.principal.ends_with(":root"), "{asked:?}");
-        ready(self.answer(reference, use_of_key))
+        let (answer, held) = (self.answer(reference, use_of_key), self.held.lock().unwrap().clone());
+        Box::pin(async move {
+            if let Some(barrier) = held {
+                barrier.wait().await;
+                barrier.wait().await;
+            }
+            answer
+        })
+    }
+
+    fn health<'a>(&'a self, _store: &'a OpenKeyStore) -> Pin<Box<dyn Future<Output = Vec<ManagerHealth>> + Send + 'a>> {
+        let status = if self.gone.load(Ordering::Relaxed) { HealthStatus::Unavailable } else { HealthStatus::Active };
+        Box::pin(std::future::ready(vec![ManagerHealth { id: "a token".to_owned(), model: "of a test".to_owned(), status }]))
     }
 
     fn random<'a>(&'a self, _store: &'a OpenKeyStore, length: usize) -> BackendFuture<'a, Zeroizing<Vec<u8>>> {
