@@ -62,6 +62,15 @@ def test_the_credential_file_is_as_the_console_reads_it(server, store, tmp_path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_credential_is_not_made_where_it_cannot_be_handed_over(server, store, tmp_path):
+    path = tmp_path / "credential.json"
+    path.write_text("the first one's")
+    refused = server.run("xks", "rotate-credential", store.name, "--out", path, check=False)
+    assert refused.returncode == 1 and "there already; nothing was done" in refused.stderr, refused.stderr
+    listed = {item["StoreName"]: item for item in server.admin("xks", "list-stores")["Stores"]}
+    assert listed[store.name]["AccessKeyIds"] == [store.access_key] and path.read_text() == "the first one's"
+
+
 def test_credentials_are_exchanged_without_a_break(server, store, client):
     new = store_of(store.name, json.loads(server.run("xks", "rotate-credential", store.name).stdout))
     server.observer.keep_secret(new.secret, "secret of a store")
@@ -84,6 +93,14 @@ def test_stores_and_keys_are_listed(server, store):
     assert told["AccessKeyIds"] == [store.access_key] and "xks:*" in told["Policy"] and store.secret not in json.dumps(told)
     [key] = server.admin("xks", "list-keys", store.name)["Keys"]
     assert (key["ExternalKeyId"], key["KeyState"], key["Usage"]) == ("one", "Enabled", ["ENCRYPT", "DECRYPT"])
+
+
+def test_keys_are_listed_page_by_page(server, store):
+    key = server.kms().create_key()["KeyMetadata"]["KeyId"]
+    for number in range(120):
+        server.admin("xks", "add-key", store.name, f"key-{number:03}", key)
+    listed = [item["ExternalKeyId"] for item in server.admin("xks", "list-keys", store.name)["Keys"]]
+    assert listed == [f"key-{number:03}" for number in range(120)] + ["one"]
 
 
 def test_a_store_is_deleted_with_its_path(server, store, client):

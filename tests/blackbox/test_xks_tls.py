@@ -162,6 +162,63 @@ def test_a_store_may_ask_for_a_certificate_of_its_own(lenient):
     assert lenient.client(guarded).health().status == 200
 
 
+@pytest.fixture(scope="module")
+def by_store(tmp_path_factory):
+    """Each store says whose certificates it believes."""
+    site = HyokSite(tmp_path_factory.mktemp("by-store") / "site", 'client_certificates = "by-store"')
+    yield site
+    assert site.server.stop() == 0, site.server.log.read_text()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_each_store_has_authorities_of_its_own(by_store, tmp_path, version):
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other")
+    ours = by_store.directory / "clients" / "ca.pem"
+    store = by_store.store("--client-ca", ours, "--client-subject", KMS)
+    theirs = by_store.store("--client-ca", other.file)
+    subject_only, open_store = by_store.store("--client-subject", KMS), by_store.store()
+    certificates = {
+        "none": None,
+        "ours": client_certificate(tmp_path, by_store.clients, KMS),
+        "another subject": client_certificate(tmp_path, by_store.clients, "somebody.example.com"),
+        "theirs": client_certificate(tmp_path, other, KMS),
+        "expired": client_certificate(tmp_path, by_store.clients, KMS, expired=True),
+        "a server's": client_certificate(tmp_path, by_store.clients, KMS, usage=ExtendedKeyUsageOID.SERVER_AUTH),
+    }
+
+    def let_in(store):
+        found = set()
+        for name, certificate in certificates.items():
+            client = by_store.client(store, certificate)
+            client.context.minimum_version = client.context.maximum_version = version
+            answer = client.health()
+            assert answer.status == 200 or answer.error == (401, "AuthenticationFailedException"), (name, answer)
+            found |= {name} if answer.status == 200 else set()
+        return found
+
+    assert let_in(store) == {"ours"}
+    assert let_in(theirs) == {"theirs"}
+    assert let_in(subject_only) == set(), "anybody can sign a certificate with a subject"
+    assert let_in(open_store) == set(certificates)
+    assert by_store.server.admin("xks", "get-store", store.name)["ClientAuthorities"] == ours.read_text()
+    by_store.server.admin("xks", "update-store", store.name, "--client-ca", other.file)
+    assert let_in(store) == {"theirs"}
+    empty = tmp_path / "empty"
+    empty.write_text("")
+    by_store.server.admin("xks", "update-store", store.name, "--client-ca", empty, "--client-subject", "")
+    assert let_in(store) == set(certificates)
+    refused = by_store.server.run("xks", "update-store", store.name, "--client-ca", certificates["ours"], check=False)
+    assert refused.returncode != 0 and "authority" in refused.stderr, refused.stderr
+
+
+def test_a_store_is_stricter_than_its_listener(strict, tmp_path):
+    (tmp_path / "other").mkdir()
+    store = strict.store("--client-ca", Authority(tmp_path / "other").file)
+    client = strict.client(store, client_certificate(strict.directory, strict.clients, KMS))
+    assert client.health().error == (401, "AuthenticationFailedException")
+
+
 def test_nothing_else_is_behind_it(lenient):
     client = lenient.client(lenient.store())
     connection = client.connect()
@@ -190,6 +247,8 @@ def test_plain_http_gets_no_answer(lenient):
         ('listen = ["127.0.0.1:1"]\nclient_ca = ["ca.pem"]', "TLS"),
         ('listen = ["127.0.0.1:1"]\nclient_subjects = ["x"]', "client_ca"),
         ('listen = ["127.0.0.1:1"]\nclient_certificates = "never"', "never"),
+        ('listen = ["127.0.0.1:1"]\nclient_certificates = "by-store"', "TLS"),
+        ('listen = ["127.0.0.1:1"]\nclient_certificates = "by-store"\nclient_ca = ["ca.pem"]', "by-store"),
         ('listen = ["127.0.0.1:1"]\nunknown = 1', "unknown"),
     ],
 )

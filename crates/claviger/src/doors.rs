@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use claviger_service::Service;
+use claviger_service::hyok::ClientCertificate;
 use http::{Request, Response};
 
 use crate::server::{Handler, Peer};
@@ -48,7 +49,8 @@ impl HyokDoor {
 
 impl Handler for HyokDoor {
     async fn answer(&self, request: Request<Bytes>, peer: Peer) -> Response<Bytes> {
-        let Peer { address, tls, client_subjects } = peer;
-        self.0.handle(request, claviger_door_hyok::Peer { address: address.ip(), secure: tls, client_subjects }).await
+        let Peer { address, tls, client } = peer;
+        let client = client.map(|client| client as Arc<dyn ClientCertificate>);
+        self.0.handle(request, claviger_door_hyok::Peer { address: address.ip(), secure: tls, client }).await
     }
 }

@@ -54,6 +54,9 @@ pub struct HyokStore {
     pub requests_per_second: Option<u32>,
     /// Patterns of subject names, one of which the client's certificate must have; none where no certificate is needed.
     pub client_subjects: Option<Vec<String>>,
+    /// Certificates in PEM of authorities, one of which the client's certificate must go back to; none where the listener's are enough.
+    #[serde(default)]
+    pub client_authorities: Option<String>,
     /// What its requests may do, as written.
     pub policy: String,
     /// The keys behind it, by the names that the cloud has for them.
@@ -118,6 +121,10 @@ impl HyokStore {
     pub const KEYS_MAX: usize = 1000;
     /// The most patterns of client certificates' subjects.
     pub const CLIENT_SUBJECTS_MAX: usize = 20;
+    /// The most authorities that client certificates may go back to.
+    pub const CLIENT_AUTHORITIES_MAX: usize = 10;
+    /// The most bytes that their certificates take in PEM.
+    pub const CLIENT_AUTHORITIES_BYTES_MAX: usize = 32_768;
 
     /// `arn:claviger:hyok::ACCOUNT:store/NAME`: how policies and the audit log name it.
     pub fn arn(&self) -> String {
@@ -192,8 +199,13 @@ impl HyokStore {
         }
     }
 
+    /// Whether it is for clients with certain certificates only.
+    pub fn wants_certificate(&self) -> bool {
+        self.client_subjects.is_some() || self.client_authorities.is_some()
+    }
+
     /// Whether a connection with these subject names of client certificates may be used for this store.
-    pub fn accepts_client(&self, subjects: &[Box<str>]) -> bool {
+    pub fn accepts_subjects(&self, subjects: &[Box<str>]) -> bool {
         let Some(patterns) = &self.client_subjects else { return true };
         subjects.iter().any(|subject| patterns.iter().any(|pattern| subject_matches(pattern, subject)))
     }
@@ -247,6 +259,7 @@ mod tests {
             credentials: Vec::new(),
             requests_per_second: None,
             client_subjects: None,
+            client_authorities: None,
             policy: String::new(),
             keys: [("one".parse().unwrap(), key.clone()), ("two".parse().unwrap(), key)].into(),
         }
@@ -296,9 +309,9 @@ mod tests {
             assert_eq!(subject_matches(pattern, subject), expected, "{pattern} {subject}");
         }
         let mut store = store();
-        assert!(store.accepts_client(&[]));
+        assert!(store.accepts_subjects(&[]));
         store.client_subjects = Some(vec![kms.to_owned()]);
-        assert!(!store.accepts_client(&[]) && !store.accepts_client(&["client".into()]));
-        assert!(store.accepts_client(&["client".into(), "cks.kms.eu-west-1.amazonaws.com".into()]));
+        assert!(!store.accepts_subjects(&[]) && !store.accepts_subjects(&["client".into()]));
+        assert!(store.accepts_subjects(&["client".into(), "cks.kms.eu-west-1.amazonaws.com".into()]));
     }
 }

@@ -57,7 +57,7 @@ mod wycheproof_tests;
 pub use access_secret::{AccessSecret, SigningKey};
 pub use attestation::{Attestation, AttestationError, AttestationRoot, Platform};
 pub use backup::BackupKey;
-pub use certificate::is_certificate;
+pub use certificate::{is_authority, is_certificate};
 pub use data_key_pair::{DataKeyPair, SealedDataKeyPair};
 pub use elsewhere::OuterEnvelope;
 pub use envelope::Envelope;

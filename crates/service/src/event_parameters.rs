@@ -27,6 +27,8 @@ pub struct Parameters<'a> {
     #[serde(skip_serializing_if = "is_false")]
     pub bypass_policy_lockout_safety_check: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_authorities: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub client_subjects: Option<&'a [String]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud: Option<&'static str>,

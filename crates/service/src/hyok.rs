@@ -113,8 +113,7 @@ impl Service {
         Ok(FoundStore { snapshot, known })
     }
 
-    /// Finds out whether a request comes from the cloud that a store is for. `client_subjects` are the common names of the client's certificate,
-    /// as far as the door has verified it.
+    /// Finds out whether a request comes from the cloud that a store is for. `client` is the certificate that it has shown, if it has.
     ///
     /// # Errors
     /// `UnknownCredential` when the access key is none of the store's, or the client's certificate is none that the store accepts;
@@ -123,13 +122,13 @@ impl Service {
         &self,
         store: &FoundStore,
         claim: &SignatureClaim<'_>,
-        client_subjects: &[Box<str>],
+        client: Option<&dyn ClientCertificate>,
         request: Request,
     ) -> Result<Caller, Refusal> {
         let snapshot = &store.snapshot;
-        if !snapshot.store.accepts_client(client_subjects) {
-            let detail =
-                "This key store is for clients whose TLS certificate has another subject than this connection's, if it has one.";
+        if snapshot.store.wants_certificate() && !client.is_some_and(|client| fits(client, &snapshot.store)) {
+            let detail = "This key store is for clients whose TLS certificate has another subject or another authority than this \
+                          connection's, if it has one.";
             return Err(Refusal::new(Kind::UnknownCredential, detail));
         }
         let known = snapshot.credentials.iter().find(|(access_key, _)| access_key.as_str() == claim.access_key);
@@ -205,6 +204,27 @@ impl Service {
         let secret = self.hsm().reveal_store_secret(key, &store.name, &access_key, &credential.sealed_secret)?;
         Ok(CredentialFile { path: store.path.clone(), access_key, secret })
     }
+}
+
+/// The certificate that a client has shown, whose private key it has proven to have. What else of it was verified, it says itself.
+pub trait ClientCertificate: Send + Sync {
+    /// The common names of its subject.
+    fn subjects(&self) -> &[Box<str>];
+
+    /// Whether it goes back to an authority that the listener accepts.
+    fn is_of_listener(&self) -> bool;
+
+    /// Whether it is a client's, is valid now, and goes back to one of these authorities, given as certificates in PEM.
+    fn goes_back_to(&self, authorities: &str) -> bool;
+}
+
+/// A subject alone proves nothing: whoever has signed the certificate must be one whom the store, or else the listener, believes.
+fn fits(client: &dyn ClientCertificate, store: &HyokStore) -> bool {
+    let believed = match &store.client_authorities {
+        Some(authorities) => client.goes_back_to(authorities),
+        None => client.is_of_listener(),
+    };
+    believed && store.accepts_subjects(client.subjects())
 }
 
 /// What AWS's console reads from a file. Source: AWS KMS External Keystore Proxy API Specification, "XKS proxy configuration in AWS KMS

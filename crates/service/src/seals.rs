@@ -113,6 +113,15 @@ impl Service {
         crate::node_log::write_service_event(&self.records, &self.node, now, "UnsealDeployment", details, &[], Vec::new()).await
     }
 
+    /// Writes into the audit log that a backup was begun beside the server.
+    ///
+    /// # Errors
+    /// When the entry cannot be written.
+    pub async fn record_backup(&self, details: serde_json::Value) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        crate::node_log::write_service_event(&self.records, &self.node, now, "CreateBackup", details, &[], Vec::new()).await
+    }
+
     /// The sealed root key as the store has it now.
     pub(crate) async fn stored_root(&self) -> Result<StoredRoot, Refusal> {
         let stored = read_root(self.records.store.as_ref()).await?;

@@ -154,6 +154,9 @@ fn cell(value: Option<&Value>) -> String {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) => time(number).unwrap_or_else(|| number.to_string()),
+        Some(Value::Object(members)) => {
+            members.iter().map(|(name, value)| format!("{name}: {}", cell(Some(value)))).collect::<Vec<_>>().join(", ")
+        }
         Some(Value::Array(items)) => items.iter().map(|item| cell(Some(item))).collect::<Vec<_>>().join(", "),
         Some(other) => other.to_string(),
     }
@@ -179,6 +182,8 @@ mod tests {
         assert_eq!(lines, ["LogSize  5", "Node     one", "Regions  eu-central-1, eu-west-1"]);
         let lines = lines_of(&json!({ "Tags": [{ "Key": "team", "Value": "red" }], "RoleName": "backup" }), false);
         assert_eq!(lines, ["RoleName  backup", "Tags", "Key   Value", "team  red"]);
+        let lines = lines_of(&json!({ "Stores": [{ "CutOff": { "By": "root", "Since": 1_795_848_057.096 } }] }), false);
+        assert_eq!(lines, ["CutOff", "By: root, Since: 2026-11-28T06:40:57Z"]);
         assert_eq!(lines_of(&json!({ "PolicyNames": ["a", "b"] }), false), ["a", "b"]);
     }
 

@@ -124,11 +124,15 @@ impl HyokServer {
 }
 
 async fn open_hyok(hyok: &Hyok, main_tls: Option<&Tls>) -> Result<HyokServer, Problem> {
-    let clients = (!hyok.client_ca.is_empty()).then(|| Clients {
-        authorities: hyok.client_ca.clone(),
-        subjects: hyok.client_subjects.clone(),
-        required: hyok.client_certificates == ClientCertificates::Required,
-    });
+    let clients = match hyok.client_certificates {
+        ClientCertificates::ByStore => Some(Clients::Any),
+        _ if hyok.client_ca.is_empty() => None,
+        asked => Some(Clients::Of {
+            authorities: hyok.client_ca.clone(),
+            subjects: hyok.client_subjects.clone(),
+            required: asked == ClientCertificates::Required,
+        }),
+    };
     let tls = hyok.tls.as_ref().or(main_tls).map(|files| ReloadingTls::load_for(files, clients)).transpose()?;
     Ok(HyokServer { listeners: bind(&hyok.listen).await?, tls })
 }

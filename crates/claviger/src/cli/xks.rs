@@ -156,6 +156,9 @@ pub(super) struct Bounds {
     /// anything between two dots. An empty one: no certificate is needed
     #[arg(long = "client-subject", value_name = "PATTERN")]
     client_subjects: Option<Vec<String>>,
+    /// PEM file with the authorities, one of which the client's certificate must go back to; an empty file: those of the listener
+    #[arg(long = "client-ca", value_name = "FILE")]
+    client_authorities: Option<PathBuf>,
 }
 
 /// What is meant.
@@ -184,11 +187,12 @@ pub(super) async fn run(command: Command) -> Result<(), Problem> {
                 "PathPrefix": prefix,
                 "RequestsPerSecond": bounds.requests_per_second.filter(|rate| *rate > 0),
                 "ClientSubjects": bounds.subjects().filter(|subjects| !subjects.is_empty()),
+                "ClientAuthorities": bounds.authorities()?,
                 "Policy": policy,
             });
             at.hand_over("CreateHyokStore", input, out).await
         }
-        Command::ListStores { at } => at.list().await,
+        Command::ListStores { at } => at.list("ListHyokStores", "Stores", json!({ "AccountId": at.account })).await,
         Command::GetStore(of) => {
             let answer = of.at.ask("GetHyokStore", of.named()).await?;
             output::answer(&answer, of.at.administration.json)
@@ -199,6 +203,7 @@ pub(super) async fn run(command: Command) -> Result<(), Problem> {
                 "StoreName": store,
                 "RequestsPerSecond": bounds.requests_per_second,
                 "ClientSubjects": bounds.subjects(),
+                "ClientAuthorities": bounds.authorities()?,
             });
             at.perform("UpdateHyokStore", input).await
         }
@@ -217,7 +222,7 @@ pub(super) async fn run(command: Command) -> Result<(), Problem> {
             let input = json!({ "AccountId": at.account, "StoreName": store, "ExternalKeyId": external_key });
             at.perform("RemoveHyokKey", input).await
         }
-        Command::ListKeys(of) => of.at.perform("ListHyokKeys", of.named()).await,
+        Command::ListKeys(of) => of.at.list("ListHyokKeys", "Keys", of.named()).await,
         Command::RotateCredential { store, finish: true, at, .. } => {
             at.perform("DeleteHyokCredential", json!({ "AccountId": at.account, "StoreName": store })).await
         }
@@ -228,20 +233,22 @@ pub(super) async fn run(command: Command) -> Result<(), Problem> {
             at.hand_over("GetHyokCredential", json!({ "AccountId": at.account, "StoreName": store }), out).await
         }
         Command::Policy { store, document, at } => policy(&store, document, &at).await,
-        Command::BreakGlass { scope, restore, dry_run, reason, at } => {
-            let input = json!({
-                "AccountId": at.account,
-                "StoreName": scope.store,
-                "ExternalKeyId": scope.key,
-                "Cloud": scope.cloud,
-                "Restore": restore,
-                "DryRun": dry_run,
-                "Reason": reason,
-            });
-            let answer = at.ask("BreakGlass", input).await?;
-            if at.administration.json { output::answer(&answer, true) } else { report(&answer, restore, dry_run) }
-        }
+        Command::BreakGlass { scope, restore, dry_run, reason, at } => break_glass(&scope, restore, dry_run, &reason, &at).await,
     }
+}
+
+async fn break_glass(scope: &Scope, restore: bool, dry_run: bool, reason: &str, at: &At) -> Result<(), Problem> {
+    let input = json!({
+        "AccountId": at.account,
+        "StoreName": scope.store,
+        "ExternalKeyId": scope.key,
+        "Cloud": scope.cloud,
+        "Restore": restore,
+        "DryRun": dry_run,
+        "Reason": reason,
+    });
+    let answer = at.ask("BreakGlass", input).await?;
+    if at.administration.json { output::answer(&answer, true) } else { report(&answer, restore, dry_run) }
 }
 
 async fn policy(store: &HyokStoreName, document: Option<PathBuf>, at: &At) -> Result<(), Problem> {
@@ -291,6 +298,11 @@ fn moment(seconds: f64) -> String {
 }
 
 impl Bounds {
+    /// The certificates of the authorities.
+    fn authorities(&self) -> Result<Option<String>, Problem> {
+        self.client_authorities.as_deref().map(read_document).transpose()
+    }
+
     /// The patterns; none of them for "no certificate is needed".
     fn subjects(&self) -> Option<Vec<&str>> {
         let given = self.client_subjects.as_ref()?;
@@ -322,16 +334,20 @@ impl At {
         }
     }
 
-    async fn list(&self) -> Result<(), Problem> {
-        let (mut stores, mut marker) = (Vec::new(), Value::Null);
+    /// All pages of a list, whose members have this name.
+    async fn list(&self, operation: &'static str, name: &str, mut input: Value) -> Result<(), Problem> {
+        let mut all = Vec::new();
         loop {
-            let mut page = self.ask("ListHyokStores", json!({ "AccountId": self.account, "Marker": marker })).await?;
-            if let Some(Value::Array(found)) = page.get_mut("Stores").map(Value::take) {
-                stores.extend(found);
+            let mut page = self.ask(operation, input.clone()).await?;
+            if let Some(Value::Array(found)) = page.get_mut(name).map(Value::take) {
+                all.extend(found);
             }
-            marker = page.get_mut("NextMarker").map(Value::take).unwrap_or_default();
+            let marker = page.get_mut("NextMarker").map(Value::take).unwrap_or_default();
             if marker.is_null() {
-                return output::answer(&json!({ "Stores": stores }), self.administration.json);
+                return output::answer(&json!({ name: all }), self.administration.json);
+            }
+            if let Some(members) = input.as_object_mut() {
+                members.insert("Marker".to_owned(), marker);
             }
         }
     }
@@ -339,8 +355,14 @@ impl At {
     /// Asks for an operation whose answer has a credential, and prints or writes it in the form that AWS's console reads. It can be had
     /// again: `claviger xks credential-file`.
     async fn hand_over(&self, operation: &'static str, input: Value, out: Option<PathBuf>) -> Result<(), Problem> {
-        if out.is_none() {
-            output::demand_reader_of_secrets()?;
+        match &out {
+            None => output::demand_reader_of_secrets()?,
+            // Before there is a credential that could not be handed over.
+            Some(path) if path.symlink_metadata().is_ok() => {
+                return Err(Problem::new(format!("{} is there already; nothing was done", path.display()))
+                    .remedy("name a new file with --out, or move this one away"));
+            }
+            Some(_) => {}
         }
         let answer = self.ask(operation, input).await?;
         let file: serde_json::Map<String, Value> = ["XksProxyUriPath", "XksProxyAuthenticationCredential"]

@@ -35,6 +35,9 @@ pub enum ClientCertificates {
     Required,
     /// It is; stores that ask for a subject refuse its requests.
     Optional,
+    /// It is, and so is a client with a certificate of whoever: each store says which authorities it believes.
+    #[serde(rename = "by-store")]
+    ByStore,
 }
 
 impl Hyok {
@@ -54,6 +57,18 @@ impl Hyok {
         if tls.is_none() && !self.client_ca.is_empty() {
             return Err((
                 "`hyok.client_ca` is set, and there is no [hyok.tls] and no [tls]".to_owned(),
+                "client certificates need TLS",
+            ));
+        }
+        if self.client_certificates == ClientCertificates::ByStore && !self.client_ca.is_empty() {
+            return Err((
+                "`hyok.client_certificates` is \"by-store\", and `hyok.client_ca` is set".to_owned(),
+                "remove one of them: either the listener says whose certificates it takes, or each store does",
+            ));
+        }
+        if self.client_certificates == ClientCertificates::ByStore && tls.is_none() {
+            return Err((
+                "`hyok.client_certificates` is \"by-store\", and there is no [hyok.tls] and no [tls]".to_owned(),
                 "client certificates need TLS",
             ));
         }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::body::{Unreadable, collect};
 use super::watch::{Activity, Phase, Watched};
-use super::{Handler, Peer, Shared, client_certificate};
+use super::{Handler, Peer, Shared};
 
 /// What an HTTP/2 client sends first. Source: RFC 9113 section 3.4.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -44,7 +44,7 @@ pub(super) async fn run<H: Handler>(stream: TcpStream, address: SocketAddr, shar
     match &shared.tls {
         None => {
             if let Some((stream, first)) = read_preface(stream, &shared).await {
-                let peer = Peer { address, tls: false, client_subjects: None };
+                let peer = Peer { address, tls: false, client: None };
                 let http2 = first.starts_with(HTTP2_PREFACE);
                 serve(stream, first, http2, peer, &shared).await;
             }
@@ -54,7 +54,7 @@ pub(super) async fn run<H: Handler>(stream: TcpStream, address: SocketAddr, shar
             match timeout(shared.limits.header_read, handshake).await {
                 Ok(Ok(stream)) => {
                     let session = stream.get_ref().1;
-                    let peer = Peer { address, tls: true, client_subjects: client_certificate::subjects_of(session) };
+                    let peer = Peer { address, tls: true, client: tls.shown_by(session) };
                     let http2 = session.alpn_protocol() == Some(b"h2");
                     serve(stream, BytesMut::new(), http2, peer, &shared).await;
                 }

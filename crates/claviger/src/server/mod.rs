@@ -15,6 +15,7 @@ use http::{Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::client_certificate::ShownCertificate;
 use self::leftovers::Leftovers;
 use crate::config::Limits;
 use crate::problem::Problem;
@@ -31,14 +32,14 @@ pub use stop::Stop;
 pub use tls::ReloadingTls;
 
 /// Who is at the other end of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// Its address, as the operating system reports it.
     pub address: SocketAddr,
     /// Whether the connection is in TLS.
     pub tls: bool,
-    /// The common names of the subject of its certificate, where one was asked for, shown and verified.
-    pub client_subjects: Option<Arc<[Box<str>]>>,
+    /// Its certificate, where one was asked for and shown.
+    pub client: Option<Arc<ShownCertificate>>,
 }
 
 /// What answers requests: a function from the whole request to the whole answer.

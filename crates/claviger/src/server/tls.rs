@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
+use rustls::{ServerConfig, ServerConnection};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
 use rustls_pki_types::pem::{Error, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use super::client_certificate::Clients;
+use super::client_certificate::{Clients, ShownCertificate};
 use super::stop::Stop;
 use crate::config::Tls;
 use crate::problem::Problem;
@@ -52,6 +52,11 @@ impl ReloadingTls {
     /// Does the handshake of one connection, with the configuration of now.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.current.load_full())
+    }
+
+    /// The certificate that the client of this connection has shown, if one was asked for.
+    pub(super) fn shown_by(&self, session: &ServerConnection) -> Option<Arc<ShownCertificate>> {
+        self.clients.as_ref().and_then(|clients| clients.shown_by(session)).map(Arc::new)
     }
 
     /// Reads the files again. Connections that are open keep what they have.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use claviger_domain::caller::Request;
 use claviger_domain::{Caller, Refusal, Region};
+use claviger_service::hyok::ClientCertificate;
 use claviger_service::operation::Event;
 use claviger_service::{Assertions, FoundStore, Meters, Service, SignatureClaim};
 use claviger_sigv4::parse_claim;
@@ -30,14 +31,14 @@ pub struct Door {
 }
 
 /// Who is at the other end of the connection.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Peer {
     /// Its address.
     pub address: IpAddr,
     /// Whether the connection is encrypted.
     pub secure: bool,
-    /// The common names of its certificate's subject, where it has shown a certificate that was verified.
-    pub client_subjects: Option<Arc<[Box<str>]>>,
+    /// The certificate that it has shown, if it has.
+    pub client: Option<Arc<dyn ClientCertificate>>,
 }
 
 /// The service in the scope of signatures. Source: AWS KMS External Keystore Proxy API Specification, appendix A.
@@ -118,8 +119,7 @@ impl Door {
             signature: &claim.signature,
             assertions: Assertions::default(),
         };
-        let subjects = peer.client_subjects.as_deref().unwrap_or_default();
-        self.service.authenticate_store(store, &signed, subjects, request.clone()).map_err(|refusal| (named, refusal))
+        self.service.authenticate_store(store, &signed, peer.client.as_deref(), request.clone()).map_err(|refusal| (named, refusal))
     }
 
     async fn dispatch(&self, what: What<'_>, caller: &Caller, body: &Bytes, began: Instant) -> http::Response<Bytes> {

@@ -12,7 +12,7 @@ use claviger_service::operations::xks::{GetHealthStatus, HealthStatus};
 use claviger_service::operations::{admin, kms};
 use serde_json::json;
 
-use crate::common::hyok::{PLAINTEXT, create, decrypt, encrypt, external, metadata, store_name};
+use crate::common::hyok::{PLAINTEXT, Shown, create, decrypt, encrypt, external, metadata, shown, store_name};
 use crate::common::stores::Shared;
 use crate::common::{Deployment, NODE, Node, by_arn, create_key, deployed, identity_policy, key_policy, kind_of, root_arn};
 
@@ -58,9 +58,9 @@ async fn a_path_is_one_stores_and_a_credential_opens_no_other() {
     let (deployment, node) = deployed().await;
     let root = deployment.root();
     let (one, two) = (node.create_store(&root, &create("one")).await, node.create_store(&root, &create("two")).await);
-    assert_eq!(kind_of(node.ask_as(two.path.as_str(), &one, &[]).await), Kind::UnknownCredential);
+    assert_eq!(kind_of(node.ask_as(two.path.as_str(), &one, None).await), Kind::UnknownCredential);
     for nowhere in ["/three/kms/xks/v1", "/kms/xks/v1", "/one", "", "/one//kms/xks/v1", "/one/kms/xks/v1/"] {
-        assert_eq!(kind_of(node.ask_as(nowhere, &one, &[]).await), Kind::InvalidUriPath, "{nowhere}");
+        assert_eq!(kind_of(node.ask_as(nowhere, &one, None).await), Kind::InvalidUriPath, "{nowhere}");
     }
     let forged = claviger_service::hyok::CredentialFile {
         path: one.path.clone(),
@@ -369,9 +369,12 @@ async fn a_store_may_ask_for_a_client_certificate() {
         admin::CreateHyokStore { client_subjects: Some(vec!["cks.kms.*.amazonaws.com".to_owned()]), ..create("guarded") };
     let file = node.create_store(&root, &guarded).await;
     let path = file.path.clone();
-    assert_eq!(kind_of(node.ask_as(path.as_str(), &file, &[]).await), Kind::UnknownCredential);
-    assert_eq!(kind_of(node.ask_as(path.as_str(), &file, &["mallory".into()]).await), Kind::UnknownCredential);
-    node.ask_as(path.as_str(), &file, &["cks.kms.eu-west-1.amazonaws.com".into()]).await.unwrap();
+    let kms = || shown("cks.kms.eu-west-1.amazonaws.com");
+    assert_eq!(kind_of(node.ask_as(path.as_str(), &file, None).await), Kind::UnknownCredential);
+    assert_eq!(kind_of(node.ask_as(path.as_str(), &file, Some(&shown("mallory"))).await), Kind::UnknownCredential);
+    let signed_by_itself = Shown { of_listener: false, ..kms() };
+    assert_eq!(kind_of(node.ask_as(path.as_str(), &file, Some(&signed_by_itself)).await), Kind::UnknownCredential);
+    node.ask_as(path.as_str(), &file, Some(&kms())).await.unwrap();
     for wrong in [vec![], vec![String::new()], vec!["a*b*c".to_owned()], vec!["x".repeat(254)], vec!["x".to_owned(); 21]] {
         let create = admin::CreateHyokStore { client_subjects: Some(wrong), ..create("other") };
         assert_eq!(kind_of(node.service.perform(&node.again(&root), &create).await), Kind::Invalid);
@@ -381,9 +384,50 @@ async fn a_store_may_ask_for_a_client_certificate() {
         name: store_name("guarded"),
         requests_per_second: Some(0),
         client_subjects: Some(Vec::new()),
+        client_authorities: None,
     };
     assert!(node.service.perform(&node.again(&root), &relax).await.unwrap().client_subjects.is_none());
     node.cloud(&file).await.unwrap();
+}
+
+fn authority() -> String {
+    let mut parameters = rcgen::CertificateParams::default();
+    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+}
+
+#[tokio::test]
+async fn a_store_may_name_the_authorities_of_its_clients() {
+    let (deployment, node) = deployed().await;
+    let root = deployment.root();
+    let (ours, theirs) = (authority(), authority());
+    let subjects = Some(vec!["cks.kms.*.amazonaws.com".to_owned()]);
+    let guarded = admin::CreateHyokStore { client_subjects: subjects, client_authorities: Some(ours.clone()), ..create("guarded") };
+    let file = node.create_store(&root, &guarded).await;
+    let kms = |of: &str| Shown { of: vec![of.to_owned()], ..shown("cks.kms.eu-west-1.amazonaws.com") };
+    let ask = |client: Option<Shown>| {
+        let (node, file) = (&node, &file);
+        async move { node.ask_as(file.path.as_str(), file, client.as_ref()).await.map(drop).map_err(|refusal| refusal.kind) }
+    };
+    let refused = Err(Kind::UnknownCredential);
+    assert_eq!(ask(Some(kms(&ours))).await, Ok(()));
+    assert_eq!(ask(Some(Shown { of_listener: false, ..kms(&ours) })).await, Ok(()), "the listener need not know it");
+    assert_eq!(ask(None).await, refused);
+    assert_eq!(ask(Some(kms(&theirs))).await, refused, "another authority, though the listener believes it");
+    assert_eq!(ask(Some(Shown { subjects: vec!["mallory".into()], ..kms(&ours) })).await, refused, "the subject counts as well");
+    let update = |authorities: &str| admin::UpdateHyokStore {
+        account: None,
+        name: store_name("guarded"),
+        requests_per_second: None,
+        client_subjects: None,
+        client_authorities: Some(authorities.to_owned()),
+    };
+    node.service.perform(&node.again(&root), &update(&theirs)).await.unwrap();
+    assert_eq!((ask(Some(kms(&ours))).await, ask(Some(kms(&theirs))).await), (refused, Ok(())));
+    assert_eq!(kind_of(node.service.perform(&node.again(&root), &update("no certificate")).await), Kind::Invalid);
+    let store = node.service.perform(&node.again(&root), &update("")).await.unwrap();
+    assert!(store.client_authorities.is_none() && store.client_subjects.is_some());
+    assert_eq!((ask(Some(kms(&ours))).await, ask(None).await), (Ok(()), refused));
 }
 
 #[tokio::test]
@@ -421,10 +465,26 @@ async fn stores_outlive_a_restart_and_are_listed() {
         }
     }
     assert_eq!(found, [("a".to_owned(), true), ("b".to_owned(), false), ("payroll".to_owned(), false)]);
-    let list = admin::ListHyokKeys { account: None, store: store_name("payroll") };
-    let keys = node.service.perform(&node.again(&root), &list).await.unwrap();
-    assert_eq!((keys.len(), keys[0].id.as_str(), keys[0].state.map(|state| state.as_str())), (1, "one", Some("Enabled")));
+    for name in ["two", "three", "four", "a"] {
+        let key = node.create_key(&root).await;
+        node.add_key(&root, "payroll", name, &key).await.unwrap();
+    }
+    let (mut found, mut marker) = (Vec::new(), None);
+    loop {
+        let list = |store| admin::ListHyokKeys { account: None, store: store_name(store), limit: 2, marker: marker.clone() };
+        let page = node.service.perform(&node.again(&root), &list("payroll")).await.unwrap();
+        if marker.is_some() {
+            assert_eq!(kind_of(node.service.perform(&node.again(&root), &list("b")).await), Kind::InvalidMarker, "another list's");
+        }
+        assert!(page.items.iter().all(|key| key.state.map(|state| state.as_str()) == Some("Enabled")));
+        found.push(page.items.iter().map(|key| key.id.to_string()).collect::<Vec<_>>());
+        marker = page.next;
+        if marker.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, [vec!["a", "four"], vec!["one", "three"], vec!["two"]]);
     let get = admin::GetHyokStore { account: None, name: store_name("payroll") };
-    assert_eq!(node.service.perform(&node.again(&root), &get).await.unwrap().keys.len(), 1);
+    assert_eq!(node.service.perform(&node.again(&root), &get).await.unwrap().keys.len(), 5);
     assert!(node.service.verify_store().await.unwrap().is_clean());
 }

@@ -24,6 +24,7 @@ pub(crate) struct Request {
     path_prefix: Option<String>,
     requests_per_second: Option<i64>,
     client_subjects: Option<Vec<String>>,
+    client_authorities: Option<String>,
     policy: Option<String>,
 }
 
@@ -54,6 +55,7 @@ impl Mapping for CreateHyokStore {
             path: path(request.path_prefix.as_deref())?,
             requests_per_second: request.requests_per_second.and_then(|rate| u32::try_from(rate).ok()),
             client_subjects: request.client_subjects,
+            client_authorities: request.client_authorities,
             policy: request.policy,
         })
     }

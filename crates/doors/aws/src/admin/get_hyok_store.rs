@@ -26,6 +26,8 @@ pub(crate) struct Request {
 pub(crate) struct Response {
     #[serde(flatten)]
     store: StoreResponse,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_authorities: Option<String>,
     policy: String,
 }
 
@@ -39,6 +41,7 @@ impl Mapping for GetHyokStore {
     }
 
     fn encode(output: <op::GetHyokStore as Operation>::Output) -> Response {
-        Response { store: StoreResponse::of(&output), policy: output.policy }
+        let store = StoreResponse::of(&output);
+        Response { store, client_authorities: output.client_authorities, policy: output.policy }
     }
 }

@@ -6,7 +6,7 @@ use claviger_service::Operation;
 use claviger_service::operations::admin as op;
 use serde::{Deserialize, Serialize};
 
-use super::fields::account;
+use super::fields::{account, page};
 use super::hyok::{CutOffResponse, store, usage_names};
 use crate::json::Seconds;
 use crate::mapping::Mapping;
@@ -20,6 +20,8 @@ pub(crate) struct ListHyokKeys;
 pub(crate) struct Request {
     account_id: Option<String>,
     store_name: Option<String>,
+    limit: Option<i64>,
+    marker: Option<String>,
 }
 
 /// The answer's body.
@@ -27,6 +29,9 @@ pub(crate) struct Request {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Response {
     keys: Vec<Listed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_marker: Option<String>,
+    truncated: bool,
 }
 
 /// One key.
@@ -48,11 +53,13 @@ impl Mapping for ListHyokKeys {
     type Response = Response;
 
     fn decode(request: Request) -> Result<op::ListHyokKeys, Refusal> {
-        Ok(op::ListHyokKeys { account: account(request.account_id.as_deref())?, store: store(request.store_name.as_deref())? })
+        let (limit, marker) = page(request.limit, request.marker)?;
+        let (account, store) = (account(request.account_id.as_deref())?, store(request.store_name.as_deref())?);
+        Ok(op::ListHyokKeys { account, store, limit, marker })
     }
 
     fn encode(output: <op::ListHyokKeys as Operation>::Output) -> Response {
-        let listed = output.into_iter().map(|key| Listed {
+        let listed = output.items.into_iter().map(|key| Listed {
             external_key_id: key.id.to_string(),
             key_arn: key.arn.to_string(),
             key_state: key.state.map_or("Deleted", KeyState::as_str),
@@ -60,6 +67,6 @@ impl Mapping for ListHyokKeys {
             added_date: Seconds(key.external.added),
             cut_off: key.external.cut_off.as_ref().map(CutOffResponse::of),
         });
-        Response { keys: listed.collect() }
+        Response { keys: listed.collect(), truncated: output.next.is_some(), next_marker: output.next }
     }
 }

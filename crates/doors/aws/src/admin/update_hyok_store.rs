@@ -21,6 +21,7 @@ pub(crate) struct Request {
     store_name: Option<String>,
     requests_per_second: Option<i64>,
     client_subjects: Option<Vec<String>>,
+    client_authorities: Option<String>,
 }
 
 impl Mapping for UpdateHyokStore {
@@ -37,6 +38,7 @@ impl Mapping for UpdateHyokStore {
             name: store(request.store_name.as_deref())?,
             requests_per_second: request.requests_per_second.and_then(|rate| u32::try_from(rate).ok()),
             client_subjects: request.client_subjects,
+            client_authorities: request.client_authorities,
         })
     }
 

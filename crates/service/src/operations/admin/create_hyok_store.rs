@@ -9,7 +9,7 @@ use claviger_store::RecordKind;
 use serde_json::json;
 
 use super::about_an_account;
-use super::hyok_stores::{STORES_PER_ACCOUNT, check_client_subjects, check_policy, check_rate, must_have_keys};
+use super::hyok_stores::{STORES_PER_ACCOUNT, check_client_authorities, check_client_subjects, check_policy, check_rate, must_have_keys};
 use crate::event_parameters::Parameters;
 use crate::hyok::CredentialFile;
 use crate::operation::{Allowed, Effect, Event, Operation};
@@ -31,6 +31,8 @@ pub struct CreateHyokStore {
     pub requests_per_second: Option<u32>,
     /// Patterns of subjects, one of which a client's certificate must have; none where no certificate is needed.
     pub client_subjects: Option<Vec<String>>,
+    /// Certificates in PEM of authorities, one of which a client's certificate must go back to; none where the listener's are enough.
+    pub client_authorities: Option<String>,
     /// What its requests may do; none for everything.
     pub policy: Option<String>,
 }
@@ -58,6 +60,7 @@ impl Operation for CreateHyokStore {
         must_have_keys(*account)?;
         check_rate(self.requests_per_second)?;
         check_client_subjects(self.client_subjects.as_deref())?;
+        check_client_authorities(self.client_authorities.as_deref())?;
         let policy = self.policy.as_deref().unwrap_or_else(|| default_store_policy());
         check_policy(policy)?;
         let records = &service.records;
@@ -84,6 +87,7 @@ impl Operation for CreateHyokStore {
             credentials: vec![credential],
             requests_per_second: self.requests_per_second,
             client_subjects: self.client_subjects.clone(),
+            client_authorities: self.client_authorities.clone(),
             policy: policy.to_owned(),
             keys: BTreeMap::new(),
         };
@@ -95,6 +99,7 @@ impl Operation for CreateHyokStore {
     fn parameters(&self) -> Parameters<'_> {
         Parameters {
             account_id: self.account.map(|id| id.to_string()),
+            client_authorities: self.client_authorities.as_deref(),
             client_subjects: self.client_subjects.as_deref(),
             cloud: Some(self.cloud.as_str()),
             policy: self.policy.as_deref(),

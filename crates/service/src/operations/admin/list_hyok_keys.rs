@@ -6,6 +6,7 @@ use claviger_domain::{AccountId, Caller, ExternalKeyId, HyokStoreName, KeyArn, R
 
 use super::about_an_account;
 use crate::event_parameters::Parameters;
+use crate::marker::{self, Page};
 use crate::operation::{Allowed, Effect, Event, Operation};
 use crate::service::Service;
 
@@ -15,6 +16,10 @@ pub struct ListHyokKeys {
     pub account: Option<AccountId>,
     /// The store.
     pub store: HyokStoreName,
+    /// How many keys at most.
+    pub limit: usize,
+    /// Where to go on.
+    pub marker: Option<String>,
 }
 
 /// A key behind the store.
@@ -31,7 +36,7 @@ pub struct ListedExternalKey {
 
 impl Operation for ListHyokKeys {
     const EVENT: Event = Event::admin("ListHyokKeys", true);
-    type Output = Vec<ListedExternalKey>;
+    type Output = Page<ListedExternalKey>;
     about_an_account!("claviger:ListHyokKeys");
 
     async fn execute(
@@ -40,20 +45,24 @@ impl Operation for ListHyokKeys {
         _caller: &Caller,
         account: &AccountId,
         _: Allowed<Self>,
-    ) -> Result<Effect<Vec<ListedExternalKey>>, Refusal> {
+    ) -> Result<Effect<Page<ListedExternalKey>>, Refusal> {
+        let list = format!("hyok-keys/{account}/{}", self.store);
+        let after = self.marker.as_deref().map(|marker| marker::open(service.hsm(), &list, marker)).transpose()?;
         let store = service.existing_hyok_store(*account, &self.store).await?.value;
-        let mut listed = Vec::with_capacity(store.keys.len());
-        for (id, external) in store.keys {
+        let mut listed = Vec::new();
+        let rest = store.keys.into_iter().filter(|(id, _)| after.as_deref().is_none_or(|after| id.as_str() > after));
+        for (id, external) in rest.take(self.limit + 1) {
             let state = service.key(*account, &external.region, external.key).await?.map(|snapshot| snapshot.key.state);
             let arn = KeyArn { region: external.region.clone(), account: *account, key: external.key };
             listed.push(ListedExternalKey { id, external, arn, state });
         }
-        Ok(Effect::answer(listed))
+        Ok(Effect::answer(Page::cut(listed, self.limit, service.hsm(), &list, |key: &ListedExternalKey| key.id.to_string())?))
     }
 
     fn parameters(&self) -> Parameters<'_> {
         Parameters {
             account_id: self.account.map(|id| id.to_string()),
+            limit: Some(self.limit),
             store_name: Some(self.store.as_str()),
             ..Parameters::default()
         }

@@ -3,7 +3,7 @@
 use claviger_domain::hyok::{Cloud, ExternalKeyUsage};
 use claviger_domain::{Caller, ExternalKeyId, HyokStoreName, KeyArn, Refusal};
 use claviger_hsm::XksCiphertext;
-use claviger_service::hyok::CredentialFile;
+use claviger_service::hyok::{ClientCertificate, CredentialFile};
 use claviger_service::operations::admin::{AddHyokKey, BreakGlass, CreateHyokStore, GlassReport, Scope};
 use claviger_service::operations::xks::{Decrypt, Encrypt, GetKeyMetadata, KeyMetadata, RequestMetadata};
 use claviger_service::{Assertions, Clock as _, SignatureClaim};
@@ -28,6 +28,7 @@ pub(crate) fn create(name: &str) -> CreateHyokStore {
         path: format!("/{name}/kms/xks/v1").parse().unwrap(),
         requests_per_second: None,
         client_subjects: None,
+        client_authorities: None,
         policy: None,
     }
 }
@@ -68,6 +69,34 @@ pub(crate) fn decrypt(key: &str, made: &XksCiphertext) -> Decrypt {
     }
 }
 
+/// A certificate that a client has shown.
+pub(crate) struct Shown {
+    pub(crate) subjects: Vec<Box<str>>,
+    /// The authorities that it goes back to, by their certificates.
+    pub(crate) of: Vec<String>,
+    /// Whether one of them is the listener's.
+    pub(crate) of_listener: bool,
+}
+
+/// One that the listener believes, with this subject.
+pub(crate) fn shown(subject: &str) -> Shown {
+    Shown { subjects: vec![subject.into()], of: Vec::new(), of_listener: true }
+}
+
+impl ClientCertificate for Shown {
+    fn subjects(&self) -> &[Box<str>] {
+        &self.subjects
+    }
+
+    fn is_of_listener(&self) -> bool {
+        self.of_listener
+    }
+
+    fn goes_back_to(&self, authorities: &str) -> bool {
+        self.of.iter().any(|of| authorities.contains(of))
+    }
+}
+
 impl Node {
     pub(crate) async fn create_store(&self, root: &Caller, operation: &CreateHyokStore) -> CredentialFile {
         self.service.perform(&self.again(root), operation).await.unwrap().credential
@@ -86,7 +115,7 @@ impl Node {
     }
 
     /// The cloud signs a request to a path with a credential, perhaps over a connection with a client certificate.
-    pub(crate) async fn ask_as(&self, path: &str, file: &CredentialFile, subjects: &[Box<str>]) -> Result<Caller, Refusal> {
+    pub(crate) async fn ask_as(&self, path: &str, file: &CredentialFile, client: Option<&Shown>) -> Result<Caller, Refusal> {
         let found = self.service.find_store(path).await?;
         let (date, message) = ("20261122", b"what was asked");
         let mut key = format!("AWS4{}", *file.secret).into_bytes();
@@ -103,12 +132,13 @@ impl Node {
             signature: &sign(&key, message),
             assertions: Assertions::default(),
         };
-        self.service.authenticate_store(&found, &claim, subjects, request(self.clock.now()))
+        let client = client.map(|client| client as &dyn ClientCertificate);
+        self.service.authenticate_store(&found, &claim, client, request(self.clock.now()))
     }
 
     /// The same at the store's own path.
     pub(crate) async fn cloud(&self, file: &CredentialFile) -> Result<Caller, Refusal> {
-        self.ask_as(file.path.as_str(), file, &[]).await
+        self.ask_as(file.path.as_str(), file, None).await
     }
 
     pub(crate) async fn xks_encrypt(&self, cloud: &Caller, key: &str) -> Result<XksCiphertext, Refusal> {
