@@ -1,5 +1,6 @@
 """Backups: consistent beside a running server, restored elsewhere with any seal, and drilled; and the rotation of the root key."""
 
+import json
 import random
 import re
 import signal
@@ -126,6 +127,41 @@ def test_a_drill_decrypts_a_canary_of_every_account(site, office):
     cut.write_bytes(content[: len(content) // 2])
     done = run("restore", cut, "--data", site.directory / "new", "--config", site.config, environment=site.environment, check=False)
     assert done.returncode == 1 and not (site.directory / "new" / "store.sqlite").exists()
+
+
+def told_backups(site):
+    """The ids of the backups that the audit log tells of."""
+    done = run("audit", "tail", "--json", "--config", site.config, environment=site.environment)
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    return [entry["serviceEventDetails"]["backup"] for entry in entries if entry["eventName"] == "CreateBackup"]
+
+
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_the_audit_log_tells_of_each_backup(site, tmp_path):
+    def make(name):
+        said = backup(site, tmp_path / name).stdout
+        return re.search(r"backup ([0-9a-f-]{36}) is in", said)[1]
+
+    first = make("first")
+    wait_until(lambda: told_backups(site) == [first])
+    assert site.server.stop() == 0
+    second = make("second")
+    assert told_backups(site) == [first], "nobody writes the log now"
+    site.serve_it()
+    wait_until(lambda: told_backups(site) == [first, second])
+    assert not list((site.data / "notices").iterdir())
+    assert "intact" in run("audit", "verify", "--config", site.config, environment=site.environment).stdout
+    # Without a notice there is no backup.
+    (site.data / "notices").rmdir()
+    (site.data / "notices").write_text("in the way")
+    refused = backup(site, tmp_path / "third", check=False)
+    assert refused.returncode == 1 and "notice" in refused.stderr and not (tmp_path / "third").exists()
 
 
 def test_a_stopped_deployment_is_backed_up_too(site, office):

@@ -128,6 +128,11 @@ impl DataDirectory {
         self.path.join("token-message-counts")
     }
 
+    /// What commands have done beside the server, for its audit log: a directory.
+    pub fn notices(&self) -> PathBuf {
+        self.path.join("notices")
+    }
+
     /// Whether there is a deployment.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub mod doors;
 pub mod file_encryption;
 pub mod key_material;
 pub mod key_stores;
+pub mod notices;
 pub mod observability;
 pub mod private_files;
 pub mod problem;

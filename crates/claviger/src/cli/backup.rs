@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use claviger_domain::Timestamp;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::files_of_deployment::Place;
@@ -14,6 +15,7 @@ use super::seal::Brought;
 use crate::backup::{self, Head};
 use crate::deployment::{Scratch, off_the_runtime};
 use crate::file_encryption::NewFile;
+use crate::notices;
 use crate::problem::Problem;
 
 #[derive(Debug, Args)]
@@ -44,6 +46,16 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
         root: locked.root,
     };
     let id = head.backup;
+    // Before there is one, so that there is none that the log does not tell of.
+    notices::leave(
+        &found.data,
+        &json!({
+            "backup": id.to_string(),
+            "madeMs": head.made.0,
+            "file": std::path::absolute(&target).unwrap_or_else(|_| target.clone()).display().to_string(),
+            "user": rustix::process::geteuid().as_raw(),
+        }),
+    )?;
     off_the_runtime(move || {
         let failed = |error: &dyn std::fmt::Display| Problem::new(format!("cannot write {}: {error}", target.display()));
         let mut from = BufReader::new(File::open(&copy).map_err(|error| failed(&error))?);
@@ -58,6 +70,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     output::note(
         "It opens with any seal that the deployment has now, and with nothing else: who loses all of them loses the backup too.",
     );
+    output::note("The audit log tells of it once the server runs that writes it (CreateBackup).");
     output::note(format_args!("Try it: claviger restore --drill {}", arguments.file.display()));
     Ok(())
 }

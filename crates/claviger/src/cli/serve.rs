@@ -16,6 +16,7 @@ use crate::config::{ClientCertificates, Config, Hyok, Limits, NodeName, Seal, Tl
 use crate::deployment::{DataDirectory, Deployment, Start, close_store, write_file};
 use crate::doors;
 use crate::key_stores;
+use crate::notices;
 use crate::observability::{self, Check, Metrics, Readiness, ReadinessProbe, start_logging};
 use crate::problem::Problem;
 use crate::seals::Unopened;
@@ -198,6 +199,7 @@ impl Serving {
             keep_verifier_key(&data, &node, deployment)?;
             helpers.spawn(Arc::clone(&deployment.service).run_background());
             helpers.spawn(try_all_seals(Arc::clone(&deployment.service)));
+            helpers.spawn(notices::take_in(Arc::clone(&deployment.service), data.clone()));
             health.open(&deployment.service);
             switch.open(|| doors::handler(&deployment.service, with_hyok));
             clouds = hyok.map(|hyok| hyok.serve(&deployment.service, limits, log_requests));
