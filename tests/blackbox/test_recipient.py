@@ -179,25 +179,51 @@ def test_openssl_opens_it(pki, enclave, trusting, blob, tmp_path):
     assert b"attack" not in done.stdout, "another enclave's key opens nothing"
 
 
-def test_aws_cli(pki, enclave, attesting, owner, blob, tmp_path):
-    document, ciphertext = tmp_path / "document", tmp_path / "ciphertext"
-    document.write_bytes(pki.attest(enclave.public))
-    ciphertext.write_bytes(blob["ciphertext"])
+def ask_with_the_cli(server, owner, directory, document, *arguments):
+    """What `aws kms ... --recipient` answers; the document is in a file."""
+    path = directory / "document"
+    path.write_bytes(document)
     environment = {
         "PATH": CLEAN_ENVIRONMENT["PATH"],
-        "HOME": str(tmp_path),
+        "HOME": str(directory),
         "AWS_ACCESS_KEY_ID": owner.credentials.access_key,
         "AWS_SECRET_ACCESS_KEY": owner.credentials.secret,
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL_KMS": attesting.endpoint,
+        "AWS_ENDPOINT_URL_KMS": server.endpoint,
     }
-    shape = f"KeyEncryptionAlgorithm={ALGORITHM},AttestationDocument@=fileb://{document}"
-    command = [sys.executable, str(AWS), "kms", "decrypt", "--ciphertext-blob", f"fileb://{ciphertext}", "--recipient", shape]
+    shape = f"KeyEncryptionAlgorithm={ALGORITHM},AttestationDocument@=fileb://{path}"
+    command = [sys.executable, str(AWS), "kms", *arguments, "--recipient", shape]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_aws_cli(pki, enclave, attesting, owner, blob, tmp_path):
+    ciphertext = tmp_path / "ciphertext"
+    ciphertext.write_bytes(blob["ciphertext"])
+    document = pki.attest(enclave.public)
+    answer = ask_with_the_cli(attesting, owner, tmp_path, document, "decrypt", "--ciphertext-blob", f"fileb://{ciphertext}")
     assert "Plaintext" not in answer
     assert enclave.open(base64.b64decode(answer["CiphertextForRecipient"])) == b"attack at dawn"
+
+
+def test_aws_cli_with_a_shared_secret(pki, enclave, attesting, owner, trusting, pairs, tmp_path):
+    key, peer, path = pairs["agreement"], outside.GENERATORS["ECC_NIST_P384"](), tmp_path / "peer"
+    path.write_bytes(outside.spki(peer.public_key()))
+    given = ["--key-id", key, "--key-agreement-algorithm", "ECDH", "--public-key", f"fileb://{path}"]
+    answer = ask_with_the_cli(attesting, owner, tmp_path, pki.attest(enclave.public), "derive-shared-secret", *given)
+    public = outside.load_public(trusting.get_public_key(KeyId=key)["PublicKey"])
+    assert enclave.open(base64.b64decode(answer["CiphertextForRecipient"])) == peer.exchange(ec.ECDH(), public)
+    assert "SharedSecret" not in answer
+
+
+def test_aws_cli_with_a_data_key_pair(pki, enclave, attesting, owner, trusting, blob, tmp_path):
+    given = ["--key-id", blob["key"], "--key-pair-spec", "ECC_NIST_P256"]
+    answer = ask_with_the_cli(attesting, owner, tmp_path, pki.attest(enclave.public), "generate-data-key-pair", *given)
+    private_key = enclave.open(base64.b64decode(answer["CiphertextForRecipient"]))
+    opened = trusting.decrypt(CiphertextBlob=base64.b64decode(answer["PrivateKeyCiphertextBlob"]))
+    assert opened["Plaintext"] == private_key and "PrivateKeyPlaintext" not in answer
+    assert outside.spki(outside.load_private(private_key).public_key()) == base64.b64decode(answer["PublicKey"])
 
 
 def test_dry_run_of_key_pairs(pki, enclave, trusting, blob, pairs):
