@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use claviger_store::{OpenMode, PostgresOptions, PostgresStore, SqliteStore, Store, StoreError};
+use claviger_service::deployment::FACTS;
+use claviger_store::{OpenMode, PostgresOptions, PostgresStore, SqliteStore, Store, StoreError, copy};
 use zeroize::Zeroizing;
 
 use crate::client::{client_tls, trusted};
@@ -141,9 +142,12 @@ impl StorePlace {
                 let store = off_the_runtime(move || SqliteStore::open_read_only(&path).map_err(|error| store_problem(&error)));
                 store.await?.snapshot(file).await.map_err(|error| store_problem(&error))
             }
-            Self::Database(_) => {
-                Err(Problem::new("backups of a store in a database are not made by Claviger yet; nothing was written")
-                    .remedy("use the database's own: pg_dump, or pg_basebackup with its log (docs/cluster.md)"))
+            Self::Database(options) => {
+                let from = PostgresStore::open_snapshot(options).await.map_err(|error| store_problem(&error))?;
+                let to = Self::File(file.to_owned()).create().await?;
+                let copied = copy::copy(&from, to.as_ref(), &FACTS, &mut |_| {}).await;
+                to.close().await.map_err(|error| store_problem(&error))?;
+                copied.map_err(|error| store_problem(&error))
             }
         }
     }

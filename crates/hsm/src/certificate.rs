@@ -31,6 +31,8 @@ mod tests {
         parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         assert!(is_authority(parameters.self_signed(&key).unwrap().der()));
         parameters.is_ca = rcgen::IsCa::ExplicitNoCa;
-        assert!(!is_authority(parameters.self_signed(&key).unwrap().der()) && !is_authority(&der) && !is_authority(b"no certificate"));
+        assert!(
+            !is_authority(parameters.self_signed(&key).unwrap().der()) && !is_authority(&der) && !is_authority(b"no certificate")
+        );
     }
 }

@@ -22,6 +22,9 @@ pub(crate) const ROOT: &str = "root";
 /// The version of the root key's record in a new deployment.
 const FIRST_ROOT_RECORD: u64 = 1;
 
+/// The names of all facts that a store may hold: for who copies one.
+pub const FACTS: [&str; 2] = [DEPLOYMENT, ROOT];
+
 /// A credential at the only moment at which its secret can be seen.
 #[derive(Clone)]
 pub struct InitialCredential {

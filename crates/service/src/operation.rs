@@ -9,9 +9,9 @@ use claviger_domain::{AccountId, AliasName, Caller, Grant, GrantTerms, MaterialI
 use claviger_hsm::Attestation;
 use claviger_store::Change;
 
-use crate::key_stores::MadeElsewhere;
 use crate::event_parameters::Parameters;
 use crate::hyok::ExternalTarget;
+use crate::key_stores::MadeElsewhere;
 use crate::quotas::{RateClass, RateClasses};
 use crate::resolve::{KeyTarget, Named};
 use crate::service::Service;

@@ -4,7 +4,7 @@
 //! Each of them has a record of its own. What they share (who they are, the material, automatic rotation) stands in all of these records,
 //! and changes in all of them in one commit, each with the version that was read. So two changes that meet cannot leave them in two minds.
 
-use claviger_domain::key::{Key, KeyState, MaterialVersion, MultiRegion, Origin, RotationType};
+use claviger_domain::key::{Key, KeyState, MaterialVersion, Origin, RotationType};
 use claviger_domain::{Refusal, Region, Timestamp};
 use claviger_store::Change;
 

@@ -15,6 +15,7 @@
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+pub mod copy;
 mod error;
 mod group;
 mod log;

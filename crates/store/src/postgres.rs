@@ -97,6 +97,33 @@ impl PostgresStore {
         Ok(Self { readers, queue: Mutex::new(Some(sender)), attached, closed, writer: Mutex::new(Some(writer)) })
     }
 
+    /// Opens a new store that is not published yet, to go on with it; it is made if it is not there, or if it was not begun for this deployment.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open) in the mode [`OpenMode::CreateNew`].
+    pub async fn resume(options: &PostgresOptions, deployment: &str) -> Result<Self, StoreError> {
+        let mut unfinished = options.clone();
+        unfinished.schema = schema::unfinished(&options.schema);
+        if !Self::is_there(options).await?
+            && let Ok(begun) = Self::open(&unfinished, OpenMode::Existing).await
+            && begun.fact("deployment").await.is_ok_and(|found| found.as_deref() == Some(deployment))
+        {
+            return Ok(begun);
+        }
+        Self::open(options, OpenMode::CreateNew).await
+    }
+
+    /// Opens the store for reading as it is at one moment, whatever is written meanwhile. It fails for good when its connection ends.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub async fn open_snapshot(options: &PostgresOptions) -> Result<Self, StoreError> {
+        recognise(options).await?;
+        let closed = Arc::new(AtomicBool::new(false));
+        let readers = Arc::new(Readers::at_one_moment(options)?);
+        Ok(Self { readers, queue: Mutex::new(None), attached: Arc::default(), closed, writer: Mutex::new(None) })
+    }
+
     /// Opens the store for reading, beside nodes that may be running. Every write is refused.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod hsm_host;
 mod import_key;
 mod init;
 mod key;
+mod migrate;
 mod output;
 mod policy;
 mod ready;
@@ -97,6 +98,8 @@ enum Command {
     Backup(backup::Arguments),
     /// Restore a deployment out of a backup, or try whether that could be done
     Restore(restore::Arguments),
+    /// Copy a whole deployment from SQLite into PostgreSQL, or back, and compare every record. No node may serve it meanwhile
+    Migrate(migrate::Arguments),
     /// The root key: rotate it, and see how far that is
     #[command(subcommand)]
     Root(root::Command),
@@ -165,6 +168,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Problem> {
             Command::ImportKey(arguments) => import_key::run(arguments).await,
             Command::Backup(arguments) => backup::run(arguments).await,
             Command::Restore(arguments) => return restore::run(arguments).await,
+            Command::Migrate(arguments) => migrate::run(arguments).await,
             Command::Root(command) => root::run(command).await,
             Command::Seal(command) => return seal::run(command).await,
             Command::RecoverAdministrator(arguments) => recover_administrator::run(arguments).await,

@@ -1,14 +1,18 @@
 //! `claviger store`: the store itself.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use claviger_service::verify_store::StoreReport;
+use claviger_store::PostgresStore;
 
-use super::files_of_deployment::Place;
+use super::files_of_deployment::{Found, Place};
 use super::output;
-use crate::deployment::{Deployment, refusal_problem, store_problem};
+use crate::config::Config;
+use crate::deployment::{DataDirectory, Deployment, refusal_problem, store_problem};
 use crate::problem::Problem;
+use crate::store_place::StorePlace;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -18,11 +22,34 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Bring the tables of a database up to date, once every node runs this program or a later one. Works beside running servers
+    Upgrade {
+        /// The configuration file
+        #[arg(long, short, value_name = "FILE", env = "CLAVIGER_CONFIG")]
+        config: PathBuf,
+    },
 }
 
 pub(super) async fn run(command: Command) -> Result<ExitCode, Problem> {
-    let Command::Verify { place } = command;
-    let place = place.find()?;
+    match command {
+        Command::Verify { place } => verify_all(&place.find()?).await,
+        Command::Upgrade { config } => upgrade(&config).await,
+    }
+}
+
+async fn upgrade(config: &Path) -> Result<ExitCode, Problem> {
+    let StorePlace::Database(options) = DataDirectory::of(&Config::load(config)?)?.store().clone() else {
+        return Err(Problem::new("the store is SQLite, which a server brings up to date at its start").remedy("start the server"));
+    };
+    let (from, to) = PostgresStore::upgrade(&options).await.map_err(|error| store_problem(&error))?;
+    output::line(match from == to {
+        true => format!("the tables have version {to} already: nothing was changed"),
+        false => format!("the tables were brought from version {from} to {to}"),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn verify_all(place: &Found) -> Result<ExitCode, Problem> {
     let deployment = place.open_read_only().await?;
     let damaged = deployment.store.check_storage().await.map_err(|error| store_problem(&error))?;
     for line in &damaged {

@@ -119,7 +119,9 @@ impl Door {
             signature: &claim.signature,
             assertions: Assertions::default(),
         };
-        self.service.authenticate_store(store, &signed, peer.client.as_deref(), request.clone()).map_err(|refusal| (named, refusal))
+        self.service
+            .authenticate_store(store, &signed, peer.client.as_deref(), request.clone())
+            .map_err(|refusal| (named, refusal))
     }
 
     async fn dispatch(&self, what: What<'_>, caller: &Caller, body: &Bytes, began: Instant) -> http::Response<Bytes> {

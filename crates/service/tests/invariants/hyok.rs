@@ -402,7 +402,8 @@ async fn a_store_may_name_the_authorities_of_its_clients() {
     let root = deployment.root();
     let (ours, theirs) = (authority(), authority());
     let subjects = Some(vec!["cks.kms.*.amazonaws.com".to_owned()]);
-    let guarded = admin::CreateHyokStore { client_subjects: subjects, client_authorities: Some(ours.clone()), ..create("guarded") };
+    let guarded =
+        admin::CreateHyokStore { client_subjects: subjects, client_authorities: Some(ours.clone()), ..create("guarded") };
     let file = node.create_store(&root, &guarded).await;
     let kms = |of: &str| Shown { of: vec![of.to_owned()], ..shown("cks.kms.eu-west-1.amazonaws.com") };
     let ask = |client: Option<Shown>| {
@@ -474,7 +475,11 @@ async fn stores_outlive_a_restart_and_are_listed() {
         let list = |store| admin::ListHyokKeys { account: None, store: store_name(store), limit: 2, marker: marker.clone() };
         let page = node.service.perform(&node.again(&root), &list("payroll")).await.unwrap();
         if marker.is_some() {
-            assert_eq!(kind_of(node.service.perform(&node.again(&root), &list("b")).await), Kind::InvalidMarker, "another list's");
+            assert_eq!(
+                kind_of(node.service.perform(&node.again(&root), &list("b")).await),
+                Kind::InvalidMarker,
+                "another list's"
+            );
         }
         assert!(page.items.iter().all(|key| key.state.map(|state| state.as_str()) == Some("Enabled")));
         found.push(page.items.iter().map(|key| key.id.to_string()).collect::<Vec<_>>());

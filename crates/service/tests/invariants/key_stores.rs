@@ -6,8 +6,8 @@ use claviger_domain::key::{Key, KeySpec, KeyState, KeyUsage, MacAlgorithm, Origi
 use claviger_domain::key_store::{ConnectionError, ConnectionState, KeyStoreType};
 use claviger_domain::{Caller, EncryptionContext, KeyArn, Kind, Refusal};
 use claviger_service::Settings;
-use claviger_service::operations::{admin, xks};
 use claviger_service::operations::kms::{self, ProxyUpdate};
+use claviger_service::operations::{admin, xks};
 use claviger_store::Store;
 use serde_json::json;
 use tokio::sync::Barrier;
@@ -450,7 +450,8 @@ async fn health_tells_of_what_keeps_the_keys_behind_a_store() {
         let node = &node;
         async move {
             let cloud = node.cloud(file).await.unwrap();
-            let health = node.service.perform(&node.again(&cloud), &xks::GetHealthStatus { metadata: hyok::metadata() }).await.unwrap();
+            let health =
+                node.service.perform(&node.again(&cloud), &xks::GetHealthStatus { metadata: hyok::metadata() }).await.unwrap();
             health.managers.into_iter().map(|manager| (manager.id, manager.status)).collect::<Vec<_>>()
         }
     };

@@ -624,7 +624,11 @@ async fn new_material_is_imported_into_every_region_before_all_of_them_rotate_to
     assert_eq!(log.last().unwrap().json["claviger"]["changes"].as_array().unwrap().len(), 3, "the replicas know of it");
     assert_eq!(states().await, [waits(true), waits(false), waits(false)]);
     assert_eq!(kind_of(rotate().await), Kind::InvalidState);
-    assert_eq!(kind_of(import(&node, &root, &primary, &[3; 32], Some(ImportType::New)).await), Kind::InvalidState, "one at a time");
+    assert_eq!(
+        kind_of(import(&node, &root, &primary, &[3; 32], Some(ImportType::New)).await),
+        Kind::InvalidState,
+        "one at a time"
+    );
     assert_eq!(kind_of(import(&node, &root, &replicas[0], &[3; 32], None).await), Kind::IncorrectKeyMaterial);
     for key in all {
         assert_eq!(describe(&node, &root, key).await.state, KeyState::Enabled, "they work as before");

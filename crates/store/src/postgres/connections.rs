@@ -1,5 +1,7 @@
 //! Connections: one for the writer, a pool for readers, and how long anybody waits for an answer.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
@@ -78,23 +80,49 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, StoreError> {
+        let set_up = schema::set_up(&options.schema);
+        let hook = Hook::async_fn(move |client, _| {
+            let set_up = set_up.clone();
+            Box::pin(async move { client.batch_execute(&set_up).await.map_err(HookError::Backend) })
+        });
+        Self::with(options, options.connections.max(1), hook)
+    }
+
+    /// One connection, in one transaction that sees the database as it was at its beginning.
+    pub(super) fn at_one_moment(options: &PostgresOptions) -> Result<Self, StoreError> {
+        let set_up = schema::set_up(&options.schema);
+        let begun = Arc::new(AtomicBool::new(false));
+        let hook = Hook::async_fn(move |client, _| {
+            let (set_up, begun) = (set_up.clone(), Arc::clone(&begun));
+            Box::pin(async move {
+                // Another connection would see another moment.
+                if begun.swap(true, Ordering::SeqCst) {
+                    return Err(HookError::message(
+                        "the connection ended on which the store was read as of one moment; begin again",
+                    ));
+                }
+                let begin = format!(
+                    "{set_up}; SET idle_in_transaction_session_timeout TO 0; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+                );
+                client.batch_execute(&begin).await.map_err(HookError::Backend)
+            })
+        });
+        Self::with(options, 1, hook)
+    }
+
+    fn with(options: &PostgresOptions, connections: usize, hook: Hook) -> Result<Self, StoreError> {
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = match options.tls()? {
             Some(tls) => Manager::from_config(options.config().clone(), Tls::new(tls), settings),
             None => Manager::from_config(options.config().clone(), NoTls, settings),
         };
-        let set_up = schema::set_up(&options.schema);
-        let set_up = Hook::async_fn(move |client, _| {
-            let set_up = set_up.clone();
-            Box::pin(async move { client.batch_execute(&set_up).await.map_err(HookError::Backend) })
-        });
         let pool = Pool::builder(manager)
-            .max_size(options.connections.max(1))
+            .max_size(connections)
             .runtime(Runtime::Tokio1)
             .create_timeout(Some(CONNECT))
             .wait_timeout(Some(ANSWER))
             .recycle_timeout(Some(ANSWER))
-            .post_create(set_up)
+            .post_create(hook)
             .build();
         pool.map(|pool| Self { pool }).map_err(|error| StoreError::Unavailable(format!("its connections: {error}")))
     }
@@ -147,6 +175,7 @@ impl Readers {
             PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
                 Failed::ForNow(database_error(doing, &error))
             }
+            PoolError::PostCreateHook(HookError::Message(why)) => Failed::ForGood(StoreError::Unavailable(why.into_owned())),
             PoolError::Timeout(_) => Failed::ForNow(silent(doing, ANSWER)),
             PoolError::Closed => Failed::ForGood(StoreError::Unavailable("it has been closed".into())),
             other => Failed::ForGood(StoreError::Unavailable(format!("{doing}: {other}"))),

@@ -7,8 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use claviger_domain::AccountId;
 use claviger_store::contract::log::{TestLog, read_verified};
+use claviger_store::copy::{compare, copy};
 use claviger_store::{
-    Change, Commit, Committed, Entry, Expect, OpenMode, PostgresStore, Record, RecordKey, RecordKind, Store, StoreError,
+    Change, Commit, Committed, Entry, Expect, OpenMode, PostgresStore, Record, RecordKey, RecordKind, SqliteStore, Store,
+    StoreError,
 };
 
 use crate::proxy::{Mode, Proxy};
@@ -313,4 +315,111 @@ async fn the_database_tells_how_it_is() {
     let there = u128::try_from(store.time().await.unwrap().0).unwrap();
     assert!(here.abs_diff(there) < 60_000, "both clocks are of this machine");
     assert!(store.is_shared());
+}
+
+/// A store with records of several versions and logs of two nodes.
+async fn filled(fixture: &InSchema) -> PostgresStore {
+    let (one, two) = (node(fixture, "one").await, node(fixture, "two").await);
+    for number in 0..40 {
+        commit(&one, vec![put(&format!("k{number}"), 1)], &[&format!("made {number}"), "and more"]).await.unwrap();
+        if number % 3 == 0 {
+            commit(&two, vec![put(&format!("k{number}"), 2)], &[&format!("changed {number}")]).await.unwrap();
+        }
+    }
+    one.set_fact("deployment", "d").await.unwrap();
+    one
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_the_same_and_goes_on_where_it_was() {
+    let fixture = in_schema();
+    let from = filled(&fixture).await;
+    let directory = tempfile::tempdir().unwrap();
+    let to = SqliteStore::open(&directory.path().join("copy.sqlite"), OpenMode::CreateNew).unwrap();
+    let mut told = Vec::new();
+    copy(&from, &to, &["deployment"], &mut |progress| told.push(progress)).await.unwrap();
+    let compared = compare(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
+    assert_eq!((compared.records, compared.entries), (40, 94));
+    assert_eq!(told.last(), Some(&compared));
+    assert_eq!(read_verified(&to, "one").await, read_verified(&from, "one").await);
+    // The source goes on, and so does the copy: what was added, changed and removed.
+    let log = node(&fixture, "three").await;
+    let gone = Change::Delete { key: record("k1", 1).key, version: 1 };
+    commit(&log, vec![put("k3", 3), put("new", 1), gone], &["late"]).await.unwrap();
+    assert!(compare(&from, &to, &["deployment"], &mut |_| {}).await.is_err());
+    copy(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
+    compare(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
+    // And back, into a database: its log can be continued there.
+    let back = in_schema().0;
+    let resumed = PostgresStore::resume(&back, "d").await.unwrap();
+    copy(&to, &resumed, &["deployment"], &mut |_| {}).await.unwrap();
+    resumed.close().await.unwrap();
+    let resumed = PostgresStore::resume(&back, "d").await.unwrap();
+    compare(&from, &resumed, &["deployment"], &mut |_| {}).await.unwrap();
+    resumed.close().await.unwrap();
+    PostgresStore::publish(&back).await.unwrap();
+    let store = node(&InSchema(back), "one").await;
+    commit(&store, vec![], &["and on"]).await.unwrap();
+    assert_eq!(read_verified(&store, "one").await.last().unwrap(), "and on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_difference_of_a_copy_is_found() {
+    let changes = [
+        "UPDATE records SET sealed = 'x' WHERE id = 'k7'",
+        "UPDATE records SET due = 1 WHERE id = 'k7'",
+        "DELETE FROM records WHERE id = 'k7'",
+        "INSERT INTO records SELECT kind, id || 'x', account, version, account_key_version, scope, owner, due, sealed FROM records WHERE id = 'k7'",
+        "UPDATE audit_bundles SET data = 'x' WHERE first = 4",
+        "UPDATE audit_bundles SET checkpoint = 'x' WHERE first = 4",
+        "DELETE FROM audit_bundles WHERE first = 4",
+        "UPDATE audit_heads SET frontier = 'x' WHERE node = 'two'",
+        "UPDATE facts SET value = 'x'",
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    let fixture = in_schema();
+    let from = filled(&fixture).await;
+    let to = SqliteStore::open(&directory.path().join("copy.sqlite"), OpenMode::CreateNew).unwrap();
+    copy(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
+    compare(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
+    for change in changes {
+        run(&fixture, &format!("CREATE TEMPORARY TABLE r AS TABLE records; CREATE TEMPORARY TABLE b AS TABLE audit_bundles; \
+            CREATE TEMPORARY TABLE h AS TABLE audit_heads; CREATE TEMPORARY TABLE f AS TABLE facts; {change}; \
+            CREATE TABLE saved_r AS TABLE r; CREATE TABLE saved_b AS TABLE b; CREATE TABLE saved_h AS TABLE h; CREATE TABLE saved_f AS TABLE f"))
+            .await;
+        let found = compare(&from, &to, &["deployment"], &mut |_| {}).await;
+        assert!(matches!(found, Err(StoreError::Corrupt(_))), "{change}: {found:?}");
+        for (table, saved) in
+            [("records", "saved_r"), ("audit_bundles", "saved_b"), ("audit_heads", "saved_h"), ("facts", "saved_f")]
+        {
+            run(&fixture, &format!("DELETE FROM {table}; INSERT INTO {table} TABLE {saved}; DROP TABLE {saved}")).await;
+        }
+    }
+    compare(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_with_a_gap_is_not_copied() {
+    let fixture = in_schema();
+    let from = filled(&fixture).await;
+    run(&fixture, "DELETE FROM audit_bundles WHERE first = 4").await;
+    let to = in_schema().open_store().await;
+    let refused = copy(&from, &to, &[], &mut |_| {}).await.unwrap_err();
+    assert!(refused.to_string().contains("gap at entry 4"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_does_not_move() {
+    let fixture = in_schema();
+    let store = node(&fixture, "n").await;
+    commit(&store, vec![put("k", 1)], &["a"]).await.unwrap();
+    let snapshot = PostgresStore::open_snapshot(&fixture.0).await.unwrap();
+    assert_eq!(snapshot.get(&record("k", 1).key).await.unwrap(), Some(record("k", 1)));
+    commit(&store, vec![put("k", 2), put("l", 1)], &["b"]).await.unwrap();
+    assert_eq!(snapshot.get(&record("k", 1).key).await.unwrap(), Some(record("k", 1)));
+    assert_eq!(snapshot.get(&record("l", 1).key).await.unwrap(), None);
+    assert_eq!(snapshot.log_head("n").await.unwrap().unwrap().size, 1);
+    run(&fixture, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%audit_heads%' AND state = 'idle in transaction'").await;
+    let refused = snapshot.get(&record("k", 1).key).await.unwrap_err();
+    assert!(refused.to_string().contains("begin again"), "{refused}");
 }

@@ -130,7 +130,10 @@ fn announce_end(inner: &Inner, short_lives: u32, ending: &str) {
     if short_lives >= SHORT_LIVES_MAX {
         announce_down(
             inner,
-            &Fault::new(FaultKind::Unavailable, format!("the process that holds the token's library ends again and again: {ending}")),
+            &Fault::new(
+                FaultKind::Unavailable,
+                format!("the process that holds the token's library ends again and again: {ending}"),
+            ),
         );
         return;
     }

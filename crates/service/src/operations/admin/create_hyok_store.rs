@@ -9,7 +9,9 @@ use claviger_store::RecordKind;
 use serde_json::json;
 
 use super::about_an_account;
-use super::hyok_stores::{STORES_PER_ACCOUNT, check_client_authorities, check_client_subjects, check_policy, check_rate, must_have_keys};
+use super::hyok_stores::{
+    STORES_PER_ACCOUNT, check_client_authorities, check_client_subjects, check_policy, check_rate, must_have_keys,
+};
 use crate::event_parameters::Parameters;
 use crate::hyok::CredentialFile;
 use crate::operation::{Allowed, Effect, Event, Operation};

@@ -107,7 +107,9 @@ mod tests {
         }
         let broken = one.replacen("MII", "M!I", 1);
         let cut = one.replace("-----END CERTIFICATE-----", "");
-        for wrong in [String::new(), "authority".to_owned(), made(false), format!("{one}{}", made(false)), broken, cut, one.repeat(11)] {
+        for wrong in
+            [String::new(), "authority".to_owned(), made(false), format!("{one}{}", made(false)), broken, cut, one.repeat(11)]
+        {
             assert!(check_client_authorities(Some(&wrong)).is_err(), "{wrong}");
         }
         check_client_authorities(None).unwrap();

@@ -55,9 +55,8 @@ impl Operation for RotateKeyOnDemand {
         if snapshot.key.origin != Origin::Internal {
             // Its owner imports what the key rotates to, into each Region.
             let rotated = service.rotate_imported_with_relatives(snapshot, RotationType::OnDemand, now).await?;
-            let nothing = || {
-                Refusal::invalid_state(format!("No available key material pending rotation for the key: {}.", snapshot.arn))
-            };
+            let nothing =
+                || Refusal::invalid_state(format!("No available key material pending rotation for the key: {}.", snapshot.arn));
             return Ok(rotated.ok_or_else(nothing)?.effect(snapshot.arn.clone()));
         }
         let mut key = snapshot.key.clone();
