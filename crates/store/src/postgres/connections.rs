@@ -101,10 +101,9 @@ impl Readers {
                         "the connection ended on which the store was read as of one moment; begin again",
                     ));
                 }
-                let begin = format!(
-                    "{set_up}; SET idle_in_transaction_session_timeout TO 0; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-                );
-                client.batch_execute(&begin).await.map_err(HookError::Backend)
+                client.batch_execute(&set_up).await.map_err(HookError::Backend)?;
+                let begin = "SET idle_in_transaction_session_timeout TO 0; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                client.batch_execute(begin).await.map_err(HookError::Backend)
             })
         });
         Self::with(options, 1, hook)
