@@ -260,7 +260,12 @@ impl Config {
         let pins = self.tokens.values().filter_map(|token| token.pin.variable());
         let passwords = self.clusters.values().filter_map(|cluster| cluster.password.variable());
         let database = self.store.iter().filter_map(|store| store.password.as_ref()?.variable());
-        pins.chain(passwords).chain(database).chain(self.seal.variables()).chain(CREDENTIAL_VARIABLES).map(str::to_owned).collect()
+        pins.chain(passwords)
+            .chain(database)
+            .chain(self.seal.variables())
+            .chain(CREDENTIAL_VARIABLES)
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The files that hold secrets of it.

@@ -80,21 +80,22 @@ async fn take(service: &Service, path: PathBuf) -> Result<(), Problem> {
     let read = path.clone();
     let details = off_the_runtime(move || read_notice(&read)).await?;
     service.record_backup(details).await.map_err(|refusal| Problem::new(refusal.to_string()))?;
-    let remove = move || {
-        fs::remove_file(&path).map_err(|error| Problem::new(format!("cannot remove {}: {error}", path.display())))
-    };
+    let remove =
+        move || fs::remove_file(&path).map_err(|error| Problem::new(format!("cannot remove {}: {error}", path.display())));
     off_the_runtime(remove).await
 }
 
 fn waiting(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| is_notice(path)).take(COUNT_MAX).collect();
+    let mut found: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| is_notice(path)).take(COUNT_MAX).collect();
     found.sort();
     found
 }
 
 fn is_notice(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "json") && path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
+    path.extension().is_some_and(|extension| extension == "json")
+        && path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
 /// What a notice says, and which one it is: one that is told of twice, because the server ended in between, is known by that.

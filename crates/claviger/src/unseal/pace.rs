@@ -42,8 +42,7 @@ const ADDRESSES_MAX: usize = 4096;
 impl Pace {
     pub(super) fn new() -> Self {
         let full = Bucket::full(ALL);
-        let buckets =
-            Buckets { shares: HashMap::new(), passphrases: HashMap::new(), all_shares: full, all_passphrases: full };
+        let buckets = Buckets { shares: HashMap::new(), passphrases: HashMap::new(), all_shares: full, all_passphrases: full };
         Self { buckets: Mutex::new(buckets) }
     }
 
@@ -111,7 +110,10 @@ mod tests {
         assert_eq!(passphrases, 5);
         let many = (10..=250).map(|number| tries(address(number), start + Duration::from_secs(4))).sum::<usize>();
         assert!((150..=200).contains(&many), "all together: {many}");
-        assert!(pace.admits_passphrase(address(9), start + Duration::from_secs(4)), "whoever brings wrong shares keeps nobody from typing");
+        assert!(
+            pace.admits_passphrase(address(9), start + Duration::from_secs(4)),
+            "whoever brings wrong shares keeps nobody from typing"
+        );
     }
 
     #[test]

@@ -76,7 +76,9 @@ mod tests {
         };
         let (label, id) = (format!("claviger {key}"), *key.uuid().as_bytes());
         assert_eq!(made_for(&object(&label, &id)), Some(key));
-        for (label, id) in [("our old key", &id[..]), (&label, &id[..15]), ("claviger token check", &id[..]), ("claviger", &id[..])] {
+        for (label, id) in
+            [("our old key", &id[..]), (&label, &id[..15]), ("claviger token check", &id[..]), ("claviger", &id[..])]
+        {
             assert_eq!(made_for(&object(label, id)), None, "{label}");
         }
     }
