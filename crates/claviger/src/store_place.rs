@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use claviger_service::deployment::FACTS;
+use claviger_service::deployment::facts;
 use claviger_store::{OpenMode, PostgresOptions, PostgresStore, SqliteStore, Store, StoreError, copy};
 use zeroize::Zeroizing;
 
 use crate::client::{client_tls, trusted};
 use crate::config::Database;
-use crate::deployment::{off_the_runtime, store_problem};
+use crate::deployment::{off_the_runtime, refusal_problem, store_problem};
 use crate::problem::Problem;
 
 /// Where a deployment's store is.
@@ -144,8 +144,9 @@ impl StorePlace {
             }
             Self::Database(options) => {
                 let from = PostgresStore::open_snapshot(options).await.map_err(|error| store_problem(&error))?;
+                let facts = facts(&from).await.map_err(|refusal| refusal_problem(&refusal))?;
                 let to = Self::File(file.to_owned()).create().await?;
-                let copied = copy::copy(&from, to.as_ref(), &FACTS, &mut |_| {}).await;
+                let copied = copy::copy(&from, to.as_ref(), &facts, &mut |_| {}).await;
                 to.close().await.map_err(|error| store_problem(&error))?;
                 copied.map_err(|error| store_problem(&error))
             }

@@ -23,7 +23,14 @@ pub(crate) const ROOT: &str = "root";
 const FIRST_ROOT_RECORD: u64 = 1;
 
 /// The names of all facts that a store may hold: for who copies one.
-pub const FACTS: [&str; 2] = [DEPLOYMENT, ROOT];
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn facts(store: &dyn Store) -> Result<Vec<String>, Refusal> {
+    let nodes = store.log_nodes().await.map_err(store_refusal)?;
+    let of_nodes = nodes.iter().map(|node| crate::last_use::fact_of(node));
+    Ok([DEPLOYMENT, ROOT].map(str::to_owned).into_iter().chain(of_nodes).collect())
+}
 
 /// A credential at the only moment at which its secret can be seen.
 #[derive(Clone)]

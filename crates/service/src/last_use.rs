@@ -41,6 +41,12 @@ struct Use {
 }
 
 const PARTS: usize = 64;
+
+/// The name of the fact that says where in a node's log the written-out projection ends.
+pub(crate) fn fact_of(node: &str) -> String {
+    format!("last-use-until:{node}")
+}
+
 /// How many records one commit writes: few, because requests that wait at the same time are in the same transaction of the store.
 const FLUSH_COUNT: usize = 64;
 /// How often it is tried when others write the same records.
@@ -51,7 +57,7 @@ const BUNDLE_COUNT: usize = 256;
 impl LastUses {
     pub(crate) fn new(node: &str) -> Self {
         let parts = (0..PARTS).map(|_| Mutex::new(HashMap::new())).collect();
-        Self { parts, fact: format!("last-use-until:{node}"), seen_until: Mutex::new(0) }
+        Self { parts, fact: fact_of(node), seen_until: Mutex::new(0) }
     }
 
     fn note(&self, subject: Subject, new: Use) {

@@ -31,7 +31,7 @@ pub struct Progress {
 pub async fn copy(
     from: &dyn Store,
     to: &dyn Store,
-    facts: &[&str],
+    facts: &[String],
     tell: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<(), StoreError> {
     let mut progress = Progress::default();
@@ -68,7 +68,7 @@ pub async fn copy(
 pub async fn compare(
     one: &dyn Store,
     other: &dyn Store,
-    facts: &[&str],
+    facts: &[String],
     tell: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<Progress, StoreError> {
     let mut progress = Progress::default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use claviger_service::deployment::{FACTS, deployment_id};
+use claviger_service::deployment::{deployment_id, facts};
 use claviger_store::copy::{Progress, compare, copy};
 use claviger_store::{OpenMode, PostgresStore, SqliteStore, Store};
 
@@ -45,9 +45,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let source = from.open().await?;
     let deployment = deployment_id(source.as_ref()).await.map_err(|refusal| refusal_problem(&refusal))?.to_string();
     let before = heads(source.as_ref()).await?;
+    let facts = facts(source.as_ref()).await.map_err(|refusal| refusal_problem(&refusal))?;
     let target = begin(&to, &deployment).await?;
-    copy(source.as_ref(), target.as_ref(), &FACTS, &mut telling("copied")).await.map_err(|error| store_problem(&error))?;
-    let compared = compare(source.as_ref(), target.as_ref(), &FACTS, &mut telling("compared")).await;
+    copy(source.as_ref(), target.as_ref(), &facts, &mut telling("copied")).await.map_err(|error| store_problem(&error))?;
+    let compared = compare(source.as_ref(), target.as_ref(), &facts, &mut telling("compared")).await;
     if heads(source.as_ref()).await? != before {
         return Err(Problem::new("somebody has written to the store meanwhile, so that the copy is not of one moment")
             .remedy("stop every node that serves it, then run the same command again: it goes on where it was"));

@@ -337,8 +337,8 @@ async fn a_copy_is_the_same_and_goes_on_where_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let to = SqliteStore::open(&directory.path().join("copy.sqlite"), OpenMode::CreateNew).unwrap();
     let mut told = Vec::new();
-    copy(&from, &to, &["deployment"], &mut |progress| told.push(progress)).await.unwrap();
-    let compared = compare(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
+    copy(&from, &to, &["deployment".to_owned()], &mut |progress| told.push(progress)).await.unwrap();
+    let compared = compare(&from, &to, &["deployment".to_owned()], &mut |_| {}).await.unwrap();
     assert_eq!((compared.records, compared.entries), (40, 94));
     assert_eq!(told.last(), Some(&compared));
     assert_eq!(read_verified(&to, "one").await, read_verified(&from, "one").await);
@@ -346,16 +346,16 @@ async fn a_copy_is_the_same_and_goes_on_where_it_was() {
     let log = node(&fixture, "three").await;
     let gone = Change::Delete { key: record("k1", 1).key, version: 1 };
     commit(&log, vec![put("k3", 3), put("new", 1), gone], &["late"]).await.unwrap();
-    assert!(compare(&from, &to, &["deployment"], &mut |_| {}).await.is_err());
-    copy(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
-    compare(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
+    assert!(compare(&from, &to, &["deployment".to_owned()], &mut |_| {}).await.is_err());
+    copy(&from, &to, &["deployment".to_owned()], &mut |_| {}).await.unwrap();
+    compare(&from, &to, &["deployment".to_owned()], &mut |_| {}).await.unwrap();
     // And back, into a database: its log can be continued there.
     let back = in_schema().0;
     let resumed = PostgresStore::resume(&back, "d").await.unwrap();
-    copy(&to, &resumed, &["deployment"], &mut |_| {}).await.unwrap();
+    copy(&to, &resumed, &["deployment".to_owned()], &mut |_| {}).await.unwrap();
     resumed.close().await.unwrap();
     let resumed = PostgresStore::resume(&back, "d").await.unwrap();
-    compare(&from, &resumed, &["deployment"], &mut |_| {}).await.unwrap();
+    compare(&from, &resumed, &["deployment".to_owned()], &mut |_| {}).await.unwrap();
     resumed.close().await.unwrap();
     PostgresStore::publish(&back).await.unwrap();
     let store = node(&InSchema(back), "one").await;
@@ -380,14 +380,14 @@ async fn every_difference_of_a_copy_is_found() {
     let fixture = in_schema();
     let from = filled(&fixture).await;
     let to = SqliteStore::open(&directory.path().join("copy.sqlite"), OpenMode::CreateNew).unwrap();
-    copy(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
-    compare(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
+    copy(&from, &to, &["deployment".to_owned()], &mut |_| {}).await.unwrap();
+    compare(&from, &to, &["deployment".to_owned()], &mut |_| {}).await.unwrap();
     for change in changes {
         run(&fixture, &format!("CREATE TEMPORARY TABLE r AS TABLE records; CREATE TEMPORARY TABLE b AS TABLE audit_bundles; \
             CREATE TEMPORARY TABLE h AS TABLE audit_heads; CREATE TEMPORARY TABLE f AS TABLE facts; {change}; \
             CREATE TABLE saved_r AS TABLE r; CREATE TABLE saved_b AS TABLE b; CREATE TABLE saved_h AS TABLE h; CREATE TABLE saved_f AS TABLE f"))
             .await;
-        let found = compare(&from, &to, &["deployment"], &mut |_| {}).await;
+        let found = compare(&from, &to, &["deployment".to_owned()], &mut |_| {}).await;
         assert!(matches!(found, Err(StoreError::Corrupt(_))), "{change}: {found:?}");
         for (table, saved) in
             [("records", "saved_r"), ("audit_bundles", "saved_b"), ("audit_heads", "saved_h"), ("facts", "saved_f")]
@@ -395,7 +395,7 @@ async fn every_difference_of_a_copy_is_found() {
             run(&fixture, &format!("DELETE FROM {table}; INSERT INTO {table} TABLE {saved}; DROP TABLE {saved}")).await;
         }
     }
-    compare(&from, &to, &["deployment"], &mut |_| {}).await.unwrap();
+    compare(&from, &to, &["deployment".to_owned()], &mut |_| {}).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
