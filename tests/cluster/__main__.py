@@ -135,7 +135,7 @@ def run(arguments):
 def tell(result):
     late = max(result.late.values(), default=0.0)
     print(
-        f"round {result.number:3} {result.fault:20} {result.requests:5} requests, {result.failed:4} failed, no service {result.gap:5.2f} s, "
+        f"round {result.number:3} {result.fault:20} {result.requests:5} requests, {result.failed:4} failed ({report.codes([result])}), no service {result.gap:5.2f} s, "
         f"slowest {result.slowest:5.2f} s, broke {result.breaking:.2f} s, mended {result.mending:.2f} s, late {late:.3f} s, {len(result.violations)} violations",
         flush=True,
     )

@@ -16,8 +16,8 @@ import botocore.credentials
 REGION = "us-east-1"
 # Seconds for one connection, and for one answer.
 CONNECT_TIMEOUT, ANSWER_TIMEOUT = 0.3, 1.0
-# How long a node is left alone after it has failed, by the client that saw it.
-AVOID_SECONDS = 0.5
+# How long a node is left alone after it has failed, by the client that saw it: twice as long each time, until it answers again.
+AVOID_SECONDS, AVOID_SECONDS_MAX = 0.5, 4.0
 # After which a client gives up.
 PATIENCE_SECONDS = 20.0
 
@@ -85,7 +85,7 @@ class Client:
         self.targets = list(targets)
         self.random = random.Random(seed)
         self.random.shuffle(self.targets)
-        self.connections, self.avoided = {}, {}
+        self.connections, self.avoided, self.failures = {}, {}, {}
         self.next = 0
 
     # One attempt ----------------------------------------------------------------------------------------------------------
@@ -147,6 +147,11 @@ class Client:
         self.next = (self.next + 1) % len(self.targets)
         return self.targets[self.next]
 
+    def avoid(self, target):
+        failures = self.failures.get(target.name, 0)
+        self.failures[target.name] = failures + 1
+        self.avoided[target.name] = time.monotonic() + min(AVOID_SECONDS * 2**failures, AVOID_SECONDS_MAX)
+
     def call(self, operation, body, patience=PATIENCE_SECONDS, attempted=None):
         """Asks until a node gives an answer that is none of a failure. Answers all attempts, the last one last."""
         attempts = []
@@ -158,8 +163,9 @@ class Client:
             if attempted is not None:
                 attempted(answer)
             if not answer.retryable:
+                self.failures[target.name] = 0
                 return attempts
-            self.avoided[target.name] = time.monotonic() + AVOID_SECONDS
+            self.avoid(target)
             if time.monotonic() > give_up:
                 return attempts
             # All have failed lately: not so fast.
