@@ -168,8 +168,8 @@ class Lateness:
 def lateness(events, allowed):
     """The longest such time, or none where no use was accepted after a revocation. `allowed` are the values under which uses are accepted.
 
-    A use counts only where nothing else can have allowed it: from the begin of the next write of an allowed value on, an answered one or not, nothing is
-    known any more; nor where such a write was under way while the revocation was."""
+    A use counts only where nothing else can have allowed it: it has to have ended before the begin of the next write of an allowed value, an answered one
+    or not; and no such write was under way while the revocation was."""
     grants = [event for event in events if event.is_write and event.value in allowed]
     revocations = [event for event in events if event.is_write and event.is_certain and event.value not in allowed]
     uses = sorted((event for event in events if not event.is_write and event.seen <= allowed), key=lambda event: event.start)
@@ -178,7 +178,7 @@ def lateness(events, allowed):
         overlapping = [grant for grant in grants if grant.end > revocation.start]
         until = min((grant.start for grant in overlapping), default=math.inf)
         for use in uses:
-            if revocation.end < use.start < until:
+            if revocation.end < use.start and use.end < until:
                 seconds = use.start - revocation.end
                 if worst is None or seconds > worst.seconds:
                     worst = Lateness(seconds, revocation, use)

@@ -130,7 +130,8 @@ def test_uses_after_something_may_have_allowed_them_again_do_not_count():
     assert lateness([disable, perhaps(0.5, ON), read(5, 6, ON)], {ON}) is None, "it may have come after the revocation"
     assert lateness([disable, write(0.5, 1.5, ON), read(5, 6, ON)], {ON}) is None
     assert lateness([write(-2, -1, ON), disable, read(5, 6, ON)], {ON}).seconds == 4
-    assert lateness([disable, write(1.2, 2, ON), read(1.1, 1.4, ON)], {ON}).seconds == 1.1 - 1
+    assert lateness([disable, write(1.2, 2, ON), read(1.1, 1.4, ON)], {ON}) is None, "it was allowed before it was answered"
+    assert lateness([disable, write(1.5, 2, ON), read(1.1, 1.4, ON)], {ON}).seconds == 1.1 - 1
 
 
 def test_reads_that_could_also_be_refusals_are_no_uses():

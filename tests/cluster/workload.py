@@ -33,6 +33,11 @@ class Register:
         """Whether something that was never answered may yet take away what was allowed."""
         return any(event.is_write and not event.is_certain and event.value not in self.allowed for event in self.events)
 
+    @property
+    def may_be_allowed_late(self):
+        """Whether something that was never answered may yet allow what was taken away."""
+        return any(event.is_write and not event.is_certain and event.value in self.allowed for event in self.events)
+
     def add(self, event):
         # Appending is atomic.
         self.events.append(event)
@@ -265,7 +270,10 @@ class Round:
         return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
     def toggle_grant(self, client, chance):
-        """Grants the other user something, and revokes it."""
+        """Grants the other user something, and revokes it. A grant that was asked for without an answer may come late, beside all others, and nobody
+        would revoke it: from then on nothing more is granted in this round."""
+        if self.grant.may_be_allowed_late:
+            return 1.0
         body = {
             "KeyId": self.grant.key,
             "GranteePrincipal": self.deployment.arn("by-grant"),
