@@ -293,17 +293,21 @@ impl Service {
             }
             return self.records.store.commit(commit).await.map(drop);
         }
-        let changed: Vec<RecordKey> =
-            commit.changes.iter().filter(|change| change.writes()).map(|change| change.key().clone()).collect();
+        let touched: Vec<(RecordKey, bool)> =
+            commit.changes.iter().map(|change| (change.key().clone(), change.writes())).collect();
         let (store, freshness, caches) = (Arc::clone(&self.records.store), Arc::clone(&self.freshness), Arc::clone(&self.caches));
         // A task of its own: when the client goes away this future is dropped, but a change that was made must still reach the caches.
         let settled = tokio::spawn(async move {
-            let committed = store.commit(commit).await?;
-            freshness.committed(&committed.epochs);
-            for record in &changed {
+            let committed = store.commit(commit).await;
+            if let Ok(committed) = &committed {
+                freshness.committed(&committed.epochs);
+            }
+            // Whoever was overtaken by another node has looked at something old, and would again until the next poll.
+            let overtaken = matches!(committed, Err(StoreError::Conflict(_)));
+            for (record, _) in touched.iter().filter(|(_, written)| *written && committed.is_ok() || overtaken) {
                 caches.evict(Shard::of(record), record.kind, &cache_id(record.account, &record.id));
             }
-            Ok(())
+            committed.map(drop)
         });
         settled.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the commit was interrupted".to_owned())))
     }

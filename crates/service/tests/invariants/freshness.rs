@@ -126,6 +126,24 @@ async fn within_the_lease_a_snapshot_serves_and_the_background_renews_it() {
     background.abort();
 }
 
+/// It would be overtaken again and again by what it has cached, until it gives up.
+#[tokio::test]
+async fn a_node_that_was_overtaken_by_another_looks_again_at_once() {
+    let deployment = Deployment::new().await;
+    let (one, other) = two_nodes(&deployment, LONG).await;
+    let root = deployment.root();
+    let key = one.create_key(&root).await;
+    other.encrypt(&root, &key).await.unwrap();
+    one.service.perform(&one.again(&root), &kms::DisableKey { key: by_arn(&key) }).await.unwrap();
+    one.service.perform(&one.again(&root), &kms::EnableKey { key: by_arn(&key) }).await.unwrap();
+    other
+        .service
+        .perform(&other.again(&root), &kms::DisableKey { key: by_arn(&key) })
+        .await
+        .expect("nobody else is changing it now");
+    assert_eq!(kind_of(other.encrypt(&root, &key).await), Kind::Disabled);
+}
+
 #[tokio::test]
 async fn a_node_that_cannot_know_refuses_and_recovers() {
     let deployment = Deployment::new().await;
