@@ -61,14 +61,15 @@ const OLDEST_SERVED: u32 = 1;
 /// What is done on every connection. Source: PostgreSQL 15 documentation, 20.11 "Client Connection Defaults" and 20.5.2.
 ///
 /// A statement is never cancelled: a cancelled COMMIT that waits for its standby would be reported as done without being safe there. What
-/// hangs is left, and looked up on another connection. A transaction whose client is gone lets its locks go. A commit is not answered before it is
+/// hangs is left, and looked up on another connection. A transaction whose client is gone, or was stopped in its middle, lets its locks go within a second: other
+/// nodes wait for them, and with them all who wait for the same group commit. A commit is not answered before it is
 /// durable, also where the database's default is to answer before (`synchronous_commit`); a stronger default stays.
 pub(super) fn set_up(schema: &str) -> String {
     format!(
         "SET search_path TO {};
          SET statement_timeout TO 0;
          SET lock_timeout TO '5s';
-         SET idle_in_transaction_session_timeout TO '10s';
+         SET idle_in_transaction_session_timeout TO '1s';
          SET default_transaction_isolation TO 'read committed';
          SET client_min_messages TO 'warning';
          SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')",
