@@ -49,7 +49,7 @@ macro_rules! contract_suite {
             records::counts_are_per_kind_and_account
             records::counts_are_per_owner
             records::counts_are_per_scope
-            records::ids_of_a_scope_come_in_pages
+            records::lists_of_a_scope_come_in_pages
             commits::a_record_is_made_once
             commits::a_record_is_changed_from_the_expected_version_only
             commits::a_record_is_deleted_in_the_expected_version_only

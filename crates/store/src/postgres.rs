@@ -307,22 +307,6 @@ impl Store for PostgresStore {
         })
     }
 
-    fn ids_in_scope(
-        &self,
-        kind: RecordKind,
-        account: AccountId,
-        scope: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> StoreFuture<'_, Vec<String>> {
-        let (scope, after) = (scope.to_owned(), after.unwrap_or_default().to_owned());
-        Box::pin(async move {
-            let of: [&(dyn ToSql + Sync); 5] =
-                [&kind.as_str(), &rows::account_column(account), &scope, &after, &rows::limit(limit)];
-            self.texts(sql::IDS_SCOPE, &of).await
-        })
-    }
-
     fn scan(&self, after: Option<&RecordKey>, limit: usize) -> StoreFuture<'_, Vec<Record>> {
         let after = after.cloned();
         Box::pin(async move {

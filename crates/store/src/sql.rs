@@ -69,8 +69,6 @@ pub(crate) const LIST_OWNER: &str =
     select_records!("WHERE kind = $1 AND account = $2 AND id > $3 AND owner = $4 ORDER BY id LIMIT $5");
 pub(crate) const LIST_OWNER_SCOPE: &str =
     select_records!("WHERE kind = $1 AND account = $2 AND id > $3 AND owner = $4 AND scope = $5 ORDER BY id LIMIT $6");
-pub(crate) const IDS_SCOPE: &str =
-    "SELECT id FROM records WHERE kind = $1 AND account = $2 AND scope = $3 AND id > $4 ORDER BY id LIMIT $5";
 pub(crate) const SCAN_FIRST: &str = select_records!("ORDER BY kind, id, account LIMIT $1");
 pub(crate) const SCAN: &str = select_records!("WHERE (kind, id, account) > ($1, $2, $3) ORDER BY kind, id, account LIMIT $4");
 pub(crate) const DUE: &str =
@@ -133,7 +131,6 @@ mod tests {
         ("list of a scope", LIST_SCOPE),
         ("list of an owner", LIST_OWNER),
         ("list of an owner and a scope", LIST_OWNER_SCOPE),
-        ("ids of a scope", IDS_SCOPE),
         ("scan", SCAN),
         ("due", DUE),
         ("count", COUNT),

@@ -192,22 +192,6 @@ impl Store for SqliteStore {
         })
     }
 
-    fn ids_in_scope(
-        &self,
-        kind: RecordKind,
-        account: AccountId,
-        scope: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> StoreFuture<'_, Vec<String>> {
-        let (scope, after) = (scope.to_owned(), after.unwrap_or_default().to_owned());
-        self.read(move |connection| {
-            let mut statement = connection.prepare_cached(sql::IDS_SCOPE)?;
-            let of = params![kind.as_str(), rows::account_column(account), scope, after, rows::limit(limit)];
-            Ok(statement.query_map(of, |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?)
-        })
-    }
-
     fn scan(&self, after: Option<&RecordKey>, limit: usize) -> StoreFuture<'_, Vec<Record>> {
         let after = after.cloned();
         self.read(move |connection| match after {

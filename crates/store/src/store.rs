@@ -85,17 +85,6 @@ pub trait Store: Send + Sync {
     /// One page of an account's records of a kind, in the order of the bytes of their ids.
     fn list(&self, list: List<'_>) -> StoreFuture<'_, Vec<Record>>;
 
-    /// The ids of one page of an account's records of a kind and a scope, in the order of their bytes. Read from an index alone, so they say
-    /// nothing of what the records are.
-    fn ids_in_scope(
-        &self,
-        kind: RecordKind,
-        account: AccountId,
-        scope: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> StoreFuture<'_, Vec<String>>;
-
     /// One page of every record there is, in an order that the store chooses and keeps: for verification and re-wrapping.
     fn scan(&self, after: Option<&RecordKey>, limit: usize) -> StoreFuture<'_, Vec<Record>>;
 

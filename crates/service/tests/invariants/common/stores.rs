@@ -37,17 +37,6 @@ macro_rules! pass_through {
             self.inner.count(kind, account)
         }
 
-        fn ids_in_scope(
-            &self,
-            kind: RecordKind,
-            account: AccountId,
-            scope: &str,
-            after: Option<&str>,
-            limit: usize,
-        ) -> StoreFuture<'_, Vec<String>> {
-            self.inner.ids_in_scope(kind, account, scope, after, limit)
-        }
-
         fn count_in_scope(&self, kind: RecordKind, account: AccountId, scope: &str) -> StoreFuture<'_, u64> {
             self.inner.count_in_scope(kind, account, scope)
         }
@@ -435,17 +424,6 @@ impl Store for Stoppable {
 
     fn count(&self, kind: RecordKind, account: Option<AccountId>) -> StoreFuture<'_, u64> {
         self.ask(self.inner.count(kind, account))
-    }
-
-    fn ids_in_scope(
-        &self,
-        kind: RecordKind,
-        account: AccountId,
-        scope: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> StoreFuture<'_, Vec<String>> {
-        self.ask(self.inner.ids_in_scope(kind, account, scope, after, limit))
     }
 
     fn count_in_scope(&self, kind: RecordKind, account: AccountId, scope: &str) -> StoreFuture<'_, u64> {
