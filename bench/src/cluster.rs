@@ -10,7 +10,6 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::WARM_UP;
 use crate::connection::Connection;
 use crate::database::Database;
 use crate::failure::{Context as _, Failure};
@@ -53,7 +52,6 @@ const PAGES: usize = 200;
 /// The keys that are used for the first time by somebody who is alone, and by all connections.
 const COLD_ALONE: usize = 2_000;
 const COLD_TOGETHER: usize = 20_000;
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A deployment of some nodes and its first account.
 struct Deployment<'a> {
@@ -106,7 +104,8 @@ async fn compare_nodes(
     println!("## Nodes\n\n{BAR_CONNECTIONS} connections, spread over the nodes.\n");
     let columns =
         ["operation", "store", "nodes", "requests/s", "p50 ms", "p99 ms", "nodes' CPU µs", "database's CPU µs", "together"];
-    let table = Table::new(&columns);
+    let mut table = Table::new(&columns);
+    table.fit(&[String::new(), "PostgreSQL".to_owned()]);
     println!("{}", table.head());
     for nodes in 0..=usize::from(arguments.nodes) {
         let (name, store) = match nodes {
@@ -257,22 +256,16 @@ impl<'a> Deployment<'a> {
     /// Serves the node of this number, until it answers.
     async fn serve(&self, number: usize) -> Result<Node, Failure> {
         let begun = Instant::now();
-        let (server, address) = self.start(number).await?;
+        let (mut server, address) = self.start(number).await?;
         let client = Client::of(&self.access_key, &self.secret, "us-east-1", address)?;
-        let request = client.request("ListKeys", &json!({ "Limit": 1 }))?;
-        loop {
-            let answer = Connection::open(address).await?.call(&request).await.map(|answer| answer.status);
-            match answer {
-                Ok(200) => return Ok(Node { server, client, took: begun.elapsed() }),
-                // It is still starting.
-                Ok(503) if begun.elapsed() < PATIENCE => tokio::time::sleep(WARM_UP / 500).await,
-                other => return Err(Failure::new(format!("node {number} answered {other:?}"))),
-            }
-        }
+        server.until_it_serves(begun, &client.request("ListKeys", &json!({ "Limit": 1 }))?).await?;
+        Ok(Node { server, client, took: begun.elapsed() })
     }
 
     async fn start(&self, number: usize) -> Result<(Server, SocketAddr), Failure> {
         let (file, address) = self.configure(number)?;
+        // The first node's is there; whoever joins brings his own.
+        fs::create_dir_all(self.directory.join(format!("n{number}"))).context("cannot make a node's directory")?;
         let mut command = Command::new(&self.binaries.claviger);
         command.arg("serve").arg("--config").arg(&file);
         let server = Server::accepting(command, self.directory.join(format!("n{number}.log")), address).await?;

@@ -244,6 +244,18 @@ impl Server {
         }
     }
 
+    /// Asks again and again until this request is answered with 200: a node that is not open yet, or cannot speak for the deployment yet, says so.
+    pub(crate) async fn until_it_serves(&mut self, begun: Instant, request: &[u8]) -> Result<(), Failure> {
+        loop {
+            if let Ok(mut connection) = Connection::open(self.address).await
+                && connection.call(request).await.is_ok_and(|answer| answer.status == 200)
+            {
+                return Ok(());
+            }
+            self.pause(begun).await?;
+        }
+    }
+
     /// Lets the server get on with starting, unless there is no hope.
     async fn pause(&mut self, begun: Instant) -> Result<(), Failure> {
         if let Some(status) = self.child.try_wait().context("cannot look after a server")? {
