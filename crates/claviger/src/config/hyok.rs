@@ -54,16 +54,16 @@ impl Hyok {
                 "add [hyok.tls] with a certificate and key: AWS KMS speaks TLS only",
             ));
         }
-        if tls.is_none() && !self.client_ca.is_empty() {
-            return Err((
-                "`hyok.client_ca` is set, and there is no [hyok.tls] and no [tls]".to_owned(),
-                "client certificates need TLS",
-            ));
-        }
         if self.client_certificates == ClientCertificates::ByStore && !self.client_ca.is_empty() {
             return Err((
                 "`hyok.client_certificates` is \"by-store\", and `hyok.client_ca` is set".to_owned(),
                 "remove one of them: either the listener says whose certificates it takes, or each store does",
+            ));
+        }
+        if tls.is_none() && !self.client_ca.is_empty() {
+            return Err((
+                "`hyok.client_ca` is set, and there is no [hyok.tls] and no [tls]".to_owned(),
+                "client certificates need TLS",
             ));
         }
         if self.client_certificates == ClientCertificates::ByStore && tls.is_none() {

@@ -427,7 +427,7 @@ async fn what_was_made_for_a_key_that_was_not_created_is_taken_away() {
     connect(&node, &root, &store).await;
     node.service.run_due_work().await.unwrap();
     let another = async {
-        node.service.perform(&node.again(&root), &create_cluster("another")).await.unwrap();
+        node.service.perform(&node.again(&root), &create("another")).await.unwrap();
     };
     let key = meanwhile(&behind, make(&node, &root, &create), another).await.unwrap();
     let destroyed = behind.destroyed.lock().unwrap().clone();
