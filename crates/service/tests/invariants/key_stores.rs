@@ -419,8 +419,8 @@ async fn what_was_made_for_a_key_that_was_not_created_is_taken_away() {
     let root = deployment.root();
     let store = connected(&node, &root, &create_cluster("cluster")).await;
     // The store changes while the token makes the key, so that the commit that would have made the key true fails, and the store cannot be used at the next try.
-    let create = key_in(&store, KeyStoreType::CloudHsm, None);
-    let refused = meanwhile(&behind, make(&node, &root, &create), disconnect(&node, &root, &store)).await;
+    let wanted = key_in(&store, KeyStoreType::CloudHsm, None);
+    let refused = meanwhile(&behind, make(&node, &root, &wanted), disconnect(&node, &root, &store)).await;
     assert_eq!(kind_of(refused), Kind::KeyStoreState);
     assert_eq!((*behind.made.lock().unwrap(), behind.destroyed.lock().unwrap().len()), (1, 1));
     // A change that does not matter: the second try makes another key, and the first one's material goes.
@@ -429,7 +429,7 @@ async fn what_was_made_for_a_key_that_was_not_created_is_taken_away() {
     let another = async {
         node.service.perform(&node.again(&root), &create("another")).await.unwrap();
     };
-    let key = meanwhile(&behind, make(&node, &root, &create), another).await.unwrap();
+    let key = meanwhile(&behind, make(&node, &root, &wanted), another).await.unwrap();
     let destroyed = behind.destroyed.lock().unwrap().clone();
     assert_eq!((*behind.made.lock().unwrap(), destroyed.len()), (3, 2));
     assert!(!destroyed.contains(&key.home.unwrap().reference));
