@@ -83,7 +83,7 @@ pub(crate) async fn measure(arguments: &ClusterArguments, binaries: &Binaries, s
         println!("\n## {} keys\n", arguments.keys);
         let sqlite = Deployment::make(binaries, scratch.join("many-sqlite"), String::new()).await?;
         many_keys("SQLite", &sqlite, arguments.keys).await?;
-        let size = fs::metadata(sqlite.directory.join("n1").join("store.db")).map_or(0, |file| file.len());
+        let size = fs::metadata(sqlite.directory.join("n1").join("store.sqlite")).context("cannot see the store")?.len();
         println!("SQLite: {:.0} MB on disk.\n", size as f64 / 1e6);
         drop(sqlite);
         let store = database.create(&place, "many")?;
