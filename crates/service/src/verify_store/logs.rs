@@ -25,6 +25,9 @@ pub(super) struct Told {
     pub(super) version: u64,
     /// None when it was deleted.
     pub(super) sha256: Option<String>,
+    /// What other logs tell of the same version, where it cannot be told which of them was the last: the record was deleted in between, and made again
+    /// by another node.
+    pub(super) or_else: Vec<String>,
     /// When.
     at: i64,
     /// Whether the log that tells it is sound.
@@ -158,7 +161,7 @@ fn note_changes(entry: &[u8], told: &mut HashMap<RecordKey, Told>) {
         let before = told.get(&key).map_or(0, |told| told.balance);
         let balance = if change.sha256.is_some() { before + 1 } else { before - i128::from(change.version) };
         let (version, sha256, at) = (change.version, change.sha256, entry.claviger.time_ms);
-        told.insert(key, Told { version, sha256, at, sound: false, balance });
+        told.insert(key, Told { version, sha256, or_else: Vec::new(), at, sound: false, balance });
     }
 }
 
@@ -178,7 +181,10 @@ fn settle(all: Candidates) -> HashMap<RecordKey, Told> {
         let any_sound = candidates.iter().any(|told| told.sound);
         let balance = candidates.iter().filter(|told| told.sound || !any_sound).map(|told| told.balance).sum();
         let order = |told: &Told| (told.sound, told.fits(balance), told.at, told.version);
-        Some((key, candidates.into_iter().max_by_key(order)?))
+        let digests = |told: &Told| (told.sound == any_sound && told.fits(balance)).then(|| told.sha256.clone()).flatten();
+        let or_else = candidates.iter().filter_map(digests).collect();
+        let last = candidates.into_iter().max_by_key(order)?;
+        Some((key, if last.fits(balance) { Told { or_else, ..last } } else { last }))
     };
     all.into_iter().filter_map(last).collect()
 }
@@ -278,6 +284,24 @@ mod tests {
         let again = [&deleted[..], &[("a", entry(102, 1, Some("again"))), ("b", entry(53, 2, Some("and again")))]].concat();
         assert_eq!(last(&again), is(2, "and again"));
         assert_eq!(last(&again[..6]), is(1, "again"));
+    }
+
+    #[test]
+    fn what_was_made_again_by_another_node_may_be_either() {
+        // The second node deletes what the first has made, and makes it anew; its clock is behind.
+        let told = [("a", entry(100, 1, Some("first"))), ("b", entry(50, 1, None)), ("b", entry(51, 1, Some("second")))];
+        let mut logs = Candidates::new();
+        for (node, sound) in [("a", true), ("b", true), ("c", false)] {
+            let mut log = HashMap::new();
+            told.iter().filter(|(of, _)| *of == node).for_each(|(_, entry)| note_changes(entry, &mut log));
+            if !sound {
+                note_changes(&entry(200, 1, Some("invented")), &mut log);
+            }
+            collect(&mut logs, log, sound);
+        }
+        let mut last = settle(logs).into_values().next().unwrap();
+        last.or_else.sort_unstable();
+        assert_eq!((last.version, last.or_else), (1, vec!["first".to_owned(), "second".to_owned()]));
     }
 
     #[test]
