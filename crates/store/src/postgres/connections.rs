@@ -1,14 +1,16 @@
 //! Connections: one for the writer, a pool for readers, and how long anybody waits for an answer.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::config::Host;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls, Row};
+use tokio_postgres::{Client, Config, Error, NoTls, Row};
 
 use crate::StoreError;
 use crate::postgres::errors::{Remedy, database_error, remedy};
@@ -17,9 +19,9 @@ use crate::postgres::schema;
 use crate::postgres::tls::Tls;
 
 /// How long the database may take for one answer before the connection is given up.
-pub(super) const ANSWER: Duration = Duration::from_secs(10);
-/// How long connecting may take, over all hosts.
-const CONNECT: Duration = Duration::from_secs(10);
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
+/// How long one host may take until it can be asked: one that hangs must not keep anybody from the next.
+const CONNECT: Duration = Duration::from_secs(2);
 /// For how long a read is tried again, elsewhere.
 const READ_PATIENCE: Duration = Duration::from_secs(8);
 /// How long to wait before trying again.
@@ -34,24 +36,92 @@ pub(super) struct Connection {
 impl Connection {
     /// Connects to the first host that answers and is what the URL asks for.
     pub(super) async fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
-        let connected = timeout(CONNECT, Self::connect(options)).await;
-        connected.unwrap_or_else(|_| Err(silent(&format!("connecting to {}", options.place()), CONNECT)))
-    }
-
-    async fn connect(options: &PostgresOptions) -> Result<Self, StoreError> {
         let failed = |error| database_error(&format!("connecting to {}", options.place()), &error);
-        let connection = match options.tls()? {
-            Some(tls) => {
-                let (client, connection) = options.config().connect(Tls::new(tls)).await.map_err(failed)?;
-                Self { client, driver: tokio::spawn(async move { tell_end(connection.await) }) }
+        let tls = options.tls()?.map(Tls::new);
+        let (client, driver) = connect_to_any(options.config(), tls.as_ref()).await.map_err(failed)?;
+        let connection = Self { client, driver };
+        let set_up = schema::set_up(&options.schema);
+        match timeout(ANSWER, connection.client.batch_execute(&set_up)).await {
+            Ok(done) => done.map(|()| connection).map_err(failed),
+            Err(_) => Err(silent(&format!("connecting to {}", options.place()), ANSWER)),
+        }
+    }
+}
+
+/// Tries one host after the other. The error is that of the last one that said why.
+async fn connect_to_any(config: &Config, tls: Option<&Tls>) -> Result<(Client, JoinHandle<()>), Error> {
+    let mut reason = None;
+    for place in 0..config.get_hosts().len() {
+        let config = only_host(config, place);
+        let connected = timeout(CONNECT, async {
+            match tls {
+                Some(tls) => {
+                    let (client, connection) = config.connect(tls.clone()).await?;
+                    Ok((client, tokio::spawn(async move { tell_end(connection.await) })))
+                }
+                None => {
+                    let (client, connection) = config.connect(NoTls).await?;
+                    Ok((client, tokio::spawn(async move { tell_end(connection.await) })))
+                }
             }
-            None => {
-                let (client, connection) = options.config().connect(NoTls).await.map_err(failed)?;
-                Self { client, driver: tokio::spawn(async move { tell_end(connection.await) }) }
-            }
+        });
+        match connected.await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => reason = Some(error),
+            Err(_) => tracing::debug!(place, "a host of the database does not answer"),
+        }
+    }
+    match reason {
+        Some(error) => Err(error),
+        // All were silent: what one gets from a connection that ends without a word.
+        None => match config.connect_raw(tokio::io::empty(), NoTls).await {
+            Ok((client, connection)) => Ok((client, tokio::spawn(async move { tell_end(connection.await) }))),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// The same settings for one of the hosts alone.
+fn only_host(all: &Config, place: usize) -> Config {
+    let mut config = Config::new();
+    if let Some(host) = all.get_hosts().get(place) {
+        match host {
+            Host::Tcp(name) => config.host(name),
+            Host::Unix(path) => config.host_path(path),
         };
-        connection.client.batch_execute(&schema::set_up(&options.schema)).await.map_err(failed)?;
-        Ok(connection)
+    }
+    // One port for all, or one for each.
+    let port = all.get_ports().get(place).or_else(|| all.get_ports().first());
+    config.port(port.copied().unwrap_or(5432));
+    if let Some(address) = all.get_hostaddrs().get(place) {
+        config.hostaddr(*address);
+    }
+    all.get_user().iter().for_each(|user| drop(config.user(*user)));
+    all.get_password().iter().for_each(|password| drop(config.password(password)));
+    all.get_dbname().iter().for_each(|name| drop(config.dbname(*name)));
+    all.get_options().iter().for_each(|options| drop(config.options(*options)));
+    all.get_application_name().iter().for_each(|name| drop(config.application_name(*name)));
+    all.get_connect_timeout().iter().for_each(|time| drop(config.connect_timeout(**time)));
+    all.get_tcp_user_timeout().iter().for_each(|time| drop(config.tcp_user_timeout(**time)));
+    all.get_keepalives_interval().iter().for_each(|time| drop(config.keepalives_interval(*time)));
+    all.get_keepalives_retries().iter().for_each(|retries| drop(config.keepalives_retries(*retries)));
+    config
+        .ssl_mode(all.get_ssl_mode())
+        .ssl_negotiation(all.get_ssl_negotiation())
+        .keepalives(all.get_keepalives())
+        .keepalives_idle(all.get_keepalives_idle())
+        .target_session_attrs(all.get_target_session_attrs())
+        .channel_binding(all.get_channel_binding());
+    config
+}
+
+/// How the pool connects.
+struct ToAny(Option<Tls>);
+
+impl Connect for ToAny {
+    fn connect(&self, config: &Config) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
+        let config = config.clone();
+        Box::pin(async move { connect_to_any(&config, self.0.as_ref()).await })
     }
 }
 
@@ -111,14 +181,11 @@ impl Readers {
 
     fn with(options: &PostgresOptions, connections: usize, hook: Hook) -> Result<Self, StoreError> {
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = match options.tls()? {
-            Some(tls) => Manager::from_config(options.config().clone(), Tls::new(tls), settings),
-            None => Manager::from_config(options.config().clone(), NoTls, settings),
-        };
+        let manager = Manager::from_connect(options.config().clone(), ToAny(options.tls()?.map(Tls::new)), settings);
         let pool = Pool::builder(manager)
             .max_size(connections)
             .runtime(Runtime::Tokio1)
-            .create_timeout(Some(CONNECT))
+            .create_timeout(Some(ANSWER * 2))
             .wait_timeout(Some(ANSWER))
             .recycle_timeout(Some(ANSWER))
             .post_create(hook)
@@ -143,27 +210,27 @@ impl Readers {
     }
 
     async fn ask(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failed> {
-        let client = self.connection().await?;
+        let mut lent = Lent(Some(self.connection().await?));
         let doing = "reading the store";
+        let Some(client) = &lent.0 else { return Err(Failed::ForNow(silent(doing, ANSWER))) };
         let asked = timeout(ANSWER, async {
             let statement = client.prepare_cached(sql).await?;
             client.query(&statement, parameters).await
         });
         match asked.await {
-            Ok(Ok(rows)) => Ok(rows),
+            Ok(Ok(rows)) => {
+                lent.give_back();
+                Ok(rows)
+            }
             Ok(Err(error)) => {
                 let remedy = remedy(&error);
-                if remedy == Remedy::Elsewhere {
-                    // Never to be used again.
-                    drop(Object::take(client));
+                if remedy != Remedy::Elsewhere {
+                    lent.give_back();
                 }
                 let error = database_error(doing, &error);
                 Err(if remedy == Remedy::None { Failed::ForGood(error) } else { Failed::ForNow(error) })
             }
-            Err(_) => {
-                drop(Object::take(client));
-                Err(Failed::ForNow(silent(doing, ANSWER)))
-            }
+            Err(_) => Err(Failed::ForNow(silent(doing, ANSWER))),
         }
     }
 
@@ -192,4 +259,21 @@ enum Failed {
     ForNow(StoreError),
     /// It would fail again.
     ForGood(StoreError),
+}
+
+/// A connection out of the pool. Unless its answer has come, it does not go back there: not either when nobody waits for the answer any more.
+struct Lent(Option<Object>);
+
+impl Lent {
+    fn give_back(&mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(client) = self.0.take() {
+            drop(Object::take(client));
+        }
+    }
 }

@@ -126,6 +126,30 @@ async fn a_database_that_comes_back_is_waited_for() {
     assert_eq!(read_verified(&*store, "n").await, ["first", "second"]);
 }
 
+/// The first host is there and says nothing any more, as a machine does that is stopped; the second has become the one to write to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_hangs_keeps_nobody_from_the_next() {
+    let proxy = Proxy::before(server::port()).await;
+    let mut fixture = in_schema();
+    let url = format!("postgres://claviger@127.0.0.1:{},127.0.0.1:{}/postgres?target_session_attrs=read-write", proxy.port, server::port());
+    let mut both = claviger_store::PostgresOptions::parse(&url).unwrap();
+    both.schema.clone_from(&fixture.0.schema);
+    both.connections = 2;
+    fixture.0 = both;
+    let store = node(&fixture, "n").await;
+    commit(&store, vec![put("first", 1)], &["first"]).await.unwrap();
+    proxy.set(Mode::Hang);
+    let (written, read) = tokio::join!(commit(&store, vec![put("second", 1)], &["second"]), store.get(&record("first", 1).key));
+    written.unwrap();
+    assert_eq!(read.unwrap(), Some(record("first", 1)));
+    // Whoever gives up waiting leaves no connection behind that hangs.
+    for _ in 0..8 {
+        drop(tokio::time::timeout(Duration::from_millis(1), store.epochs()).await);
+    }
+    assert!(store.epochs().await.is_ok());
+    assert_eq!(read_verified(&store, "n").await, ["first", "second"]);
+}
+
 /// Eight tasks write while connections break again and again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_and_nothing_is_done_twice_while_connections_break() {

@@ -19,6 +19,8 @@ pub(crate) enum Mode {
     CutBeforeCommit,
     /// Takes no connection and cuts those that are there.
     Refuse,
+    /// Takes connections, and says nothing on any.
+    Hang,
 }
 
 pub(crate) struct Proxy {
@@ -78,6 +80,9 @@ async fn connection(client: TcpStream, server: TcpStream, mode: Arc<AtomicU8>, c
         };
         let Ok(length @ 1..) = read else { break };
         let now = mode.load(Ordering::SeqCst);
+        if now == Mode::Hang as u8 {
+            continue;
+        }
         let commits = commits(&buffer[..length]);
         if commits && now == Mode::CutBeforeCommit as u8 {
             mode.store(Mode::Pass as u8, Ordering::SeqCst);
