@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 import pytest
-from harness import ROOT, run
+from harness import ROOT, run, start_serve
 from softhsm import Site
 from test_serve import Authority
 
@@ -60,8 +60,10 @@ class Node(Site):
 
     def join(self, first):
         self.environment |= {name: value for name, value in first.environment.items() if name.startswith("CLAVIGER_ADMIN")}
-        self.data.mkdir()
-        return self.start()
+        # Its data directory is made when it starts.
+        return start_serve(
+            self.config, f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.watch_port}", self.data, self.environment
+        )
 
 
 def owner_of(server):

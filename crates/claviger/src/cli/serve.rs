@@ -71,6 +71,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     let metrics = Metrics::install()?;
     let tokens = OpenTokens::start(&config);
     let data = DataDirectory::of(&config)?;
+    if data.store().file().is_none() {
+        // A node that joins has nothing there yet.
+        data.create()?;
+    }
     crate::private_files::check(&data, config.secret_files())?;
     let clusters = TokenClusters::of(&config, &tokens, MessageCounts::new(data.token_message_counts()))?;
     let key_stores = key_stores::backends(&config.external_key_stores, clusters)?;
