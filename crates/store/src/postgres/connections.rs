@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Connect, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
@@ -38,7 +38,7 @@ impl Connection {
     pub(super) async fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
         let failed = |error| database_error(&format!("connecting to {}", options.place()), &error);
         let tls = options.tls()?.map(Tls::new);
-        let (client, driver) = connect_to_any(options.config(), tls.as_ref()).await.map_err(failed)?;
+        let (client, driver) = connect_to_any(options.config(), tls.as_ref(), options.preferred()).await.map_err(failed)?;
         let connection = Self { client, driver };
         let set_up = schema::set_up(&options.schema);
         match timeout(ANSWER, connection.client.batch_execute(&set_up)).await {
@@ -48,10 +48,11 @@ impl Connection {
     }
 }
 
-/// Tries one host after the other. The error is that of the last one that said why.
-async fn connect_to_any(config: &Config, tls: Option<&Tls>) -> Result<(Client, JoinHandle<()>), Error> {
+/// Tries one host after the other, from the one on that did last. The error is that of the last one that said why.
+async fn connect_to_any(config: &Config, tls: Option<&Tls>, preferred: &AtomicUsize) -> Result<(Client, JoinHandle<()>), Error> {
     let mut reason = None;
-    for place in 0..config.get_hosts().len() {
+    let (hosts, first) = (config.get_hosts().len(), preferred.load(Ordering::Relaxed));
+    for place in (0..hosts).map(|turn| (first + turn) % hosts) {
         let config = only_host(config, place);
         let connected = timeout(CONNECT, async {
             match tls {
@@ -66,18 +67,17 @@ async fn connect_to_any(config: &Config, tls: Option<&Tls>) -> Result<(Client, J
             }
         });
         match connected.await {
-            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Ok(connection)) => {
+                preferred.store(place, Ordering::Relaxed);
+                return Ok(connection);
+            }
             Ok(Err(error)) => reason = Some(error),
             Err(_) => tracing::debug!(place, "a host of the database does not answer"),
         }
     }
     match reason {
         Some(error) => Err(error),
-        // All were silent: what one gets from a connection that ends without a word.
-        None => match config.connect_raw(tokio::io::empty(), NoTls).await {
-            Ok((client, connection)) => Ok((client, tokio::spawn(async move { tell_end(connection.await) }))),
-            Err(error) => Err(error),
-        },
+        None => nobody(config).await,
     }
 }
 
@@ -116,13 +116,33 @@ fn only_host(all: &Config, place: usize) -> Config {
 }
 
 /// How the pool connects.
-struct ToAny(Option<Tls>);
+struct ToAny {
+    tls: Option<Tls>,
+    preferred: Arc<AtomicUsize>,
+}
 
 impl Connect for ToAny {
+    /// In a task of its own: whoever gives up waiting must not keep the others from learning which host is the one.
     fn connect(&self, config: &Config) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
-        let config = config.clone();
-        Box::pin(async move { connect_to_any(&config, self.0.as_ref()).await })
+        let (config, tls, preferred) = (config.clone(), self.tls.clone(), Arc::clone(&self.preferred));
+        Box::pin(async move {
+            let connecting = tokio::spawn({
+                let config = config.clone();
+                async move { connect_to_any(&config, tls.as_ref(), &preferred).await }
+            });
+            match connecting.await {
+                Ok(connected) => connected,
+                // The runtime is ending.
+                Err(_) => nobody(&config).await,
+            }
+        })
     }
+}
+
+/// What one gets from a connection that ends without a word.
+async fn nobody(config: &Config) -> Result<(Client, JoinHandle<()>), Error> {
+    let (client, connection) = config.connect_raw(tokio::io::empty(), NoTls).await?;
+    Ok((client, tokio::spawn(async move { tell_end(connection.await) })))
 }
 
 impl Drop for Connection {
@@ -132,7 +152,7 @@ impl Drop for Connection {
     }
 }
 
-fn tell_end(ended: Result<(), tokio_postgres::Error>) {
+fn tell_end(ended: Result<(), Error>) {
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection to the database ended");
     }
@@ -181,7 +201,8 @@ impl Readers {
 
     fn with(options: &PostgresOptions, connections: usize, hook: Hook) -> Result<Self, StoreError> {
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_connect(options.config().clone(), ToAny(options.tls()?.map(Tls::new)), settings);
+        let to_any = ToAny { tls: options.tls()?.map(Tls::new), preferred: Arc::clone(options.preferred()) };
+        let manager = Manager::from_connect(options.config().clone(), to_any, settings);
         let pool = Pool::builder(manager)
             .max_size(connections)
             .runtime(Runtime::Tokio1)

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use rustls::ClientConfig;
@@ -22,6 +23,8 @@ pub struct PostgresOptions {
     config: Config,
     encrypted: bool,
     tls: Option<Arc<ClientConfig>>,
+    /// The host that could be written to last, by its place in the URL. Shared by all connections of a store.
+    preferred: Arc<AtomicUsize>,
     /// How many connections read. One more writes.
     pub connections: usize,
     /// The schema that holds the tables.
@@ -71,7 +74,7 @@ impl PostgresOptions {
         config.keepalives_idle(UNACKNOWLEDGED);
         config.keepalives_interval(Duration::from_secs(1));
         config.keepalives_retries(3);
-        Ok(Self { config, encrypted, tls: None, connections: 8, schema: "claviger".to_owned() })
+        Ok(Self { config, encrypted, tls: None, preferred: Arc::default(), connections: 8, schema: "claviger".to_owned() })
     }
 
     /// Whether connections are in TLS, so that [`Self::set_tls`] is needed.
@@ -101,6 +104,10 @@ impl PostgresOptions {
 
     pub(super) fn config(&self) -> &Config {
         &self.config
+    }
+
+    pub(super) fn preferred(&self) -> &Arc<AtomicUsize> {
+        &self.preferred
     }
 
     pub(super) fn tls(&self) -> Result<Option<Arc<ClientConfig>>, StoreError> {

@@ -19,6 +19,9 @@ pub(super) const MOST_WAITING: usize = 65_536;
 /// For how long a transaction is tried again, from its first attempt on.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// So many failures of one transaction are not told of.
+const QUIET_ATTEMPTS: u32 = 2;
+
 /// Where the answer goes. A receiver that has gone away is not an error.
 pub(super) type Answer = oneshot::Sender<Result<Committed, StoreError>>;
 
@@ -140,7 +143,10 @@ impl Writer {
             if begun.elapsed() >= PATIENCE || self.closed.load(Ordering::Acquire) {
                 return self.fail(work, &error);
             }
-            self.note(&error);
+            // Meeting another node at a record is no news.
+            if attempt >= QUIET_ATTEMPTS {
+                self.note(&error);
+            }
             sleep(pause(attempt)).await;
             attempt += 1;
         }
