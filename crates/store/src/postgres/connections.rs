@@ -96,15 +96,33 @@ fn only_host(all: &Config, place: usize) -> Config {
     if let Some(address) = all.get_hostaddrs().get(place) {
         config.hostaddr(*address);
     }
-    all.get_user().iter().for_each(|user| drop(config.user(*user)));
-    all.get_password().iter().for_each(|password| drop(config.password(password)));
-    all.get_dbname().iter().for_each(|name| drop(config.dbname(*name)));
-    all.get_options().iter().for_each(|options| drop(config.options(*options)));
-    all.get_application_name().iter().for_each(|name| drop(config.application_name(*name)));
-    all.get_connect_timeout().iter().for_each(|time| drop(config.connect_timeout(**time)));
-    all.get_tcp_user_timeout().iter().for_each(|time| drop(config.tcp_user_timeout(**time)));
-    all.get_keepalives_interval().iter().for_each(|time| drop(config.keepalives_interval(*time)));
-    all.get_keepalives_retries().iter().for_each(|retries| drop(config.keepalives_retries(*retries)));
+    if let Some(user) = all.get_user() {
+        config.user(user);
+    }
+    if let Some(password) = all.get_password() {
+        config.password(password);
+    }
+    if let Some(name) = all.get_dbname() {
+        config.dbname(name);
+    }
+    if let Some(options) = all.get_options() {
+        config.options(options);
+    }
+    if let Some(name) = all.get_application_name() {
+        config.application_name(name);
+    }
+    if let Some(time) = all.get_connect_timeout() {
+        config.connect_timeout(*time);
+    }
+    if let Some(time) = all.get_tcp_user_timeout() {
+        config.tcp_user_timeout(*time);
+    }
+    if let Some(time) = all.get_keepalives_interval() {
+        config.keepalives_interval(time);
+    }
+    if let Some(retries) = all.get_keepalives_retries() {
+        config.keepalives_retries(retries);
+    }
     config
         .ssl_mode(all.get_ssl_mode())
         .ssl_negotiation(all.get_ssl_negotiation())
