@@ -150,7 +150,7 @@ class Client:
     def avoid(self, target):
         failures = self.failures.get(target.name, 0)
         self.failures[target.name] = failures + 1
-        self.avoided[target.name] = time.monotonic() + min(AVOID_SECONDS * 2**failures, AVOID_SECONDS_MAX)
+        self.avoided[target.name] = time.monotonic() + min(AVOID_SECONDS * 2 ** min(failures, 16), AVOID_SECONDS_MAX)
 
     def call(self, operation, body, patience=PATIENCE_SECONDS, attempted=None):
         """Asks until a node gives an answer that is none of a failure. Answers all attempts, the last one last."""
