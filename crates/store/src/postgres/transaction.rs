@@ -136,11 +136,8 @@ impl Transaction<'_> {
             None => return Err(Failure::ForGood(no_log())),
         };
         match &bundle {
-            // No log has its first entry more than once.
-            Some(bundle) if !plan.writes() && plan.shards == 0 && facts.is_empty() && bundle.first > 0 => {
-                if self.begun {
-                    self.roll_back().await?;
-                }
+            // Nothing was looked at, so that nothing has to stay as it was. No log has its first entry more than once.
+            Some(bundle) if !self.begun && facts.is_empty() && bundle.first > 0 => {
                 return self.extend_log(bundle.clone(), plan).await;
             }
             None if !plan.writes() && facts.is_empty() => {

@@ -53,10 +53,19 @@ async fn node(fixture: &InSchema, name: &str) -> PostgresStore {
 
 /// A store behind a proxy, with a log that has begun.
 async fn behind_proxy(name: &str) -> (Proxy, PostgresStore) {
-    let proxy = Proxy::before(server::port()).await;
-    let store = node(&in_schema_through(proxy.port), name).await;
-    commit(&store, vec![put("first", 1)], &["first"]).await.unwrap();
+    let (proxy, _, store) = behind_proxy_in_schema(name).await;
     (proxy, store)
+}
+
+/// The same, with the way around the proxy.
+async fn behind_proxy_in_schema(name: &str) -> (Proxy, InSchema, PostgresStore) {
+    let proxy = Proxy::before(server::port()).await;
+    let through = in_schema_through(proxy.port);
+    let store = node(&through, name).await;
+    let mut around = in_schema();
+    around.0.schema.clone_from(&through.0.schema);
+    commit(&store, vec![put("first", 1)], &["first"]).await.unwrap();
+    (proxy, around, store)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,6 +113,24 @@ async fn a_change_without_entries_whose_answer_is_lost_is_made_once() {
         assert!(proxy.has_cut(), "{mode:?}");
         assert_eq!(store.fact("name").await.unwrap().as_deref(), Some("value"));
     }
+}
+
+/// What a commit only checks stays as it is until the commit is done, also where it writes nothing but an entry.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_checked_stays_until_the_entry_is_written() {
+    let (proxy, around, store) = behind_proxy_in_schema("test log of a node").await;
+    let (store, other) = (Arc::new(store), node(&around, "other").await);
+    proxy.set(Mode::Hold);
+    let checking = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { commit(&*store, vec![Change::Check { key: record("first", 1).key, version: 1 }], &["checked"]).await }
+    });
+    while !proxy.has_cut() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    commit(&other, vec![put("first", 2)], &["changed"]).await.unwrap();
+    assert_eq!(read_verified(&other, "test log of a node").await, ["first", "checked"], "before it was changed");
+    checking.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,8 @@ pub(crate) enum Mode {
     CutBeforeCommit,
     /// Takes no connection and cuts those that are there.
     Refuse,
+    /// Keeps what ends a transaction for a while, once, before it passes it on.
+    Hold,
     /// Takes connections, and says nothing on any.
     Hang,
 }
@@ -84,6 +86,10 @@ async fn connection(client: TcpStream, server: TcpStream, mode: Arc<AtomicU8>, c
             continue;
         }
         let commits = commits(&buffer[..length]);
+        if commits && now == Mode::Hold as u8 {
+            mode.store(Mode::Pass as u8, Ordering::SeqCst);
+            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        }
         if commits && now == Mode::CutBeforeCommit as u8 {
             mode.store(Mode::Pass as u8, Ordering::SeqCst);
             break;
