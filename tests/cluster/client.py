@@ -80,11 +80,12 @@ class Target:
 class Client:
     """One principal's client: one connection to each node, used by one thread."""
 
-    def __init__(self, access_key, secret, targets, seed):
+    def __init__(self, access_key, secret, targets, seed, answer_timeout=ANSWER_TIMEOUT):
         self.signer = botocore.auth.SigV4Auth(botocore.credentials.Credentials(access_key, secret), "kms", REGION)
         self.targets = list(targets)
         self.random = random.Random(seed)
         self.random.shuffle(self.targets)
+        self.answer_timeout = answer_timeout
         self.connections, self.avoided, self.failures = {}, {}, {}
         self.next = 0
 
@@ -118,7 +119,7 @@ class Client:
             connection = http.client.HTTPConnection("127.0.0.1", target.port, timeout=CONNECT_TIMEOUT)
             connection.connect()
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sock.settimeout(ANSWER_TIMEOUT)
+            connection.sock.settimeout(self.answer_timeout)
             self.connections[target.name] = connection
         connection.request("POST", "/", body=data, headers=headers)
         answer = connection.getresponse()

@@ -4,7 +4,7 @@ import json
 import pathlib
 import subprocess
 
-from .client import Client, Target
+from .client import ANSWER_TIMEOUT, Client, Target
 from .nodes import Node
 from .postgres import DATABASE, USER, Pair
 from .proxy import Loop, Proxy
@@ -18,6 +18,8 @@ class Deployment:
         self.directory = pathlib.Path(directory)
         self.lease = lease
         self.effective = effective
+        # A change that is told when it is effective everywhere is told a lease later.
+        self.answer_timeout = ANSWER_TIMEOUT + (lease if effective == "acknowledged" else 0)
         self.mounts = mounts
         self.pair, self.loop, self.proxies = None, None, {}
         self.nodes = []
@@ -81,9 +83,9 @@ class Deployment:
         """A client of the account's root, or of one of its users; of all nodes, or only of one."""
         targets = [target for target in self.targets() if only in (None, target.name)]
         if user is None:
-            return Client(self.root["RootAccessKeyId"], self.root["RootSecretAccessKey"], targets, seed)
+            return Client(self.root["RootAccessKeyId"], self.root["RootSecretAccessKey"], targets, seed, self.answer_timeout)
         made = self.users[user]
-        return Client(made["AccessKeyId"], made["SecretAccessKey"], targets, seed)
+        return Client(made["AccessKeyId"], made["SecretAccessKey"], targets, seed, self.answer_timeout)
 
     def stop(self):
         """Stops the nodes as an upgrade would; answers what they did not do well."""
