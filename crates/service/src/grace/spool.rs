@@ -33,6 +33,8 @@ pub(crate) struct Spool {
     keeper: Keeper,
     pending: Mutex<Vec<Pending>>,
     writer: Mutex<Option<Writer>>,
+    /// Where reading ended last, so that a long file is not read from its beginning for each batch.
+    read: Mutex<Option<Place>>,
     /// How many entries the file has that are not known to be in the log.
     waiting: AtomicU64,
 }
@@ -59,6 +61,15 @@ struct Writer {
     end: u64,
 }
 
+/// A place between two entries of a file.
+#[derive(Clone, Copy)]
+struct Place {
+    file: Uuid,
+    /// The number of the entry before it.
+    after: u64,
+    at: u64,
+}
+
 /// Some of what waits, in order.
 pub(crate) struct Batch {
     /// The file's id.
@@ -80,8 +91,8 @@ impl Spool {
             Err(error) => return Err(unreadable(&path, &error.to_string())),
         };
         let keeper = Keeper { hsm, key, node: node.to_owned() };
-        let (pending, writer, waiting) = (Mutex::default(), Mutex::default(), AtomicU64::new(u64::from(there)));
-        Ok(Self { path, keeper, pending, writer, waiting })
+        let waiting = AtomicU64::new(u64::from(there));
+        Ok(Self { path, keeper, pending: Mutex::default(), writer: Mutex::default(), read: Mutex::default(), waiting })
     }
 
     /// Whether something waits.
@@ -159,7 +170,9 @@ impl Spool {
             Err(error) => return Err(unreadable(&self.path, &error.to_string())),
         };
         let known = writer.as_ref().map(|writer| (writer.id, writer.last, writer.end));
-        self.keeper.read(&mut file, mark, known).map_err(|why| unreadable(&self.path, &why))
+        let mut place = self.read.lock();
+        let batch = self.keeper.read(&mut file, mark, known, &mut place);
+        batch.map_err(|why| unreadable(&self.path, &why))
     }
 
     /// Removes the file, if everything up to this number is in the log and nothing came behind it. Says whether it did.
@@ -214,8 +227,15 @@ impl Keeper {
         }
     }
 
-    /// Reads a batch. `known` is what the process that wrote the file knows of it: its id, its last entry and its length.
-    fn read(&self, file: &mut File, mark: Option<(Uuid, u64)>, known: Option<(Uuid, u64, u64)>) -> Result<Option<Batch>, String> {
+    /// Reads a batch. `known` is what the process that wrote the file knows of it: its id, its last entry and its length. `place` is where reading
+    /// ended before, and now.
+    fn read(
+        &self,
+        file: &mut File,
+        mark: Option<(Uuid, u64)>,
+        known: Option<(Uuid, u64, u64)>,
+        place: &mut Option<Place>,
+    ) -> Result<Option<Batch>, String> {
         let failed = |error: io::Error| error.to_string();
         let length = file.metadata().map_err(failed)?.len();
         let mut header = [0; HEADER_BYTES];
@@ -231,10 +251,13 @@ impl Keeper {
         if known.is_some_and(|(_, _, end)| end != length) {
             return Err("it is shorter or longer than it was written".to_owned());
         }
-        let mut reader = io::BufReader::new(file);
         let after = mark.filter(|(file, _)| *file == id).map_or(0, |(_, until)| until);
+        let from = place.filter(|place| place.file == id && place.after == after);
+        let from = from.unwrap_or(Place { file: id, after: 0, at: HEADER });
+        file.seek(SeekFrom::Start(from.at)).map_err(failed)?;
+        let mut reader = io::BufReader::new(file);
         let mut batch = Batch { id, after, entries: Vec::new(), cut_off: 0 };
-        let (mut number, mut at, mut bytes) = (0, HEADER, 0);
+        let (mut number, mut at, mut bytes) = (from.after, from.at, 0);
         while at < length && bytes < READ_MAX {
             let frame = read_frame(&mut reader, length - at)?;
             let Some(sealed) = frame else {
@@ -251,6 +274,7 @@ impl Keeper {
             bytes += opened.len();
             batch.entries.push((number, opened.to_vec()));
         }
+        *place = Some(Place { file: id, after: number, at });
         Ok(Some(batch))
     }
 }
@@ -286,4 +310,43 @@ fn unreadable(path: &Path, why: &str) -> Refusal {
          it; what cannot be repaired has to be moved away, and the gap told to whoever reads the log.",
         path.display()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_hsm::{NewSeal, SealSecret, generate_file_seal_secret};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_long_file_is_read_in_parts_each_entry_once() {
+        const ENTRIES: u64 = 200;
+        let seal = NewSeal::Secret(SealSecret::File(generate_file_seal_secret().unwrap()));
+        let (hsm, _, _) = Hsm::initialize_with(Uuid::new_v4(), &[("file".to_owned(), seal)]).unwrap();
+        let (key, _) = crate::accounts::create_account_key(&hsm, AccountId::DEPLOYMENT).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let spool = Arc::new(Spool::open(directory.path().join("spool"), "n", Arc::new(hsm), key).unwrap());
+        let entry = |number: u64| format!("{number} {}", "x".repeat(60_000)).into_bytes();
+        for number in 1..=ENTRIES {
+            spool.append(&entry(number)).await.unwrap();
+        }
+        let (mut mark, mut parts, mut next) = (None, 0, 1);
+        loop {
+            let batch = spool.read(mark).unwrap().unwrap();
+            let Some((until, _)) = batch.entries.last() else { break };
+            mark = Some((batch.id, *until));
+            for (number, bytes) in &batch.entries {
+                assert_eq!((*number, bytes), (next, &entry(next)));
+                next += 1;
+            }
+            parts += 1;
+        }
+        assert_eq!((next, parts > 2), (ENTRIES + 1, true));
+        // Whoever has forgotten how far it was begins again.
+        let (first, id) = (spool.read(None).unwrap().unwrap(), mark.unwrap().0);
+        assert_eq!(first.entries.first().map(|(number, _)| *number), Some(1));
+        assert_eq!(spool.read(Some((id, 7))).unwrap().unwrap().entries.first().map(|(number, _)| *number), Some(8));
+        assert!(!spool.clear(ENTRIES - 1).unwrap(), "an entry is not in the log yet");
+        assert!(spool.clear(ENTRIES).unwrap() && !spool.is_waiting());
+    }
 }

@@ -28,6 +28,10 @@ pub(super) fn remedy(error: &Error) -> Remedy {
             Remedy::None
         };
     };
+    remedy_of(state)
+}
+
+fn remedy_of(state: &SqlState) -> Remedy {
     let again = [
         SqlState::T_R_SERIALIZATION_FAILURE,
         SqlState::T_R_DEADLOCK_DETECTED,
@@ -74,4 +78,22 @@ pub(super) fn database_error(doing: &str, error: &Error) -> StoreError {
         ));
     }
     StoreError::Unavailable(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_tried_again_and_what_stays_is_not() {
+        for code in ["40001", "40P01", "23505", "55P03"] {
+            assert_eq!(remedy_of(&SqlState::from_code(code)), Remedy::Again, "{code}");
+        }
+        for code in ["08000", "08003", "08006", "57P01", "57P02", "57P03", "25P03", "53300", "40003", "25006"] {
+            assert_eq!(remedy_of(&SqlState::from_code(code)), Remedy::Elsewhere, "{code}");
+        }
+        for code in ["42P01", "42501", "53100", "22021", "XX001", "28P01"] {
+            assert_eq!(remedy_of(&SqlState::from_code(code)), Remedy::None, "{code}");
+        }
+    }
 }
