@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn fresh(epoch: u64) -> Freshness {
-        Freshness::new(&at(epoch), Moment::now(), Duration::from_secs(1))
+        Freshness::new(&at(epoch), Moment::now(), 0, Duration::from_secs(1))
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         assert!(cache.get(shard(), "changed", &freshness).is_none());
         assert!(cache.get(shard(), "other", &freshness).is_some());
         // Somebody else's change may have been to anything in the shard.
-        freshness.polled(&at(7), Moment::now());
+        freshness.polled(&at(7), Moment::now(), 0);
         assert!(cache.get(shard(), "other", &freshness).is_none());
     }
 

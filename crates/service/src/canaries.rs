@@ -67,7 +67,7 @@ impl Service {
                 request_id: None,
             };
             let entry = service_event(&self.node, &act)?;
-            match self.commit(Commit { changes, entries: vec![entry] }).await {
+            match self.commit(Commit::new(changes, vec![entry])).await {
                 // Another node that starts as well was faster.
                 Ok(()) | Err(StoreError::Conflict(_)) => {}
                 Err(error) => return Err(store_refusal(error)),

@@ -4,7 +4,7 @@
 //! One question is under way at a time, and everybody who waits takes its answer: a database that comes back is not met by a thousand of them. Each
 //! has a deadline, so that a database that hangs is as one that is not there.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use claviger_domain::Refusal;
@@ -27,6 +27,8 @@ pub(crate) struct Polling {
     failed: Mutex<Option<Failed>>,
     /// When one was last given up at its deadline; zero before any was.
     hung_ms: AtomicU64,
+    /// Whether the store did not answer the last one. Other reasons why nothing can be confirmed are none to use what cannot be.
+    away: AtomicBool,
 }
 
 struct Failed {
@@ -37,18 +39,24 @@ struct Failed {
 impl Service {
     /// Makes sure that what is cached was confirmed within the lease, asks the store when it was not, and says when it was confirmed.
     pub(crate) async fn confirm_freshness(&self) -> Result<Moment, Refusal> {
-        let confirmed = self.freshness.confirmed();
-        if confirmed.elapsed() < self.freshness.lease() {
+        if let Some(confirmed) = self.confirmed_of_late() {
             return Ok(confirmed);
         }
         let worth_asking = !self.store_hangs() && !self.graces.is_replaying();
-        if worth_asking && self.poll_epochs().await.is_ok() {
-            let confirmed = self.freshness.confirmed();
-            if confirmed.elapsed() < self.freshness.lease() {
-                return Ok(confirmed);
-            }
+        if worth_asking
+            && self.poll_epochs().await.is_ok()
+            && let Some(confirmed) = self.confirmed_of_late()
+        {
+            return Ok(confirmed);
         }
         Err(unconfirmed())
+    }
+
+    /// When what is cached was confirmed, if that is within the lease, and by the database that is written to now.
+    fn confirmed_of_late(&self) -> Option<Moment> {
+        let era = self.freshness.confirmed_in();
+        let confirmed = self.freshness.confirmed();
+        (era == self.records.store.era() && confirmed.elapsed() < self.freshness.lease()).then_some(confirmed)
     }
 
     /// Asks the store for all epochs once, and learns what hangs on them. Requests do not look at the reason of a failure; the background work says
@@ -57,7 +65,7 @@ impl Service {
         self.must_be_the_only_one()?;
         let asked = Moment::now();
         let mut failed = self.polling.failed.lock().await;
-        if self.freshness.confirmed() > asked {
+        if self.freshness.confirmed() > asked && self.freshness.confirmed_in() == self.records.store.era() {
             return Ok(());
         }
         // Somebody asked after us and was faster: nobody knows better now.
@@ -66,8 +74,8 @@ impl Service {
         }
         let began = Moment::now();
         match self.ask_and_replay().await {
-            Ok((epochs, began)) => {
-                self.freshness.polled(&epochs, began);
+            Ok((epochs, began, era)) => {
+                self.freshness.polled(&epochs, began, era);
                 *failed = None;
                 Ok(())
             }
@@ -78,29 +86,32 @@ impl Service {
         }
     }
 
-    /// What the store answers, and when it was asked. What was used in grace is put into the log before anybody hears that it is back.
-    async fn ask_and_replay(&self) -> Result<(Epochs, Moment), Refusal> {
-        let began = Moment::now();
+    /// What the store answers, and when it was asked, in which era. What was used in grace is put into the log before anybody hears that it is back.
+    async fn ask_and_replay(&self) -> Result<(Epochs, Moment, u64), Refusal> {
+        let (began, era) = (Moment::now(), self.records.store.era());
         let epochs = self.ask_epochs().await?;
         if !self.graces.is_waiting() {
-            return Ok((epochs, began));
+            return Ok((epochs, began, era));
         }
         self.replay_spool().await?;
         // That may have taken longer than the lease.
-        let began = Moment::now();
-        Ok((self.ask_epochs().await?, began))
+        let (began, era) = (Moment::now(), self.records.store.era());
+        Ok((self.ask_epochs().await?, began, era))
     }
 
     async fn ask_epochs(&self) -> Result<Epochs, Refusal> {
         let deadline = self.poll_deadline();
         let answer = timeout(deadline, async {
-            let epochs = self.records.store.epochs().await.map_err(background_refusal)?;
+            let asked = self.records.store.epochs().await;
+            self.polling.away.store(asked.is_err(), Ordering::Release);
+            let epochs = asked.map_err(background_refusal)?;
             self.follow_root(&epochs).await?;
             Ok(epochs)
         });
         let (hung, answer) = match answer.await {
             Ok(answer) => (0, answer),
             Err(_) => {
+                self.polling.away.store(true, Ordering::Release);
                 let why = Refusal::internal(format!("the store did not answer within {} ms", deadline.as_millis()));
                 (Moment::now().ms(), Err(why))
             }
@@ -113,6 +124,11 @@ impl Service {
     pub(crate) fn store_hangs(&self) -> bool {
         let hung = self.polling.hung_ms.load(Ordering::Acquire);
         hung != 0 && Moment::from_ms(hung).elapsed() < 2 * self.poll_deadline()
+    }
+
+    /// Whether the store could not be asked last time.
+    pub(crate) fn store_is_away(&self) -> bool {
+        self.polling.away.load(Ordering::Acquire)
     }
 
     /// What comes later than the lease is of no use to it.

@@ -72,7 +72,7 @@ pub async fn initialize(
     let records = Records::new(Arc::clone(&store), Arc::clone(&hsm));
     let (own_key, key_change) = create_account_key(&hsm, AccountId::DEPLOYMENT)?;
     let before_the_log = vec![write_root(root, None)?, key_change];
-    store.commit(Commit { changes: before_the_log.clone(), entries: Vec::new() }).await.map_err(store_refusal)?;
+    store.commit(Commit::new(before_the_log.clone(), Vec::new())).await.map_err(store_refusal)?;
     let verifier_key = node_log::attach(&records, deployment, node, now).await?.to_string();
 
     let (administrator, credential_change) = create_access_key(&records, &own_key, AccountId::DEPLOYMENT, Owner::Root, now)?;

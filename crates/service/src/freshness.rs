@@ -20,31 +20,36 @@ pub(crate) struct Freshness {
     floor: [AtomicU64; SHARDS],
     /// When the last successful poll began.
     confirmed_ms: AtomicU64,
+    /// The era of the store in which it was.
+    confirmed_in: AtomicU64,
     lease: Duration,
 }
 
 const SHARDS: usize = 64;
 
 impl Freshness {
-    /// Knowledge as of `epochs`, read from the store by a poll that began at `polled_at`.
-    pub(crate) fn new(epochs: &Epochs, polled_at: Moment, lease: Duration) -> Self {
+    /// Knowledge as of `epochs`, read from the store by a poll that began at `polled_at`, in this era.
+    pub(crate) fn new(epochs: &Epochs, polled_at: Moment, era: u64, lease: Duration) -> Self {
         let freshness = Self {
             known: std::array::from_fn(|_| AtomicU64::new(0)),
             floor: std::array::from_fn(|_| AtomicU64::new(0)),
             confirmed_ms: AtomicU64::new(0),
+            confirmed_in: AtomicU64::new(0),
             lease,
         };
-        freshness.polled(epochs, polled_at);
+        freshness.polled(epochs, polled_at, era);
         freshness
     }
 
-    /// Takes in what a poll found that *began* at `began`: a change committed after that moment may be missing from it.
-    pub(crate) fn polled(&self, epochs: &Epochs, began: Moment) {
+    /// Takes in what a poll found that *began* at `began`, in this era: a change committed after that moment may be missing from it.
+    pub(crate) fn polled(&self, epochs: &Epochs, began: Moment, era: u64) {
         for ((known, floor), &epoch) in self.known.iter().zip(&self.floor).zip(epochs) {
             if known.fetch_max(epoch, Ordering::AcqRel) < epoch {
                 floor.fetch_max(epoch, Ordering::AcqRel);
             }
         }
+        // Behind the floors: what is not true in this era any more does not hold by now.
+        self.confirmed_in.fetch_max(era, Ordering::AcqRel);
         self.confirmed_ms.fetch_max(began.ms(), Ordering::AcqRel);
     }
 
@@ -67,6 +72,11 @@ impl Freshness {
     /// Whether a snapshot loaded at `epoch` has seen all changes by others that this node knows of.
     pub(crate) fn holds(&self, shard: Shard, epoch: u64) -> bool {
         self.floor.get(shard.number()).is_some_and(|floor| epoch >= floor.load(Ordering::Acquire))
+    }
+
+    /// The era of the store in which the knowledge was confirmed: in a later one it is worth nothing.
+    pub(crate) fn confirmed_in(&self) -> u64 {
+        self.confirmed_in.load(Ordering::Acquire)
     }
 
     /// When the knowledge was confirmed: everything that is cached and [holds](Self::holds) was true then, or later.
@@ -106,25 +116,26 @@ mod tests {
 
     #[test]
     fn own_changes_leave_the_shard_fresh_and_others_do_not() {
-        let freshness = Freshness::new(&epochs(5), Moment::now(), Duration::from_secs(1));
+        let freshness = Freshness::new(&epochs(5), Moment::now(), 0, Duration::from_secs(1));
         assert!(freshness.holds(shard(), 5));
         freshness.committed(&[(shard(), 6)]);
         assert!(freshness.holds(shard(), 5), "our own change evicts only what it changed");
         freshness.committed(&[(shard(), 9)]);
         assert!(!freshness.holds(shard(), 6), "two changes by others came before ours");
         assert!(freshness.holds(shard(), 9));
-        freshness.polled(&epochs(10), Moment::now());
+        freshness.polled(&epochs(10), Moment::now(), 0);
         assert!(!freshness.holds(shard(), 9));
-        freshness.polled(&epochs(8), Moment::now());
+        freshness.polled(&epochs(8), Moment::now(), 0);
         assert_eq!(freshness.known(shard()), 10, "a late answer does not turn the clock back");
     }
 
     #[test]
     fn knowledge_ages_from_the_beginning_of_the_poll() {
         let long_ago = Moment::from_ms(Moment::now().ms() - 5000);
-        let freshness = Freshness::new(&epochs(0), long_ago, Duration::from_secs(1));
+        let freshness = Freshness::new(&epochs(0), long_ago, 0, Duration::from_secs(1));
         assert!(!freshness.within_lease());
-        freshness.polled(&epochs(0), Moment::now());
+        freshness.polled(&epochs(0), Moment::now(), 3);
         assert!(freshness.within_lease());
+        assert_eq!(freshness.confirmed_in(), 3);
     }
 }

@@ -1,7 +1,7 @@
 //! What each node says of itself every few seconds, and what this one has heard of the others.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use claviger_domain::{AccountId, Refusal, Timestamp};
@@ -39,6 +39,9 @@ pub(crate) struct Heartbeat {
     pub(crate) lease_age_ms: u64,
     /// The newest version of the root key that it knows.
     pub(crate) root_version: u32,
+    /// For how long it uses what it knows; zero where a version says it that did not tell.
+    #[serde(default)]
+    pub(crate) lease_ms: u64,
 }
 
 impl Stored for Heartbeat {
@@ -60,6 +63,8 @@ pub(crate) struct Heartbeats {
     heard: Mutex<BTreeMap<String, Heard>>,
     /// Whether this process has said something already.
     begun: AtomicBool,
+    /// When it last did.
+    said_ms: AtomicU64,
     /// Whether another process says something under this node's name.
     superseded: AtomicBool,
 }
@@ -88,12 +93,18 @@ impl Heard {
 impl Heartbeats {
     pub(crate) fn new(addresses: Vec<String>) -> Self {
         let (begun, superseded) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { process: Uuid::new_v4(), addresses, heard: Mutex::default(), begun, superseded }
+        let (heard, said_ms) = (Mutex::default(), AtomicU64::new(0));
+        Self { process: Uuid::new_v4(), addresses, heard, begun, said_ms, superseded }
     }
 
     /// What was heard of each node.
     pub(crate) fn heard(&self) -> BTreeMap<String, Heard> {
         self.heard.lock().clone()
+    }
+
+    /// Whether this node could say nothing for so long that the others take it for silent: the store does not take what it writes.
+    pub(crate) fn is_mute(&self) -> bool {
+        self.begun.load(Ordering::Acquire) && Moment::from_ms(self.said_ms.load(Ordering::Acquire)).elapsed() > SILENT_AFTER
     }
 
     /// How many nodes have said something lately, this one included.
@@ -130,8 +141,11 @@ impl Service {
             Some(stored) => self.records.update(&said, stored.version).await?,
             None => self.records.create(&said).await?,
         };
-        match self.commit(Commit { changes: vec![change], entries: Vec::new() }).await {
-            Ok(()) => self.heartbeats.begun.store(true, Ordering::Release),
+        match self.commit(Commit::new(vec![change], Vec::new())).await {
+            Ok(()) => {
+                self.heartbeats.said_ms.store(Moment::now().ms(), Ordering::Release);
+                self.heartbeats.begun.store(true, Ordering::Release);
+            }
             // Whoever was faster is looked at the next time.
             Err(StoreError::Conflict(_)) => {}
             Err(error) => return Err(background_refusal(error)),
@@ -145,6 +159,7 @@ impl Service {
             limit: NODES_MAX,
         };
         self.heartbeats.hear(self.records.list::<Heartbeat>(all).await?);
+        self.compare_leases();
         Ok(())
     }
 
@@ -164,7 +179,35 @@ impl Service {
             clock_ahead_ms: before.0 + (at.0 - before.0) / 2 - theirs.0,
             lease_age_ms: u64::try_from(self.freshness.age().as_millis()).unwrap_or(u64::MAX),
             root_version: self.hsm().root_versions().last().copied().unwrap_or(0),
+            lease_ms: u64::try_from(self.freshness.lease().as_millis()).unwrap_or(u64::MAX),
         })
+    }
+
+    /// For how long any node may use what was changed meanwhile: the configuration of all should say the same, and where it does not the longest counts.
+    pub(crate) fn longest_lease(&self) -> Duration {
+        let heard = self.heartbeats.heard.lock();
+        let of_others = heard.values().filter(|heard| !heard.is_silent()).map(|heard| heard.said.lease_ms).max();
+        self.freshness.lease().max(Duration::from_millis(of_others.unwrap_or_default()))
+    }
+
+    /// Nodes whose leases differ promise different things.
+    fn compare_leases(&self) {
+        let own = self.freshness.lease();
+        for Heard { said, .. } in self.heartbeats.heard().into_values().filter(|heard| !heard.is_silent()) {
+            let theirs = Duration::from_millis(said.lease_ms);
+            if said.lease_ms != 0
+                && theirs != own
+                && self.complaints.is_due(format!("the lease of {}", said.node), self.clock.now())
+            {
+                tracing::error!(
+                    node = said.node,
+                    ?theirs,
+                    ?own,
+                    "a node has another lease than this one: what is revoked is refused everywhere only after the longest; \
+                     give all nodes the same `cluster.lease_milliseconds`"
+                );
+            }
+        }
     }
 
     /// Two processes of one name would fork its log.

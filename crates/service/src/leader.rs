@@ -123,7 +123,7 @@ impl Service {
             }
             Some(_) => return Ok(false),
         };
-        match self.commit(Commit { changes: vec![change], entries: Vec::new() }).await {
+        match self.commit(Commit::new(vec![change], Vec::new())).await {
             Ok(()) => {
                 if news {
                     tracing::info!(version, "this node does the background work from now on");

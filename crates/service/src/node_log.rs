@@ -1,5 +1,7 @@
 //! A node's own audit log: taken up where its last checkpoint left it, or begun with a new signing key.
 
+use std::sync::atomic::Ordering;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use claviger_audit::{Log, Origin, VerifierKey};
@@ -45,6 +47,36 @@ async fn take_up(records: &Records, origin: Origin, node: &Node) -> Result<Verif
 }
 
 impl Service {
+    /// Takes up this node's log where it ends in the store, if entries have gone into it that this process did not write: those of a process that had the
+    /// node's name before, and was slow to end. A log that ends before what was acknowledged is left alone: then the store has lost entries, and
+    /// somebody has to decide about that. Public so that tests need not wait for the background.
+    ///
+    /// # Errors
+    /// When that cannot be done, or should not.
+    pub async fn take_up_log_again(&self) -> Result<(), Refusal> {
+        if !self.log_refused.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.must_be_the_only_one()?;
+        let head = self.records.store.log_head(&self.node).await.map_err(store_refusal)?;
+        let (found, known) = (head.map_or(0, |head| head.size), self.logged.load(Ordering::Acquire));
+        if found < known {
+            return Err(Refusal::internal(format!(
+                "The audit log of node {} ends at {found} in the store, and entries up to {known} were acknowledged: the store has lost some. \
+                 Nothing is served. Keep the store as it is, find out what it lost, and restart this node to go on behind the gap",
+                self.node
+            )));
+        }
+        attach(&self.records, self.deployment, &self.node, self.clock.now()).await?;
+        tracing::warn!(
+            node = self.node,
+            at = found,
+            "the audit log was taken up again behind entries that another process of this name has written"
+        );
+        self.log_refused.store(false, Ordering::Release);
+        Ok(())
+    }
+
     /// Confirms that the store holds the newest entries of this node's log, which its head tells of. Cheap: the rest is for
     /// `claviger audit verify`. A server that went on behind a gap would bury it.
     ///
@@ -112,6 +144,6 @@ pub(crate) async fn write_service_event(
         request_id: None,
     };
     let entry = service_event(node, &act)?;
-    records.store.commit(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)?;
+    records.store.commit(Commit::new(changes, vec![entry])).await.map_err(store_refusal)?;
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! The way of a request: count, resolve, authorise, execute, commit with its audit entry, answer.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use claviger_domain::policy::{ConditionContext, Denial, Granted, authorize, authorize_assumption, authorize_through_store};
 use claviger_domain::{Caller, Kind, Permit, Refusal};
-use claviger_store::{Change, Commit, Entry, RecordKey, Shard, StoreError};
+use claviger_store::{Commit, Committed, RecordKey, Shard, StoreError};
 
 use crate::audit_trail::{Decision, Ground, Heard, Outcome, event_of, refusal_event};
 use crate::clock::Moment;
@@ -20,6 +21,11 @@ use crate::standing::Approved;
 
 /// How often an operation is tried again when others change the same records at the same time.
 const ATTEMPTS_MAX: usize = 32;
+
+/// A request whose entry is to be written can wait for others to share its transaction: for this part of the time that it has taken,
+const LEISURE_PART: u32 = 8;
+/// and no longer than this.
+const LEISURE_MAX: Duration = Duration::from_millis(5);
 
 /// Why something was not made durable.
 enum Unwritten {
@@ -60,7 +66,7 @@ impl Service {
         }
         let refusal = Refusal::conflict("Too many others change this at the same time. Try again.");
         let entry = refusal_event(&self.node, &caller.request, Some(caller), None, O::EVENT, &refusal)?;
-        self.commit(Commit { changes: Vec::new(), entries: vec![entry] }).await.map_err(store_refusal)?;
+        self.commit(Commit::new(Vec::new(), vec![entry])).await.map_err(store_refusal)?;
         Err(refusal)
     }
 
@@ -77,10 +83,11 @@ impl Service {
         refusal: &Refusal,
     ) -> Result<(), Refusal> {
         let entry = refusal_event(&self.node, request, caller, claimed_access_key, event, refusal)?;
-        self.commit(Commit { changes: Vec::new(), entries: vec![entry] }).await.map_err(store_refusal)
+        self.commit(Commit::new(Vec::new(), vec![entry])).await.map_err(store_refusal)
     }
 
     async fn attempt<O: Operation>(&self, caller: &Caller, operation: &O) -> Attempt<O::Output> {
+        let (begun, era) = (Instant::now(), self.records.store.era());
         let mut heard = Heard { caller, operation, target: None, asks: &[], ground: Ground::Fresh };
         let (renewed, since, ground) = match self.ready::<O>(caller).await {
             Ok(ready) => ready,
@@ -118,7 +125,7 @@ impl Service {
                 Err(refusal) => self.settle_refusal(heard, basis.as_decision(), refusal).await,
             };
         }
-        let approved = Approved { caller, operation, target: &target, asks: &asks, since, ground };
+        let approved = Approved { caller, operation, target: &target, asks: &asks, since, era, ground, begun };
         match operation.execute(self, caller, &target, allowed).await {
             Ok(effect) => self.settle_success(&approved, basis, effect).await,
             Err(refusal) => self.settle_refusal(heard, basis.as_decision(), refusal).await,
@@ -218,7 +225,9 @@ impl Service {
             }
         };
         let (changed, waits) = (!effect.changes.is_empty(), self.effective.waits_for(&effect.changes));
-        match self.write_down(ground, effect.changes, entry).await {
+        // What changes nothing holds nobody else up.
+        let leisure = if changed { Duration::ZERO } else { (approved.begun.elapsed() / LEISURE_PART).min(LEISURE_MAX) };
+        match self.write_down(ground, Commit::new(effect.changes, vec![entry]).at_leisure(leisure)).await {
             Ok(()) => {}
             Err(Unwritten::Overtaken(record)) => {
                 self.take_away_all(effect.made).await;
@@ -233,7 +242,7 @@ impl Service {
         }
         if waits {
             // Who asked for it hears of it when no node accepts any more what was before.
-            Moment::now().plus(self.freshness.lease() + Moment::UNIT).arrives().await;
+            Moment::now().plus(self.longest_lease() + Moment::UNIT).arrives().await;
         }
         // The commit may have taken long. What comes late is not answered, and the log says so in a second entry; what was changed is changed.
         match self.must_still_stand(approved).await {
@@ -258,7 +267,7 @@ impl Service {
             Ok(made) => made,
             Err(unwritable) => return Attempt::Settled(Err(unwritable)),
         };
-        Attempt::Settled(match self.write_down(heard.ground, Vec::new(), entry).await {
+        Attempt::Settled(match self.write_down(heard.ground, Commit::new(Vec::new(), vec![entry])).await {
             Ok(()) => Err(refusal),
             Err(Unwritten::Overtaken(_)) => Err(Refusal::internal("An entry without changes met others.")),
             Err(Unwritten::Failed(unwritten)) => Err(unwritten),
@@ -266,11 +275,14 @@ impl Service {
     }
 
     /// Makes changes and their entry durable: in the store; or, for what rests on a grace, the entry on this node's disk.
-    async fn write_down(&self, ground: Ground, changes: Vec<Change>, entry: Entry) -> Result<(), Unwritten> {
+    async fn write_down(&self, ground: Ground, commit: Commit) -> Result<(), Unwritten> {
         if let Ground::Grace(_) = ground {
-            return self.spool(&entry).await.map_err(Unwritten::Failed);
+            for entry in &commit.entries {
+                self.spool(entry).await.map_err(Unwritten::Failed)?;
+            }
+            return Ok(());
         }
-        match self.commit(Commit { changes, entries: vec![entry] }).await {
+        match self.commit(commit).await {
             Ok(()) => Ok(()),
             Err(StoreError::Conflict(record)) => Err(Unwritten::Overtaken(record)),
             Err(error) => Err(Unwritten::Failed(store_refusal(error))),
@@ -279,19 +291,38 @@ impl Service {
 
     /// Commits, and makes this node's caches know of it before anybody is told.
     pub(crate) async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        let began = Instant::now();
+        let (began, entries) = (Instant::now(), commit.entries.len() as u64);
         let result = self.commit_and_evict(commit).await;
+        if entries > 0 {
+            self.note_logged(&result, entries);
+        }
         self.audit_lag.record(began.elapsed().as_secs_f64());
-        result
+        result.map(drop)
     }
 
-    async fn commit_and_evict(&self, commit: Commit) -> Result<(), StoreError> {
+    /// Remembers how far the log is, and whether it takes entries.
+    fn note_logged(&self, result: &Result<Committed, StoreError>, entries: u64) {
+        let refused = matches!(result, Err(StoreError::Corrupt(_)));
+        // Written only when it changes: every request comes by.
+        if self.log_refused.load(Ordering::Relaxed) != refused && (refused || result.is_ok()) {
+            self.log_refused.store(refused, Ordering::Release);
+        }
+        if let Ok(Committed { first_index: Some(first), .. }) = result {
+            self.logged.fetch_max(first + entries, Ordering::AcqRel);
+        }
+    }
+
+    async fn commit_and_evict(&self, commit: Commit) -> Result<Committed, StoreError> {
+        // Not even a refusal: it would stand where the other process writes on.
+        if let Err(refusal) = self.must_be_the_only_one() {
+            return Err(StoreError::Unavailable(refusal.detail));
+        }
         if commit.changes.is_empty() {
             // Entries alone do not wait in line for a store that was found to hang a moment ago.
             if self.store_hangs() {
                 return Err(StoreError::Unavailable("it does not answer".to_owned()));
             }
-            return self.records.store.commit(commit).await.map(drop);
+            return self.records.store.commit(commit).await;
         }
         let touched: Vec<(RecordKey, bool)> =
             commit.changes.iter().map(|change| (change.key().clone(), change.writes())).collect();
@@ -307,7 +338,7 @@ impl Service {
             for (record, _) in touched.iter().filter(|(_, written)| *written && committed.is_ok() || overtaken) {
                 caches.evict(Shard::of(record), record.kind, &cache_id(record.account, &record.id));
             }
-            committed.map(drop)
+            committed
         });
         settled.await.unwrap_or_else(|_| Err(StoreError::Unavailable("the commit was interrupted".to_owned())))
     }

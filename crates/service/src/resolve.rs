@@ -215,7 +215,11 @@ impl Service {
     }
 
     async fn first_use_of_credential(&self, id: &str) -> Result<Option<Arc<Credential>>, Refusal> {
-        let Some(found) = self.records.find::<AccessKey>(id).await? else { return Ok(None) };
+        let found = {
+            let _turn = self.strangers.acquire().await;
+            self.records.find::<AccessKey>(id).await?
+        };
+        let Some(found) = found else { return Ok(None) };
         let account = found.value.account;
         self.caches.access_key_accounts.write().insert(id.into(), account);
         Box::pin(self.credential(id)).await
@@ -245,7 +249,11 @@ impl Service {
             Look::Cached(path) => return Ok(Some(path)),
             Look::Missing(slot) => slot,
         };
-        let Some(found) = self.records.get::<HyokPath>(account, path.as_str()).await? else { return Ok(None) };
+        let found = {
+            let _turn = self.strangers.acquire().await;
+            self.records.get::<HyokPath>(account, path.as_str()).await?
+        };
+        let Some(found) = found else { return Ok(None) };
         Ok(Some(self.keep(&self.caches.hyok_paths, &slot, Arc::new(found.value))))
     }
 

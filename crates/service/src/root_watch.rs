@@ -63,7 +63,7 @@ impl Service {
             }
             self.root_watch.seen.store(epoch, Ordering::Release);
         }
-        if self.hsm().root_versions().len() > 1 && self.root_watch.later(self.freshness.lease()) <= Moment::now() {
+        if self.hsm().root_versions().len() > 1 && self.root_watch.later(self.longest_lease()) <= Moment::now() {
             self.hsm().seal_tokens_with_newest();
         }
         Ok(())
@@ -153,12 +153,12 @@ impl Service {
 
     /// Waits until every node that serves knows the newest version of the root key.
     pub(crate) async fn until_root_is_known_everywhere(&self) {
-        self.root_watch.later(self.freshness.lease()).arrives().await;
+        self.root_watch.later(self.longest_lease()).arrives().await;
         self.hsm().seal_tokens_with_newest();
     }
 
     /// Waits until no node seals anything with an older version of the root key any more.
     pub(crate) async fn until_old_roots_are_unused(&self) {
-        self.root_watch.later(3 * self.freshness.lease()).arrives().await;
+        self.root_watch.later(3 * self.longest_lease()).arrives().await;
     }
 }

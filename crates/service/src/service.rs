@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use claviger_audit::VerifierKey;
@@ -14,7 +15,7 @@ use claviger_hsm::{AttestationRoot, Hsm};
 use claviger_store::{RecordKey, RecordKind, Shard, Store};
 use metrics::{Histogram, histogram};
 use parking_lot::RwLock;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore};
 use uuid::Uuid;
 
 use crate::cache::Cache;
@@ -41,6 +42,9 @@ use crate::snapshot::{Credential, KeySnapshot, Policies, RoleSnapshot};
 use crate::store_meters::StoreMeters;
 use crate::throttle::Throttle;
 use crate::work::Workplaces;
+
+/// How many at a time look for what only its user says that it is there.
+const STRANGERS_MAX: usize = 2;
 
 /// What the configuration says of the service.
 #[derive(Debug, Clone)]
@@ -117,6 +121,13 @@ pub struct Service {
     /// How often hold-your-own-key stores ask.
     pub(crate) store_meters: StoreMeters,
     pub(crate) hyok_health: CachedHealth,
+    /// The line of those who name themselves or their store in a way that is not known here yet. Anybody can do that, as often as they like, so that
+    /// they may not take more of the store than this.
+    pub(crate) strangers: Semaphore,
+    /// Whether the store has refused the last audit entries for good: the log there is not where this node's is.
+    pub(crate) log_refused: AtomicBool,
+    /// Where this node's log ends, as far as entries were acknowledged.
+    pub(crate) logged: AtomicU64,
     pub(crate) room_for_keys: Room<(AccountId, Region)>,
     /// By the record id of the key.
     pub(crate) room_for_grants: Room<(AccountId, String)>,
@@ -210,12 +221,14 @@ pub struct Readiness {
     pub hsm: bool,
     /// Whether what is cached is known to be fresh.
     pub lease: bool,
+    /// Whether audit entries can be written, as far as is known. Without that nothing is answered.
+    pub log: bool,
 }
 
 impl Readiness {
     /// Whether requests can be served.
     pub fn is_ready(&self) -> bool {
-        self.store && self.hsm && self.lease
+        self.store && self.hsm && self.lease && self.log
     }
 }
 
@@ -235,13 +248,13 @@ impl Service {
         let deployment = crate::deployment::deployment_id(store.as_ref()).await?;
         let records = Records::new(Arc::clone(&store), hsm);
         let verifier_key = crate::node_log::attach(&records, deployment, &settings.node, clock.now()).await?;
-        let polled_at = Moment::now();
+        let (polled_at, era) = (Moment::now(), store.era());
         let epochs = store.epochs().await.map_err(store_refusal)?;
         let quotas = Arc::new(settings.quotas);
         let graces = Graces::open(settings.grace_spool, &settings.node, &records).await?;
         let service = Self {
             deployment,
-            freshness: Arc::new(Freshness::new(&epochs, polled_at, settings.lease)),
+            freshness: Arc::new(Freshness::new(&epochs, polled_at, era, settings.lease)),
             polling: Polling::default(),
             root_watch: RootWatch::new(),
             effective: settings.effective,
@@ -256,6 +269,9 @@ impl Service {
             store_meters: StoreMeters::default(),
             hyok_health: CachedHealth::default(),
             quotas,
+            strangers: Semaphore::new(STRANGERS_MAX),
+            log_refused: AtomicBool::new(false),
+            logged: AtomicU64::new(0),
             room_for_keys: Room::default(),
             room_for_grants: Room::default(),
             complaints: Complaints::default(),
@@ -322,6 +338,7 @@ impl Service {
             store: self.poll_epochs().await.is_ok(),
             hsm: self.records.hsm.failure().is_none(),
             lease: self.freshness.within_lease(),
+            log: !self.log_refused.load(Ordering::Acquire) && !self.heartbeats.is_mute(),
         }
     }
 

@@ -2,9 +2,10 @@
 //!
 //! A process can be stopped anywhere (SIGSTOP, a hypervisor, swapping), and go on with what it knew before. So a request is measured by the moment at
 //! which the knowledge was confirmed that it began with. While that is within the lease there is nothing to do, which costs a look at the clock.
-//! Where it is not, everything that allowed the request is looked at again.
+//! Where it is not, or the store has connected anew meanwhile (perhaps to another database), everything that allowed the request is looked at again.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use claviger_domain::identity::Owner;
 use claviger_domain::{Caller, Identity, Principal, Refusal};
@@ -23,8 +24,12 @@ pub(crate) struct Approved<'r, O: Operation> {
     pub(crate) asks: &'r [Ask<'r>],
     /// Since when what allowed it is known.
     pub(crate) since: Moment,
+    /// The era of the store in which it was begun.
+    pub(crate) era: u64,
     /// Whether that can be confirmed.
     pub(crate) ground: Ground,
+    /// When it was begun.
+    pub(crate) begun: Instant,
 }
 
 impl Service {
@@ -49,7 +54,7 @@ impl Service {
         if let Ground::Grace(since) = approved.ground {
             return self.must_be_in_grace(approved.asks, since);
         }
-        if approved.since.elapsed() < self.freshness.lease() {
+        if approved.since.elapsed() < self.freshness.lease() && approved.era == self.records.store.era() {
             return Ok(());
         }
         let Approved { operation, asks, .. } = approved;

@@ -50,7 +50,7 @@ async fn measure(parent: &Path, workload: Workload, tasks: u64, time: Duration) 
     let numbers = Arc::new(AtomicU64::new(0));
     for _ in 0..1000 {
         let number = numbers.fetch_add(1, Ordering::Relaxed);
-        store.commit(Commit { changes: vec![create(RecordKind::Key, number)], entries: vec![] }).await.unwrap();
+        store.commit(Commit::new(vec![create(RecordKind::Key, number)], vec![])).await.unwrap();
     }
     let (writer, checkpoints, process) = (thread_cpu("store-writer"), thread_cpu("store-checkpoin"), process_cpu());
     let begun = Instant::now();
@@ -64,11 +64,11 @@ async fn measure(parent: &Path, workload: Workload, tasks: u64, time: Duration) 
                 let each = Instant::now();
                 let entries = vec![Entry { bytes: bytes.clone(), leaf: [7; 32] }];
                 match workload {
-                    Workload::Use => drop(store.commit(Commit { changes: vec![], entries }).await.unwrap()),
+                    Workload::Use => drop(store.commit(Commit::new(vec![], entries)).await.unwrap()),
                     Workload::Create => {
                         let number = numbers.fetch_add(1, Ordering::Relaxed);
                         let changes = vec![create(RecordKind::Key, number), create(RecordKind::Alias, number)];
-                        drop(store.commit(Commit { changes, entries }).await.unwrap());
+                        drop(store.commit(Commit::new(changes, entries)).await.unwrap());
                     }
                     Workload::Get => drop(store.get(&key(RecordKind::Key, task * 7 % 1000)).await.unwrap().unwrap()),
                 }

@@ -121,7 +121,7 @@ fn entry(text: &str) -> Entry {
 }
 
 async fn commit(store: &dyn Store, changes: Vec<Change>, entries: Vec<Entry>) -> Result<Committed, StoreError> {
-    store.commit(Commit { changes, entries }).await
+    store.commit(Commit::new(changes, entries)).await
 }
 
 /// Writes new records, which must succeed.

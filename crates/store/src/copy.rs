@@ -154,7 +154,7 @@ async fn copy_log(
             progress.entries += u64::from(bundle.count);
             let entries = vec![Entry { bytes: Bytes::new(), leaf: [0; 32] }; bundle.count as usize];
             *next.lock() = Some(bundle);
-            to.commit(Commit { changes: Vec::new(), entries }).await?;
+            to.commit(Commit::new(Vec::new(), entries)).await?;
         }
         tell(*progress);
     }
@@ -198,7 +198,7 @@ async fn write(to: &dyn Store, changes: Vec<Change>) -> Result<(), StoreError> {
     if changes.is_empty() {
         return Ok(());
     }
-    to.commit(Commit { changes, entries: Vec::new() }).await.map(drop)
+    to.commit(Commit::new(changes, Vec::new())).await.map(drop)
 }
 
 fn end(bundle: &Bundle) -> u64 {

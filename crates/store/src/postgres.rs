@@ -1,6 +1,6 @@
 //! The engine for several nodes: PostgreSQL, or what speaks its protocol, one writer task in each node, a pool of read connections.
 //!
-//! [`options`] says where the database is, [`connections`] and [`tls`] reach it, [`schema`] makes the tables, [`writer`] is group commit, [`plan`] and
+//! [`options`] says where the database is, [`connections`] and [`tls`] reach it, [`era`] tells it from those that were left behind, [`schema`] makes the tables, [`writer`] is group commit, [`plan`] and
 //! [`transaction`] are what happens inside one transaction, [`statements`] what it says, [`errors`] what is done about failures, [`rows`]
 //! understands what is read, and [`health`] asks the database how it is.
 //!
@@ -8,6 +8,7 @@
 //! from the version that was looked at. When a connection breaks over a COMMIT, the end of the log tells whether it was done.
 
 mod connections;
+mod era;
 mod errors;
 mod health;
 mod options;
@@ -35,6 +36,7 @@ use tokio_postgres::types::ToSql;
 pub use self::options::PostgresOptions;
 
 use self::connections::{Connection, Readers};
+use self::era::Eras;
 use self::writer::{Answer, MOST_WAITING, Work, Writer};
 use crate::{
     Bundle, Commit, Committed, Epochs, List, LogHead, OpenMode, Record, RecordKey, RecordKind, Sequencer, Shard, Store,
@@ -46,7 +48,10 @@ const COMMIT_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store in a PostgreSQL database, which other nodes may use at the same time.
 pub struct PostgresStore {
-    readers: Arc<Readers>,
+    readers: Readers,
+    /// A connection for epochs alone: whether what is known is fresh must not wait for those who read much.
+    pulse: Readers,
+    eras: Arc<Eras>,
     /// None in a store that is only read.
     queue: Mutex<Option<mpsc::Sender<Work>>>,
     attached: Arc<Mutex<Option<Box<dyn Sequencer>>>>,
@@ -63,24 +68,19 @@ impl PostgresStore {
     /// [`StoreError::Unavailable`].
     pub async fn open(options: &PostgresOptions, mode: OpenMode) -> Result<Self, StoreError> {
         let options = match mode {
-            OpenMode::CreateNew => {
-                let connection = Connection::open(options).await?;
-                if schema::exists(&connection.client, &options.schema).await? {
-                    return Err(exists(options));
-                }
-                let mut unfinished = options.clone();
-                unfinished.schema = schema::unfinished(&options.schema);
-                schema::create(&connection.client, &unfinished.schema).await?;
-                unfinished
-            }
+            OpenMode::CreateNew => make(options, schema::unfinished_alone(&options.schema, options.attempt)).await?,
             OpenMode::Existing => options.clone(),
         };
         recognise(&options).await?;
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         let (attached, closed) = (Arc::new(Mutex::new(None)), Arc::new(AtomicBool::new(false)));
+        let (connection, statements, mark) = writer::open(&options).await?;
+        let eras = Arc::new(Eras::new(mark));
         let writer = Writer {
-            connection: Some(writer::open(&options).await?),
+            connection: Some((connection, statements)),
             options: options.clone(),
+            eras: Arc::clone(&eras),
+            doubted: None,
             attached: Arc::clone(&attached),
             sequencer: None,
             closed: Arc::clone(&closed),
@@ -93,8 +93,9 @@ impl PostgresStore {
         );
         metrics::describe_histogram!("claviger_store_group_entries", "Audit entries written by one group commit.");
         let writer = tokio::spawn(writer.run(receiver));
-        let readers = Arc::new(Readers::new(&options)?);
-        Ok(Self { readers, queue: Mutex::new(Some(sender)), attached, closed, writer: Mutex::new(Some(writer)) })
+        let readers = Readers::new(&options, options.connections, Arc::clone(&eras))?;
+        let pulse = Readers::new(&options, 1, Arc::clone(&eras))?;
+        Ok(Self { readers, pulse, eras, queue: Mutex::new(Some(sender)), attached, closed, writer: Mutex::new(Some(writer)) })
     }
 
     /// Opens a new store that is not published yet, to go on with it; it is made if it is not there, or if it was not begun for this deployment.
@@ -104,13 +105,15 @@ impl PostgresStore {
     pub async fn resume(options: &PostgresOptions, deployment: &str) -> Result<Self, StoreError> {
         let mut unfinished = options.clone();
         unfinished.schema = schema::unfinished(&options.schema);
-        if !Self::is_there(options).await?
-            && let Ok(begun) = Self::open(&unfinished, OpenMode::Existing).await
-            && begun.fact("deployment").await.is_ok_and(|found| found.as_deref() == Some(deployment))
-        {
-            return Ok(begun);
+        if !Self::is_there(options).await? {
+            match Self::open(&unfinished, OpenMode::Existing).await {
+                Ok(begun) if begun.fact("deployment").await?.is_none_or(|found| found == deployment) => return Ok(begun),
+                Ok(_) | Err(StoreError::Missing(_) | StoreError::Corrupt(_)) => {}
+                // What cannot be looked at now is not removed.
+                Err(error) => return Err(error),
+            }
         }
-        Self::open(options, OpenMode::CreateNew).await
+        Self::open(&make(options, unfinished.schema).await?, OpenMode::Existing).await
     }
 
     /// Opens the store for reading as it is at one moment, whatever is written meanwhile. It fails for good when its connection ends.
@@ -119,9 +122,7 @@ impl PostgresStore {
     /// As for [`open`](Self::open).
     pub async fn open_snapshot(options: &PostgresOptions) -> Result<Self, StoreError> {
         recognise(options).await?;
-        let closed = Arc::new(AtomicBool::new(false));
-        let readers = Arc::new(Readers::at_one_moment(options)?);
-        Ok(Self { readers, queue: Mutex::new(None), attached: Arc::default(), closed, writer: Mutex::new(None) })
+        Self::only_read(options, Readers::at_one_moment(options)?)
     }
 
     /// Opens the store for reading, beside nodes that may be running. Every write is refused.
@@ -130,9 +131,14 @@ impl PostgresStore {
     /// As for [`open`](Self::open).
     pub async fn open_read_only(options: &PostgresOptions) -> Result<Self, StoreError> {
         recognise(options).await?;
-        let readers = Arc::new(Readers::new(options)?);
+        Self::only_read(options, Readers::new(options, options.connections, Arc::new(Eras::new(0)))?)
+    }
+
+    fn only_read(options: &PostgresOptions, readers: Readers) -> Result<Self, StoreError> {
+        let eras = Arc::new(Eras::new(0));
+        let pulse = Readers::new(options, 1, Arc::clone(&eras))?;
         let closed = Arc::new(AtomicBool::new(false));
-        Ok(Self { readers, queue: Mutex::new(None), attached: Arc::default(), closed, writer: Mutex::new(None) })
+        Ok(Self { readers, pulse, eras, queue: Mutex::new(None), attached: Arc::default(), closed, writer: Mutex::new(None) })
     }
 
     /// Gives the tables of a new store, which was opened with [`OpenMode::CreateNew`], filled and closed, their place.
@@ -144,7 +150,7 @@ impl PostgresStore {
         if schema::exists(&connection.client, &options.schema).await? {
             return Err(exists(options));
         }
-        schema::rename(&connection.client, &schema::unfinished(&options.schema), &options.schema).await
+        schema::rename(&connection.client, &unfinished(&connection, options).await?, &options.schema).await
     }
 
     /// Removes a new store that was not published.
@@ -153,7 +159,7 @@ impl PostgresStore {
     /// [`StoreError::Unavailable`].
     pub async fn discard(options: &PostgresOptions) -> Result<(), StoreError> {
         let connection = Connection::open(options).await?;
-        schema::remove(&connection.client, &schema::unfinished(&options.schema)).await
+        schema::remove(&connection.client, &unfinished(&connection, options).await?).await
     }
 
     /// Whether the database holds a deployment's tables.
@@ -228,6 +234,25 @@ impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::Release);
     }
+}
+
+/// Makes the tables of a new store, under this name for now. The options say where they are.
+async fn make(options: &PostgresOptions, unfinished: String) -> Result<PostgresOptions, StoreError> {
+    let connection = Connection::open(options).await?;
+    if schema::exists(&connection.client, &options.schema).await? {
+        return Err(exists(options));
+    }
+    schema::create(&connection.client, &unfinished).await?;
+    let mut there = options.clone();
+    there.schema = unfinished;
+    Ok(there)
+}
+
+/// Where the new store is that was made through these options.
+async fn unfinished(connection: &Connection, options: &PostgresOptions) -> Result<String, StoreError> {
+    let alone = schema::unfinished_alone(&options.schema, options.attempt);
+    let is_there = schema::exists(&connection.client, &alone).await?;
+    Ok(if is_there { alone } else { schema::unfinished(&options.schema) })
 }
 
 /// Checks that there is a store that this program can serve.
@@ -349,14 +374,28 @@ impl Store for PostgresStore {
         Box::pin(self.write(move |answer| Work::Commit { commit, answer }))
     }
 
+    fn era(&self) -> u64 {
+        self.eras.number()
+    }
+
     fn epochs(&self) -> StoreFuture<'_, Epochs> {
         Box::pin(async move {
-            let mut epochs = [0; Shard::COUNT];
-            for row in &self.readers.query(sql::EPOCHS, &[]).await? {
+            let mut counted = [0; Shard::COUNT];
+            for row in &self.pulse.query(sql::EPOCHS, &[]).await? {
+                if rows::cell::<i64>(row, 0)? == era::ROW {
+                    continue;
+                }
                 let (shard, epoch) = transaction::epoch(row)?;
-                if let Some(known) = epochs.get_mut(shard) {
+                if let Some(known) = counted.get_mut(shard) {
                     *known = epoch;
                 }
+            }
+            self.eras.counted(&counted);
+            // Of the era in which they were counted or a later one: nothing is told too late.
+            let era = self.eras.number();
+            let mut epochs = [0; Shard::COUNT];
+            for (told, counted) in epochs.iter_mut().zip(counted) {
+                *told = era::told(era, counted)?;
             }
             Ok(epochs)
         })
@@ -420,6 +459,7 @@ impl Store for PostgresStore {
                 tracing::error!("the store's writer panicked");
             }
             self.readers.close();
+            self.pulse.close();
             Ok(())
         })
     }

@@ -1,6 +1,7 @@
 //! The port that every engine implements.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use claviger_domain::{AccountId, Timestamp};
 
@@ -16,6 +17,21 @@ pub struct Commit {
     pub changes: Vec<Change>,
     /// Audit entries, in the order in which they are to stand in the log.
     pub entries: Vec<Entry>,
+    /// For how long it may be held back, so that others come to share its transaction. An engine makes use of that where it saves work.
+    pub leisure: Duration,
+}
+
+impl Commit {
+    /// One that has no time to lose.
+    pub fn new(changes: Vec<Change>, entries: Vec<Entry>) -> Self {
+        Self { changes, entries, leisure: Duration::ZERO }
+    }
+
+    /// The same, with time to wait for others.
+    #[must_use]
+    pub fn at_leisure(self, leisure: Duration) -> Self {
+        Self { leisure, ..self }
+    }
 }
 
 /// What came of a commit.
@@ -109,6 +125,12 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Conflict`] with the first record that was not as expected; [`StoreError::Invalid`] for a commit that
     /// contradicts itself. In both cases other commits go on undisturbed, and no audit entry was written.
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed>;
+
+    /// How often the engine has connected anew to where it writes. After that it may be another database, and what was read in an earlier era may
+    /// have been said by one that was left behind: it is to be looked at again. Epochs of an era are later than all of those before.
+    fn era(&self) -> u64 {
+        0
+    }
 
     /// The epoch of every shard.
     fn epochs(&self) -> StoreFuture<'_, Epochs>;

@@ -47,10 +47,10 @@ async fn write_until_killed() {
                 let (scope, owner) = (String::new(), String::new());
                 let record = Record { key: key(writer), version, account_key_version: 1, scope, owner, due: None, sealed };
                 let changed = format!("change {writer} {version}");
-                let commit = Commit { changes: vec![Change::Put { record, expect }], entries: vec![entry(&changed)] };
+                let commit = Commit::new(vec![Change::Put { record, expect }], vec![entry(&changed)]);
                 acknowledge(store.commit(commit).await.unwrap().first_index, &changed);
                 let used = format!("use {writer} {version}");
-                let commit = Commit { changes: vec![], entries: vec![entry(&used)] };
+                let commit = Commit::new(vec![], vec![entry(&used)]);
                 acknowledge(store.commit(commit).await.unwrap().first_index, &used);
             }
         });

@@ -39,11 +39,11 @@ fn entry(bytes: impl Into<Bytes>) -> Entry {
 }
 
 async fn make(store: &SqliteStore, id: &str) -> Result<Committed, StoreError> {
-    store.commit(Commit { changes: vec![Change::Put { record: record(id), expect: Expect::Absent }], entries: vec![] }).await
+    store.commit(Commit::new(vec![Change::Put { record: record(id), expect: Expect::Absent }], vec![])).await
 }
 
 async fn log(store: &SqliteStore, entry: Entry) -> Result<Committed, StoreError> {
-    store.commit(Commit { changes: vec![], entries: vec![entry] }).await
+    store.commit(Commit::new(vec![], vec![entry])).await
 }
 
 /// Changes the file behind the store's back.
@@ -353,7 +353,7 @@ async fn a_writer_that_died_answers_nobody_with_success() {
         let store = Arc::clone(&store);
         waiting.spawn(async move {
             let changes = vec![Change::Put { record: record(&number.to_string()), expect: Expect::Absent }];
-            store.commit(Commit { changes, entries: vec![entry("never")] }).await
+            store.commit(Commit::new(changes, vec![entry("never")])).await
         });
     }
     let mut results = waiting.join_all().await;
@@ -401,7 +401,7 @@ async fn due_records_survive_changes_of_their_clear_columns() {
         let before = expected.version;
         expected = Record { version, due: due.map(Timestamp), owner: format!("o{version}"), ..expected };
         let changes = vec![Change::Put { record: expected.clone(), expect: Expect::Version(before) }];
-        store.commit(Commit { changes, entries: vec![] }).await.unwrap();
+        store.commit(Commit::new(changes, vec![])).await.unwrap();
         let found = store.due(RecordKind::Key, Timestamp(i64::MAX), 9).await.unwrap();
         assert_eq!(found, due.map(|_| expected.clone()).into_iter().collect::<Vec<_>>());
     }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use claviger_domain::AccountId;
 use claviger_service::deployment::{deployment_id, facts};
 use claviger_store::copy::{Progress, compare, copy};
-use claviger_store::{OpenMode, PostgresStore, SqliteStore, Store};
+use claviger_store::{List, OpenMode, PostgresStore, RecordKind, SqliteStore, Store};
 
 use super::output;
 use crate::config::{Database, PassphraseSource};
@@ -18,6 +19,10 @@ use crate::store_place::StorePlace;
 
 /// How often it is said how far it is.
 const TELL: Duration = Duration::from_secs(2);
+/// A node that serves says so at least once in this time.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+/// The nodes that are looked at.
+const NODES_MAX: usize = 1000;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -44,13 +49,17 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     // For writing: it takes the lock of a file, so that no server can run on it meanwhile. Nothing is written.
     let source = from.open().await?;
     let deployment = deployment_id(source.as_ref()).await.map_err(|refusal| refusal_problem(&refusal))?.to_string();
-    let before = heads(source.as_ref()).await?;
+    let (before, began) = (written(source.as_ref()).await?, Instant::now());
     let facts = facts(source.as_ref()).await.map_err(|refusal| refusal_problem(&refusal))?;
     let target = begin(&to, &deployment).await?;
     copy(source.as_ref(), target.as_ref(), &facts, &mut telling("copied")).await.map_err(|error| store_problem(&error))?;
     let compared = compare(source.as_ref(), target.as_ref(), &facts, &mut telling("compared")).await;
-    if heads(source.as_ref()).await? != before {
-        return Err(Problem::new("somebody has written to the store meanwhile, so that the copy is not of one moment")
+    if source.is_shared() {
+        // Whoever serves it says so every few seconds, even when nobody asks for anything.
+        tokio::time::sleep(HEARD_WITHIN.saturating_sub(began.elapsed())).await;
+    }
+    if written(source.as_ref()).await? != before {
+        return Err(Problem::new("somebody has written to the store meanwhile, or serves it")
             .remedy("stop every node that serves it, then run the same command again: it goes on where it was"));
     }
     let Progress { records, entries } = compared.map_err(|error| store_problem(&error))?;
@@ -80,13 +89,15 @@ impl Arguments {
                 Problem::usage(format!("`{text}` is no store")).remedy("give sqlite:PATH or postgres://USER@HOST/DATABASE")
             );
         }
-        StorePlace::database(&Database {
+        let database = Database {
             url: text.to_owned(),
             ca: self.ca.clone(),
             password: self.password_file.clone().map(PassphraseSource::File),
             connections: 4,
             schema: self.schema.clone(),
-        })
+        };
+        database.check().map_err(Problem::usage)?;
+        StorePlace::database(&database)
     }
 }
 
@@ -134,14 +145,18 @@ async fn publish(to: &StorePlace) -> Result<(), Problem> {
     }
 }
 
-/// Where every log ends: whatever is written, but last uses, moves one.
-async fn heads(store: &dyn Store) -> Result<Vec<(String, u64)>, Problem> {
-    let mut heads = Vec::new();
+/// Where every log ends, and what every node has said of itself last: whatever is written, but last uses, moves one.
+async fn written(store: &dyn Store) -> Result<Vec<(String, u64)>, Problem> {
+    let mut written = Vec::new();
     for node in store.log_nodes().await.map_err(|error| store_problem(&error))? {
         let head = store.log_head(&node).await.map_err(|error| store_problem(&error))?;
-        heads.push((node, head.map_or(0, |head| head.size)));
+        written.push((node, head.map_or(0, |head| head.size)));
     }
-    Ok(heads)
+    let (account, kind) = (AccountId::DEPLOYMENT, RecordKind::Heartbeat);
+    let all = List { account, kind, scope: None, owner: None, after: None, limit: NODES_MAX };
+    let heartbeats = store.list(all).await.map_err(|error| store_problem(&error))?;
+    written.extend(heartbeats.into_iter().map(|record| (record.key.id, record.version)));
+    Ok(written)
 }
 
 /// Says now and then how far it is.

@@ -382,6 +382,7 @@ impl Health {
                         check("store", found.store, "the store does not answer"),
                         check("hsm", found.hsm, "a self-test failed: every operation is refused until a restart"),
                         check("lease", found.lease, "this node cannot confirm that what it knows is fresh"),
+                        check("log", found.log, "the store does not take this node's audit entries: see its log"),
                     ]);
                 }
                 Readiness { checks, degraded }

@@ -55,20 +55,27 @@ async fn verify_all(place: &Found) -> Result<ExitCode, Problem> {
     for line in &damaged {
         output::line(format_args!("the file itself: {line}"))?;
     }
-    let report = verify(&deployment, &place.node).await?;
+    let report = verify(&deployment).await?;
     output::line(&report)?;
     Ok(if report.is_clean() && damaged.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Logs and records are read one after the other, so that a record which a running server changed in between seems not to fit. What was
 /// really tampered with is found in the same words by a second look.
-async fn verify(deployment: &Deployment, node: &str) -> Result<StoreReport, Problem> {
-    let size =
-        async || deployment.store.log_head(node).await.map_err(|error| store_problem(&error)).map(|head| head.map(|h| h.size));
+async fn verify(deployment: &Deployment) -> Result<StoreReport, Problem> {
+    let sizes = async || -> Result<Vec<Option<u64>>, Problem> {
+        let store = &deployment.store;
+        let mut sizes = Vec::new();
+        for node in store.log_nodes().await.map_err(|error| store_problem(&error))? {
+            let head = store.log_head(&node).await.map_err(|error| store_problem(&error))?;
+            sizes.push(head.map(|head| head.size));
+        }
+        Ok(sizes)
+    };
     let look = async || deployment.service.verify_store().await.map_err(|refusal| refusal_problem(&refusal));
-    let before = size().await?;
+    let before = sizes().await?;
     let report = look().await?;
-    if report.is_clean() || size().await? == before {
+    if report.is_clean() || sizes().await? == before {
         return Ok(report);
     }
     let mut second = look().await?;

@@ -40,7 +40,7 @@ impl Database {
     }
 
     /// What is wrong with it, if anything is.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         claviger_store::PostgresOptions::parse(&self.url).map_err(|error| error.to_string())?;
         if self.connections == 0 {
             return Err("store.connections is 0, and somebody has to read".to_owned());

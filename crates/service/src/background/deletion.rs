@@ -43,7 +43,7 @@ impl Service {
             request_id: None,
         };
         let entry = service_event(&self.node, &act)?;
-        self.commit_background(Commit { changes, entries: vec![entry] }).await.map_err(background_refusal)?;
+        self.commit_background(Commit::new(changes, vec![entry])).await.map_err(background_refusal)?;
         self.forget_use_of_key(key.account, &key.region, key.id);
         self.destroy_elsewhere(key).await;
         Ok(())
@@ -86,7 +86,7 @@ impl Service {
                 request_id: None,
             };
             let entry = service_event(&self.node, &act)?;
-            self.commit_background(Commit { changes, entries: vec![entry] }).await.map_err(background_refusal)?;
+            self.commit_background(Commit::new(changes, vec![entry])).await.map_err(background_refusal)?;
         }
     }
 }

@@ -30,6 +30,6 @@ impl Service {
             request_id: None,
         };
         let entry = service_event(&self.node, &act)?;
-        self.commit_background(Commit { changes, entries: vec![entry] }).await.map_err(background_refusal)
+        self.commit_background(Commit::new(changes, vec![entry])).await.map_err(background_refusal)
     }
 }

@@ -62,7 +62,7 @@ impl Service {
             request_id: None,
         };
         let entry = service_event(&self.node, &act)?;
-        match self.commit_background(Commit { changes, entries: vec![entry] }).await {
+        match self.commit_background(Commit::new(changes, vec![entry])).await {
             Ok(()) => Ok(outcomes.len()),
             // Somebody changed a store meanwhile, perhaps disconnected it: what they say counts, and what still waits comes up again.
             Err(StoreError::Conflict(_)) => Ok(0),

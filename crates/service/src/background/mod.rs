@@ -55,6 +55,8 @@ impl Service {
             let renewal = self.leadership.renewal();
             let lead = "taking turns at background work";
             tasks.spawn(Arc::clone(&self).repeat(renewal, lead, |it| Box::pin(async { it.leads().await.map(drop) })));
+            let log = "taking up the audit log again";
+            tasks.spawn(Arc::clone(&self).repeat(DUE_EVERY, log, |it| Box::pin(it.take_up_log_again())));
             tasks.spawn(Arc::clone(&self).repeat(BEAT_EVERY, "telling the other nodes of this one", |it| Box::pin(it.beat())));
         }
         tasks.spawn(Arc::clone(&self).repeat(COUNT_EVERY, "counting keys", |it| Box::pin(it.record_gauges())));
@@ -88,7 +90,7 @@ impl Service {
         if !self.leads().await? {
             return Ok(0);
         }
-        let now = self.clock.now();
+        let now = self.agreed_now().await?;
         let mut handled = self.connect_due_key_stores(now).await?;
         let mut failed = HashSet::new();
         loop {
@@ -118,6 +120,16 @@ impl Service {
                 return Ok(handled);
             }
         }
+    }
+
+    /// The time that what is done once and for all goes by: no later than the store's own where nodes share it, so that a node whose clock is
+    /// ahead deletes nothing too early.
+    async fn agreed_now(&self) -> Result<Timestamp, Refusal> {
+        let own = self.clock.now();
+        if !self.records.store.is_shared() {
+            return Ok(own);
+        }
+        Ok(own.min(self.records.store.time().await.map_err(background_refusal)?))
     }
 
     /// Goes on with a rotation of the root key until it is finished.

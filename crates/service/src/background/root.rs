@@ -74,7 +74,7 @@ impl Service {
             request_id: None,
         };
         let entry = service_event(&self.node, &act)?;
-        self.commit_background(Commit { changes, entries: vec![entry] }).await.map_err(store_refusal)
+        self.commit_background(Commit::new(changes, vec![entry])).await.map_err(store_refusal)
     }
 
     /// The account keys that are not under this version of the root key.

@@ -82,7 +82,9 @@ impl Graces {
         let spool = match path {
             Some(path) => {
                 let key = records.existing_account(AccountId::DEPLOYMENT).await?.current()?.clone();
-                Some(Arc::new(Spool::open(path, node, Arc::clone(&records.hsm), key)?))
+                let mark = records.get::<SpoolMark>(AccountId::DEPLOYMENT, node).await?;
+                let last = mark.map_or(Uuid::nil(), |mark| mark.value.file);
+                Some(Arc::new(Spool::open(path, node, last, Arc::clone(&records.hsm), key)?))
             }
             None => None,
         };
@@ -94,20 +96,24 @@ impl Graces {
         self.spool.as_ref().is_some_and(|spool| spool.is_waiting())
     }
 
-    /// Whether they are being put into the log: nobody need wait for that.
+    /// Whether those that were there when the store came back are being put into the log: nobody need wait for that. Who comes when it is about
+    /// the last ones waits, or there would be no end to it.
     pub(crate) fn is_replaying(&self) -> bool {
         self.replaying.load(Ordering::Acquire)
     }
 }
 
 impl Service {
-    /// Since when what this node knows may be used for keys with a grace, when it cannot be confirmed.
+    /// Since when what this node knows may be used for keys with a grace, when it cannot be confirmed because the store is away. It is not away for a node
+    /// that has been superseded, does not know the root key any more, or cannot read its own spool.
     ///
     /// # Errors
     /// `KeyUnavailable` where no key could be used.
     pub(crate) fn grace_since(&self) -> Result<Moment, Refusal> {
+        self.must_be_the_only_one().map_err(|_| unconfirmed())?;
         let since = self.freshness.confirmed();
-        let possible = self.graces.spool.is_some() && self.graces.met.load(Ordering::Acquire);
+        let away = self.store_is_away() || self.graces.is_replaying();
+        let possible = away && self.graces.spool.is_some() && self.graces.met.load(Ordering::Acquire);
         if possible && since.elapsed() <= Duration::from_secs(Grace::SECONDS_MAX.into()) { Ok(since) } else { Err(unconfirmed()) }
     }
 
@@ -251,6 +257,7 @@ impl Service {
                         tracing::warn!(entries = count, "the store is back: what was used in grace is in the audit log now");
                         return Ok(());
                     }
+                    self.graces.replaying.store(false, Ordering::Release);
                 }
             }
         }
@@ -267,7 +274,7 @@ impl Service {
                 None => self.records.create(&new).await?,
             };
             let entry = |(_, bytes): &(u64, Vec<u8>)| Entry { leaf: leaf_hash(bytes).0, bytes: Bytes::copy_from_slice(bytes) };
-            let commit = Commit { changes: vec![change], entries: some.iter().map(entry).collect() };
+            let commit = Commit::new(vec![change], some.iter().map(entry).collect());
             match self.commit(commit).await {
                 Ok(()) => {
                     count += some.len();
@@ -300,7 +307,7 @@ impl Service {
             request_id: None,
         };
         let entry = service_event(&self.node, &act)?;
-        self.commit(Commit { changes: Vec::new(), entries: vec![entry] }).await.map_err(background_refusal)
+        self.commit(Commit::new(Vec::new(), vec![entry])).await.map_err(background_refusal)
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Spool {
     keeper: Keeper,
     pending: Mutex<Vec<Pending>>,
     writer: Mutex<Option<Writer>>,
+    /// The id of the newest file there was. Later files have later ids, so that one that was put back is found.
+    newest: Mutex<Uuid>,
     /// Where reading ended last, so that a long file is not read from its beginning for each batch.
     read: Mutex<Option<Place>>,
     /// How many entries the file has that are not known to be in the log.
@@ -83,8 +85,9 @@ pub(crate) struct Batch {
 }
 
 impl Spool {
-    /// The spool of this node at this path, which need not be there. Finds out whether something waits in it.
-    pub(crate) fn open(path: PathBuf, node: &str, hsm: Arc<Hsm>, key: AccountKey) -> Result<Self, Refusal> {
+    /// The spool of this node at this path, which need not be there. Finds out whether something waits in it. `newest` is the id of the last file of
+    /// which the log has anything.
+    pub(crate) fn open(path: PathBuf, node: &str, newest: Uuid, hsm: Arc<Hsm>, key: AccountKey) -> Result<Self, Refusal> {
         let there = match fs::metadata(&path) {
             Ok(metadata) => metadata.len() > 0,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -92,7 +95,15 @@ impl Spool {
         };
         let keeper = Keeper { hsm, key, node: node.to_owned() };
         let waiting = AtomicU64::new(u64::from(there));
-        Ok(Self { path, keeper, pending: Mutex::default(), writer: Mutex::default(), read: Mutex::default(), waiting })
+        Ok(Self {
+            path,
+            keeper,
+            pending: Mutex::default(),
+            writer: Mutex::default(),
+            newest: Mutex::new(newest),
+            read: Mutex::default(),
+            waiting,
+        })
     }
 
     /// Whether something waits.
@@ -132,7 +143,10 @@ impl Spool {
 
     fn write(&self, slot: &mut Option<Writer>, batch: &[Pending]) -> io::Result<()> {
         if slot.is_none() {
-            *slot = Some(Writer::begin(&self.path)?);
+            let mut newest = self.newest.lock();
+            let id = later_id(*newest);
+            *slot = Some(Writer::begin(&self.path, id)?);
+            *newest = id;
         }
         let Some(writer) = slot.as_mut() else { return Ok(()) };
         let mut bytes = Vec::new();
@@ -170,6 +184,12 @@ impl Spool {
             Err(error) => return Err(unreadable(&self.path, &error.to_string())),
         };
         let known = writer.as_ref().map(|writer| (writer.id, writer.last, writer.end));
+        if let (Some((newest, _)), Some(id)) = (mark, Keeper::file_id(&mut file))
+            && id < newest
+        {
+            let why = "it is older than one of which everything is in the log already: somebody has put it back";
+            return Err(unreadable(&self.path, why));
+        }
         let mut place = self.read.lock();
         let batch = self.keeper.read(&mut file, mark, known, &mut place);
         batch.map_err(|why| unreadable(&self.path, &why))
@@ -193,21 +213,44 @@ impl Spool {
 }
 
 impl Writer {
-    /// Makes the file. One that is there already is read, and not written to.
-    fn begin(path: &Path) -> io::Result<Self> {
+    /// Makes the file. One that is there already is read, and not written to, unless it never had an entry.
+    fn begin(path: &Path, id: Uuid) -> io::Result<Self> {
+        if fs::metadata(path).is_ok_and(|found| found.len() < HEADER) {
+            fs::remove_file(path)?;
+        }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        let id = Uuid::new_v4();
-        file.write_all(MAGIC)?;
-        file.write_all(id.as_bytes())?;
-        file.sync_all()?;
-        path.parent().map_or(Ok(()), sync_directory)?;
-        Ok(Self { file, id, last: 0, end: HEADER })
+        let made = file
+            .write_all(MAGIC)
+            .and_then(|()| file.write_all(id.as_bytes()))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| path.parent().map_or(Ok(()), sync_directory));
+        match made {
+            Ok(()) => Ok(Self { file, id, last: 0, end: HEADER }),
+            Err(error) => {
+                // It would stand in the way of the next one. What cannot be removed has no entry, and is found then.
+                let _ = fs::remove_file(path);
+                Err(error)
+            }
+        }
     }
+}
+
+/// An id that is later than this one: by the clock, or by one where the clock was put back.
+fn later_id(than: Uuid) -> Uuid {
+    Uuid::now_v7().max(Uuid::from_u128(than.as_u128().saturating_add(1)))
 }
 
 impl Keeper {
     fn seal(&self, file: Uuid, number: u64, entry: &[u8]) -> io::Result<Vec<u8>> {
         self.hsm.seal_record(&self.key, &self.identity(&self.id(file), number), entry).map_err(io::Error::other)
+    }
+
+    /// What the file says that it is, if it says so.
+    fn file_id(file: &mut File) -> Option<Uuid> {
+        let mut header = [0; HEADER_BYTES];
+        let read = file.read_exact(&mut header).and_then(|()| file.rewind());
+        let (_, id) = header.split_at(MAGIC.len());
+        read.ok().and_then(|()| Uuid::from_slice(id).ok())
     }
 
     fn id(&self, file: Uuid) -> String {
@@ -239,7 +282,7 @@ impl Keeper {
         let failed = |error: io::Error| error.to_string();
         let length = file.metadata().map_err(failed)?.len();
         let mut header = [0; HEADER_BYTES];
-        if file.read_exact(&mut header).is_err() {
+        if file.rewind().and_then(|()| file.read_exact(&mut header)).is_err() {
             // A crash right after it was made.
             return if known.is_none() { Ok(None) } else { Err("it was cut off".to_owned()) };
         }
@@ -318,14 +361,61 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_long_file_is_read_in_parts_each_entry_once() {
-        const ENTRIES: u64 = 200;
+    /// What opens a spool at this path, again and again.
+    fn opener(path: &Path) -> impl Fn(Uuid) -> Arc<Spool> {
         let seal = NewSeal::Secret(SealSecret::File(generate_file_seal_secret().unwrap()));
         let (hsm, _, _) = Hsm::initialize_with(Uuid::new_v4(), &[("file".to_owned(), seal)]).unwrap();
         let (key, _) = crate::accounts::create_account_key(&hsm, AccountId::DEPLOYMENT).unwrap();
+        let (path, hsm) = (path.to_owned(), Arc::new(hsm));
+        move |newest| Arc::new(Spool::open(path.clone(), "n", newest, Arc::clone(&hsm), key.clone()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_never_had_an_entry_is_in_nobodys_way() {
         let directory = tempfile::tempdir().unwrap();
-        let spool = Arc::new(Spool::open(directory.path().join("spool"), "n", Arc::new(hsm), key).unwrap());
+        let path = directory.path().join("spool");
+        let open = opener(&path);
+        for left in [&b""[..], &MAGIC[..], &[MAGIC.as_slice(), &[7; 15]].concat()] {
+            fs::write(&path, left).unwrap();
+            let spool = open(Uuid::nil());
+            spool.append(b"entry").await.unwrap();
+            assert_eq!(spool.read(None).unwrap().unwrap().entries, [(1, b"entry".to_vec())]);
+            assert!(spool.clear(1).unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_put_back_is_not_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("spool");
+        let open = opener(&path);
+        let spool = open(Uuid::nil());
+        spool.append(b"first").await.unwrap();
+        let (old, first) = (fs::read(&path).unwrap(), spool.read(None).unwrap().unwrap().id);
+        assert!(spool.clear(1).unwrap());
+        spool.append(b"second").await.unwrap();
+        let second = spool.read(Some((first, 1))).unwrap().unwrap();
+        assert_eq!(second.entries, [(1, b"second".to_vec())]);
+        assert!(second.id > first);
+        assert!(spool.clear(1).unwrap());
+        fs::write(&path, old).unwrap();
+        let again = open(second.id);
+        let refused = again.read(Some((second.id, 1))).err().unwrap();
+        assert!(refused.to_string().contains("put it back"), "{refused}");
+    }
+
+    #[test]
+    fn ids_grow_when_the_clock_does_not() {
+        let future = Uuid::from_u128(Uuid::max().as_u128() - 7);
+        assert!(later_id(future) > future);
+        assert!(later_id(Uuid::nil()).get_version_num() == 7);
+    }
+
+    #[tokio::test]
+    async fn a_long_file_is_read_in_parts_each_entry_once() {
+        const ENTRIES: u64 = 200;
+        let directory = tempfile::tempdir().unwrap();
+        let spool = opener(&directory.path().join("spool"))(Uuid::nil());
         let entry = |number: u64| format!("{number} {}", "x".repeat(60_000)).into_bytes();
         for number in 1..=ENTRIES {
             spool.append(&entry(number)).await.unwrap();

@@ -8,7 +8,7 @@ use claviger_hsm::{Hsm, SealSecret};
 use claviger_service::operations::admin::NodeState;
 use claviger_service::operations::{admin, kms, sts};
 use claviger_service::seals::{KeptSecret, SealKeeper, SealSecrets, SealedRoot};
-use claviger_service::{Effective, Service, SessionCredential, Settings, deployment};
+use claviger_service::{Clock as _, Effective, Service, SessionCredential, Settings, deployment};
 use claviger_store::Store;
 use zeroize::Zeroizing;
 
@@ -410,6 +410,22 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_and_nothing_is_
 }
 
 #[tokio::test]
+async fn a_leader_whose_clock_is_ahead_deletes_nothing_early() {
+    let deployment = Deployment::new().await;
+    let store = deployment.store();
+    let [way] = Shared::between(&store);
+    way.set_time(deployment.clock.now());
+    let one = deployment.serve_through(store, way.clone() as Arc<dyn Store>, background(NODE)).await.unwrap();
+    let root = deployment.root();
+    let key = one.create_key(&root).await;
+    one.service.perform(&one.again(&root), &kms::ScheduleKeyDeletion { key: by_arn(&key), window_days: 7 }).await.unwrap();
+    deployment.clock.advance_days(30);
+    assert_eq!(one.service.run_due_work().await.unwrap(), 0, "for everybody else it is not yet time");
+    way.set_time(deployment.clock.now());
+    assert_eq!(one.service.run_due_work().await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_leader_that_renews_its_lease_keeps_it_and_its_next_process_takes_it_at_once() {
     let deployment = Deployment::new().await;
     let store = deployment.store();
@@ -472,4 +488,24 @@ async fn of_two_processes_of_one_name_the_first_serves_nobody_any_more() {
     assert_eq!(kind_of(one.sign_in(&deployment.tenant).await), Kind::KeyUnavailable);
     assert!(!one.service.readiness().await.is_ready());
     again.sign_in(&deployment.tenant).await.unwrap();
+}
+
+/// A process that was slow to end has written behind the place where the next one of its name took up their log.
+#[tokio::test]
+async fn a_log_is_taken_up_again_behind_what_a_process_of_the_same_name_wrote() {
+    let deployment = Deployment::new().await;
+    let store = deployment.store();
+    let [first, second] = Shared::between(&store);
+    let slow = deployment.serve_through(Arc::clone(&store), first, settings(NODE, LONG)).await.unwrap();
+    let next = deployment.serve_through(store, second, settings(NODE, LONG)).await.unwrap();
+    let root = deployment.root();
+    assert!(next.service.readiness().await.is_ready());
+    let key = slow.create_key(&root).await;
+    assert_eq!(kind_of(next.encrypt(&root, &key).await), Kind::Internal);
+    assert!(!next.service.readiness().await.log, "it can do nothing, and says so");
+    next.service.take_up_log_again().await.unwrap();
+    next.encrypt(&root, &key).await.unwrap();
+    assert!(next.service.readiness().await.is_ready());
+    let report = next.service.verify_store().await.unwrap();
+    assert!(report.is_clean(), "{report}");
 }

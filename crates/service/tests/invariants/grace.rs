@@ -261,16 +261,46 @@ async fn what_was_changed_in_the_spool_is_found_and_nothing_is_served() {
 
 #[tokio::test]
 async fn what_was_cut_off_while_the_process_runs_is_found() {
-    let (scene, bytes, _) = killed_in_grace(3).await;
+    let scene = Scene::new().await;
+    let key = scene.key("grace 10m").await;
+    scene.lose_store(Way::Cut).await;
+    for _ in 0..3 {
+        scene.node.encrypt(&scene.root, &key).await.unwrap();
+    }
+    let bytes = std::fs::read(spool(&scene.deployment)).unwrap();
     std::fs::OpenOptions::new().write(true).open(spool(&scene.deployment)).unwrap().set_len(bytes.len() as u64 - 500).unwrap();
     scene.way.set_way(Way::Open);
-    lease_runs_out().await;
-    let describe = |key: &KeyArn| kms::DescribeKey { key: by_arn(key) };
-    let key = scene.other.create_key(&scene.root).await;
-    let refused = scene.node.service.perform(&scene.node.again(&scene.root), &describe(&key)).await;
+    tokio::time::sleep(2 * Duration::from_millis(300)).await;
+    let described = kms::DescribeKey { key: by_arn(&key) };
+    let refused = scene.node.service.perform(&scene.node.again(&scene.root), &described).await;
     assert_eq!(kind_of(refused), Kind::KeyUnavailable, "nothing is served");
+    assert_eq!(
+        kind_of(scene.node.encrypt(&scene.root, &key).await),
+        Kind::KeyUnavailable,
+        "not in grace either: the store is there"
+    );
     std::fs::write(spool(&scene.deployment), &bytes).unwrap();
-    scene.node.create_key(&scene.root).await;
+    scene.node.encrypt(&scene.root, &key).await.unwrap();
+}
+
+/// A node whose name another process has taken is not without its store: it has to stop.
+#[tokio::test]
+async fn a_superseded_process_has_no_grace() {
+    let scene = Scene::new().await;
+    let key = scene.key("grace 10m").await;
+    scene.node.service.beat().await.unwrap();
+    scene.node.service.beat().await.unwrap();
+    let [way] = Shared::between(&scene.node.store);
+    let store = Arc::clone(&scene.node.store);
+    let next = scene.deployment.serve_through(store, way, Settings::for_node(NODE)).await.unwrap();
+    next.service.beat().await.unwrap();
+    scene.node.service.beat().await.unwrap_err();
+    lease_runs_out().await;
+    assert_eq!(kind_of(scene.node.encrypt(&scene.root, &key).await), Kind::Internal);
+    scene.lose_store(Way::Cut).await;
+    assert_eq!(kind_of(scene.node.encrypt(&scene.root, &key).await), Kind::Internal, "nor without it");
+    assert!(!spool(&scene.deployment).exists());
+    next.encrypt(&scene.root, &key).await.expect("the other one has written nothing behind it, not even refusals");
 }
 
 #[tokio::test]

@@ -13,9 +13,12 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Error, NoTls, Row};
 
 use crate::StoreError;
+use crate::postgres::era::{self, Era, Eras};
 use crate::postgres::errors::{Remedy, database_error, remedy};
 use crate::postgres::options::PostgresOptions;
+use crate::postgres::rows::{cell, unsigned};
 use crate::postgres::schema;
+use crate::postgres::statements;
 use crate::postgres::tls::Tls;
 
 /// How long the database may take for one answer before the connection is given up.
@@ -30,6 +33,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(50);
 /// A connection of our own.
 pub(super) struct Connection {
     pub(super) client: Client,
+    /// The host, by its place in the URL.
+    pub(super) place: usize,
     driver: JoinHandle<()>,
 }
 
@@ -39,7 +44,7 @@ impl Connection {
         let failed = |error| database_error(&format!("connecting to {}", options.place()), &error);
         let tls = options.tls()?.map(Tls::new);
         let (client, driver) = connect_to_any(options.config(), tls.as_ref(), options.preferred()).await.map_err(failed)?;
-        let connection = Self { client, driver };
+        let connection = Self { client, place: options.preferred().load(Ordering::Relaxed), driver };
         let set_up = schema::set_up(&options.schema);
         match timeout(ANSWER, connection.client.batch_execute(&set_up)).await {
             Ok(done) => done.map(|()| connection).map_err(failed),
@@ -93,9 +98,6 @@ fn only_host(all: &Config, place: usize) -> Config {
     // One port for all, or one for each.
     let port = all.get_ports().get(place).or_else(|| all.get_ports().first());
     config.port(port.copied().unwrap_or(5432));
-    if let Some(address) = all.get_hostaddrs().get(place) {
-        config.hostaddr(*address);
-    }
     if let Some(user) = all.get_user() {
         config.user(user);
     }
@@ -183,17 +185,20 @@ pub(super) fn silent(doing: &str, waited: Duration) -> StoreError {
 
 /// The connections that read.
 pub(super) struct Readers {
+    options: PostgresOptions,
     pool: Pool,
+    eras: Arc<Eras>,
 }
 
 impl Readers {
-    pub(super) fn new(options: &PostgresOptions) -> Result<Self, StoreError> {
+    /// So many connections, which read what is written.
+    pub(super) fn new(options: &PostgresOptions, connections: usize, eras: Arc<Eras>) -> Result<Self, StoreError> {
         let set_up = schema::set_up(&options.schema);
         let hook = Hook::async_fn(move |client, _| {
             let set_up = set_up.clone();
             Box::pin(async move { client.batch_execute(&set_up).await.map_err(HookError::Backend) })
         });
-        Self::with(options, options.connections.max(1), hook)
+        Self::with(options, connections.max(1), eras, hook)
     }
 
     /// One connection, in one transaction that sees the database as it was at its beginning.
@@ -214,10 +219,10 @@ impl Readers {
                 client.batch_execute(begin).await.map_err(HookError::Backend)
             })
         });
-        Self::with(options, 1, hook)
+        Self::with(options, 1, Arc::new(Eras::new(0)), hook)
     }
 
-    fn with(options: &PostgresOptions, connections: usize, hook: Hook) -> Result<Self, StoreError> {
+    fn with(options: &PostgresOptions, connections: usize, eras: Arc<Eras>, hook: Hook) -> Result<Self, StoreError> {
         let settings = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let to_any = ToAny { tls: options.tls()?.map(Tls::new), preferred: Arc::clone(options.preferred()) };
         let manager = Manager::from_connect(options.config().clone(), to_any, settings);
@@ -229,7 +234,8 @@ impl Readers {
             .recycle_timeout(Some(ANSWER))
             .post_create(hook)
             .build();
-        pool.map(|pool| Self { pool }).map_err(|error| StoreError::Unavailable(format!("its connections: {error}")))
+        pool.map(|pool| Self { options: options.clone(), pool, eras })
+            .map_err(|error| StoreError::Unavailable(format!("its connections: {error}")))
     }
 
     /// The rows that a query finds. It is asked again, on another connection, when one fails.
@@ -249,27 +255,25 @@ impl Readers {
     }
 
     async fn ask(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failed> {
-        let mut lent = Lent(Some(self.connection().await?));
-        let doing = "reading the store";
-        let Some(client) = &lent.0 else { return Err(Failed::ForNow(silent(doing, ANSWER))) };
-        let asked = timeout(ANSWER, async {
-            let statement = client.prepare_cached(sql).await?;
-            client.query(&statement, parameters).await
-        });
-        match asked.await {
-            Ok(Ok(rows)) => {
-                lent.give_back();
-                Ok(rows)
+        let mut lent = self.believed().await?;
+        let rows = lent.ask(sql, parameters).await?;
+        lent.give_back();
+        Ok(rows)
+    }
+
+    /// A connection to the database that is written to.
+    async fn believed(&self) -> Result<Lent, Failed> {
+        loop {
+            let mut lent = Lent(Some(self.connection().await?));
+            let (era, used) = (self.eras.current(), lent.0.as_ref().map(Object::metrics));
+            // What is from before the era is dropped, and another one taken.
+            let Some(used) = used.filter(|used| used.created >= era.began || era.mark == 0) else { continue };
+            if used.recycle_count > 0 || era.mark == 0 || lent.shows(era).await? {
+                return Ok(lent);
             }
-            Ok(Err(error)) => {
-                let remedy = remedy(&error);
-                if remedy != Remedy::Elsewhere {
-                    lent.give_back();
-                }
-                let error = database_error(doing, &error);
-                Err(if remedy == Remedy::None { Failed::ForGood(error) } else { Failed::ForNow(error) })
-            }
-            Err(_) => Err(Failed::ForNow(silent(doing, ANSWER))),
+            self.options.leave_host(self.options.preferred().load(Ordering::Relaxed));
+            let why = "the server that was connected to is not the one that is written to, or lacks what was written";
+            return Err(Failed::ForNow(StoreError::Unavailable(why.into())));
         }
     }
 
@@ -304,6 +308,36 @@ enum Failed {
 struct Lent(Option<Object>);
 
 impl Lent {
+    /// The rows that a query finds. Where that fails for good, the connection is as good as before.
+    async fn ask(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Failed> {
+        let doing = "reading the store";
+        let Some(client) = &self.0 else { return Err(Failed::ForNow(silent(doing, ANSWER))) };
+        let asked = timeout(ANSWER, async {
+            let statement = client.prepare_cached(sql).await?;
+            client.query(&statement, parameters).await
+        });
+        match asked.await {
+            Ok(Ok(rows)) => Ok(rows),
+            Ok(Err(error)) => {
+                let remedy = remedy(&error);
+                if remedy != Remedy::Elsewhere {
+                    self.give_back();
+                }
+                let error = database_error(doing, &error);
+                Err(if remedy == Remedy::None { Failed::ForGood(error) } else { Failed::ForNow(error) })
+            }
+            Err(_) => Err(Failed::ForNow(silent(doing, ANSWER))),
+        }
+    }
+
+    /// Whether the database has what the era began with.
+    async fn shows(&mut self, era: Era) -> Result<bool, Failed> {
+        let rows = self.ask(statements::EPOCH, &[&era::ROW]).await?;
+        let Some(row) = rows.first() else { return Ok(false) };
+        let counted = cell(row, 0).and_then(|counted| unsigned(counted, "an epoch")).map_err(Failed::ForGood)?;
+        Ok(counted >= era.mark)
+    }
+
     fn give_back(&mut self) {
         drop(self.0.take());
     }

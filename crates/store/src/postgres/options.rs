@@ -1,13 +1,14 @@
 //! Where the database is, and how it is spoken to.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustls::ClientConfig;
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use zeroize::Zeroizing;
 
 use crate::StoreError;
@@ -25,7 +26,9 @@ pub struct PostgresOptions {
     tls: Option<Arc<ClientConfig>>,
     /// The host that could be written to last, by its place in the URL. Shared by all connections of a store.
     preferred: Arc<AtomicUsize>,
-    /// How many connections read. One more writes.
+    /// Tells a new store that is being made through these options from those of others.
+    pub(super) attempt: u32,
+    /// How many connections read; one more asks how things stand, and one writes.
     pub connections: usize,
     /// The schema that holds the tables.
     pub schema: String,
@@ -51,6 +54,15 @@ impl PostgresOptions {
         if config.get_user().is_none() || config.get_dbname().is_none() || config.get_hosts().is_empty() {
             return Err(invalid("it has to name a user, a host and a database: postgres://claviger@db.example/claviger"));
         }
+        if names(&url, "target_session_attrs") && config.get_target_session_attrs() != TargetSessionAttrs::ReadWrite {
+            return Err(invalid(
+                "it says target_session_attrs other than read-write: what is read has to be the database that is written to, for a copy may not know yet what was revoked",
+            ));
+        }
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        if !config.get_hostaddrs().is_empty() {
+            return Err(invalid("it names addresses beside hosts (hostaddr): give each host by its name or its address alone"));
+        }
         let here = config.get_hosts().iter().all(is_this_machine);
         let encrypted = match mode.as_deref() {
             Some("verify-full") => true,
@@ -74,7 +86,15 @@ impl PostgresOptions {
         config.keepalives_idle(UNACKNOWLEDGED);
         config.keepalives_interval(Duration::from_secs(1));
         config.keepalives_retries(3);
-        Ok(Self { config, encrypted, tls: None, preferred: Arc::default(), connections: 8, schema: "claviger".to_owned() })
+        Ok(Self {
+            config,
+            encrypted,
+            tls: None,
+            preferred: Arc::default(),
+            attempt: attempt(),
+            connections: 8,
+            schema: "claviger".to_owned(),
+        })
     }
 
     /// Whether connections are in TLS, so that [`Self::set_tls`] is needed.
@@ -106,6 +126,13 @@ impl PostgresOptions {
         &self.config
     }
 
+    /// The next host is tried first from now on: this one takes connections, and nothing else.
+    pub(super) fn leave_host(&self, place: usize) {
+        let next = (place + 1) % self.config.get_hosts().len().max(1);
+        // Unless somebody else has left it already.
+        let _ = self.preferred.compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     pub(super) fn preferred(&self) -> &Arc<AtomicUsize> {
         &self.preferred
     }
@@ -117,6 +144,12 @@ impl PostgresOptions {
             (true, None) => Err(invalid("it asks for TLS, and nobody said whose certificates are believed")),
         }
     }
+}
+
+/// A number that nobody else has at the same time, as far as chance goes.
+fn attempt() -> u32 {
+    let random = RandomState::new().hash_one(std::process::id());
+    u32::try_from(random >> 32).unwrap_or_default()
 }
 
 fn invalid(what: &str) -> StoreError {
@@ -140,6 +173,12 @@ fn take_ssl_mode(url: &str) -> Result<(String, Option<String>), StoreError> {
     }
     let url = if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) };
     Ok((url, mode))
+}
+
+/// Whether the query of the URL says something of this name.
+fn names(url: &str, name: &str) -> bool {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').any(|pair| pair.split_once('=').is_some_and(|(found, _)| found == name))
 }
 
 fn is_this_machine(host: &Host) -> bool {
@@ -174,6 +213,20 @@ mod tests {
             assert!(refused(&format!("postgres://c@db.example/claviger?sslmode={mode}")).contains("verify-full"), "{mode}");
         }
         assert!(PostgresOptions::parse("postgres://c@db.example/claviger").unwrap().tls().is_err(), "TLS without certificates");
+    }
+
+    #[test]
+    fn only_what_can_be_written_to_is_read() {
+        let read_write = |url: &str| PostgresOptions::parse(url).unwrap().config.get_target_session_attrs();
+        assert_eq!(read_write("postgres://c@db1,db2/claviger"), TargetSessionAttrs::ReadWrite);
+        assert_eq!(read_write("postgres://c@db1/claviger?target_session_attrs=read-write"), TargetSessionAttrs::ReadWrite);
+        for other in ["any", "read-only"] {
+            assert!(
+                refused(&format!("postgres://c@db1/claviger?target_session_attrs={other}")).contains("read-write"),
+                "{other}"
+            );
+        }
+        assert!(refused("postgres://c@localhost/claviger?hostaddr=192.0.2.1").contains("hostaddr"));
     }
 
     #[test]

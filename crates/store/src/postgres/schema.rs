@@ -63,7 +63,7 @@ const OLDEST_SERVED: u32 = 1;
 /// A statement is never cancelled: a cancelled COMMIT that waits for its standby would be reported as done without being safe there. What
 /// hangs is left, and looked up on another connection. A transaction whose client is gone, or was stopped in its middle, lets its locks go within a second: other
 /// nodes wait for them, and with them all who wait for the same group commit. A commit is not answered before it is
-/// durable, also where the database's default is to answer before (`synchronous_commit`); a stronger default stays.
+/// durable, also where the database's default is to answer before (`synchronous_commit`), or comes to be that later; a stronger default stays.
 pub(super) fn set_up(schema: &str) -> String {
     format!(
         "SET search_path TO {};
@@ -72,14 +72,20 @@ pub(super) fn set_up(schema: &str) -> String {
          SET idle_in_transaction_session_timeout TO '1s';
          SET default_transaction_isolation TO 'read committed';
          SET client_min_messages TO 'warning';
-         SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')",
+         SELECT set_config('synchronous_commit',
+             CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' ELSE current_setting('synchronous_commit') END, false)",
         quoted(schema)
     )
 }
 
-/// The schema in which a deployment is built up that shall be called `schema`.
+/// The schema in which a deployment is built up that shall be called `schema`, and that can be gone on with later.
 pub(super) fn unfinished(schema: &str) -> String {
     format!("{schema}_unfinished")
+}
+
+/// The same for one that nobody goes on with: each attempt has one of its own, so that two at the same time do not build up one thing.
+pub(super) fn unfinished_alone(schema: &str, attempt: u32) -> String {
+    format!("{schema}_unfinished_{attempt:08x}")
 }
 
 /// A name as SQL takes it.
@@ -147,7 +153,7 @@ fn check_version(found: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Compares the columns with those that the migrations make, and looks for triggers and rules: they would make the statements of this program
+/// Compares the columns with those that the migrations make, and looks for triggers, rules and the like: they would make the statements of this program
 /// mean something else.
 async fn compare(client: &Client) -> Result<(), StoreError> {
     let doing = "comparing the store's tables";
@@ -171,12 +177,18 @@ async fn compare(client: &Client) -> Result<(), StoreError> {
     }
     let triggers =
         "SELECT trigger_name::text FROM information_schema.triggers WHERE event_object_schema = current_schema() LIMIT 1";
-    match client.query_opt(triggers, &[]).await.map_err(|error| database_error(doing, &error))? {
-        None => Ok(()),
-        Some(_) => {
-            Err(StoreError::Corrupt("its tables have triggers, which this program does not make (nothing was changed)".into()))
+    // Rules rewrite statements, policies hide rows, and a view may be anything.
+    let others =
+        "SELECT tables.relname::text FROM pg_class AS tables JOIN pg_namespace AS spaces ON spaces.oid = tables.relnamespace
+                  WHERE spaces.nspname = current_schema()
+                    AND (tables.relhasrules OR tables.relrowsecurity OR tables.relkind IN ('v', 'm', 'f')) LIMIT 1";
+    for (what, query) in [("triggers", triggers), ("rules, policies or views", others)] {
+        if client.query_opt(query, &[]).await.map_err(|error| database_error(doing, &error))?.is_some() {
+            let why = format!("its tables have {what}, which this program does not make (nothing was changed)");
+            return Err(StoreError::Corrupt(why));
         }
     }
+    Ok(())
 }
 
 /// Brings the tables up to date, one version after the other.

@@ -22,6 +22,8 @@ pub(super) const DELETE: &str = "
 pub(super) const BUMP_EPOCHS: &str = "
     INSERT INTO shards (shard, epoch) SELECT shard, 1 FROM unnest($1::bigint[]) AS changed (shard)
     ON CONFLICT (shard) DO UPDATE SET epoch = shards.epoch + 1 RETURNING shard, epoch";
+/// What one row of the table of shards has counted to.
+pub(super) const EPOCH: &str = "SELECT epoch FROM shards WHERE shard = $1";
 /// A log's new head and the bundle up to it, in one statement that is a transaction of its own: nothing of it is done where the log does not
 /// end at the bundle's beginning.
 pub(super) const EXTEND_LOG: &str = "

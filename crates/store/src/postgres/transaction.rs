@@ -3,7 +3,7 @@
 //! What changes records takes three round trips: the records are locked and looked at, everything is written, it is committed. What only adds to
 //! the log, as each use of a key does, takes one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -12,11 +12,12 @@ use tokio_postgres::{Client, Row, Statement};
 
 use crate::group::{self, Part, check_bundle, no_log, shards_in, split_log};
 use crate::postgres::connections::{ANSWER, silent};
+use crate::postgres::era;
 use crate::postgres::errors::{Remedy, database_error, remedy};
 use crate::postgres::plan::{Plan, Versions, looked_at};
 use crate::postgres::rows::{account_column, cell, column, head, unsigned};
 use crate::postgres::{statements, writer::Work};
-use crate::{Bundle, Committed, Epochs, Record, RecordKey, RecordKind, Sequencer, Shard, StoreError, sql};
+use crate::{Bundle, Committed, Entry, Epochs, Record, RecordKey, RecordKind, Sequencer, Shard, StoreError, sql};
 
 const DOING: &str = "writing to the store";
 
@@ -65,6 +66,18 @@ pub(super) enum Failure {
     InDoubt(StoreError, Box<Doubt>),
     /// Nothing of it was done, and it would fail again.
     ForGood(StoreError),
+    /// Nothing of it was done: the log in the store does not end where the sequencer believes.
+    Split(StoreError),
+}
+
+impl Failure {
+    pub(super) fn into_error(self) -> StoreError {
+        match self {
+            Self::Again(error) | Self::Elsewhere(error) | Self::InDoubt(error, _) | Self::ForGood(error) | Self::Split(error) => {
+                error
+            }
+        }
+    }
 }
 
 /// What a transaction makes of each record: its version and content, or that it is gone.
@@ -74,6 +87,8 @@ type Written = Vec<(RecordKey, Option<(u64, Vec<u8>)>)>;
 pub(super) struct Doubt {
     /// The bundle that it added to the log.
     bundle: Option<Bundle>,
+    /// The entries of the bundle.
+    entries: Vec<Entry>,
     written: Written,
     pub(super) done: Done,
 }
@@ -88,9 +103,22 @@ pub(super) struct Done {
 }
 
 impl Done {
-    /// The answer to each piece of work, in order.
-    pub(super) fn into_answers(self) -> impl Iterator<Item = Result<Committed, StoreError>> {
+    /// The answer to each piece of work, in order, in this era.
+    pub(super) fn into_answers(mut self, era: u64) -> impl Iterator<Item = Result<Committed, StoreError>> {
+        for epoch in self.epochs.iter_mut().filter(|epoch| **epoch > 0) {
+            // What cannot be told is as good as the newest that can.
+            *epoch = era::told(era, *epoch).unwrap_or(u64::MAX);
+        }
         group::answers(self.parts, self.epochs, self.first_index)
+    }
+}
+
+/// Begins an era: counts it, and says how far. Durable before it is answered.
+pub(super) async fn begin_era(client: &Client, statements: &Statements) -> Result<u64, StoreError> {
+    let rows = answered(client.query(&statements.bump, &[&[era::ROW].as_slice()])).await.map_err(Failure::into_error)?;
+    match rows.first() {
+        Some(row) => unsigned(cell(row, 1)?, "the count of eras"),
+        None => Err(StoreError::Corrupt("the eras could not be counted".into())),
     }
 }
 
@@ -165,9 +193,7 @@ impl Transaction<'_> {
         match answered(self.client.batch_execute("ROLLBACK")).await {
             Ok(()) => Ok(()),
             // A connection on which this fails has no transaction that lives.
-            Err(Failure::Again(error) | Failure::ForGood(error) | Failure::Elsewhere(error) | Failure::InDoubt(error, _)) => {
-                Err(Failure::Elsewhere(error))
-            }
+            Err(failure) => Err(Failure::Elsewhere(failure.into_error())),
         }
     }
 
@@ -256,7 +282,7 @@ impl Transaction<'_> {
             }
         };
         let (moved, added) = tokio::join!(biased; head, answered(self.client.execute(&self.statements.add_bundle, &row)));
-        let split = || Failure::ForGood(split_log(&bundle.node, bundle.first));
+        let split = || Failure::Split(split_log(&bundle.node, bundle.first));
         if moved? != 1 {
             return Err(split());
         }
@@ -298,11 +324,11 @@ impl Transaction<'_> {
     }
 
     async fn commit(&mut self, plan: Plan, epochs: Epochs, bundle: Option<Bundle>) -> Result<Done, Failure> {
-        let written = written(&plan);
+        let (written, entries) = (written(&plan), plan.entries.clone());
         let done = done(plan, epochs, bundle.as_ref());
         self.begun = false;
         let asked = timeout(ANSWER, self.client.batch_execute("COMMIT")).await;
-        conclude(asked, done, bundle, written)
+        conclude(asked, Doubt { bundle, entries, written, done })
     }
 
     /// Adds a bundle to the log, in a transaction of its own.
@@ -313,12 +339,14 @@ impl Transaction<'_> {
         let (checkpoint, node) = (bundle.checkpoint.clone(), bundle.node.clone());
         let parameters: [&(dyn ToSql + Sync); 7] = [&place.end, &checkpoint, &frontier, &node, &place.first, &place.count, &data];
         let asked = timeout(ANSWER, self.client.execute(&self.statements.extend_log, &parameters)).await;
+        let entries = plan.entries.clone();
         let done = done(plan, [0; Shard::COUNT], Some(&bundle));
         match asked {
             Ok(Ok(1)) => Ok(done),
-            Ok(Ok(_)) => Err(Failure::ForGood(split_log(&bundle.node, bundle.first))),
-            Ok(Err(error)) => conclude(Ok(Err(error)), done, Some(bundle), Vec::new()),
-            Err(elapsed) => conclude(Err(elapsed), done, Some(bundle), Vec::new()),
+            Ok(Ok(_)) => Err(Failure::Split(split_log(&bundle.node, bundle.first))),
+            asked => {
+                conclude(asked.map(|said| said.map(drop)), Doubt { bundle: Some(bundle), entries, written: Vec::new(), done })
+            }
         }
     }
 }
@@ -326,12 +354,10 @@ impl Transaction<'_> {
 /// What came of a transaction that was told to commit.
 fn conclude(
     asked: Result<Result<(), tokio_postgres::Error>, tokio::time::error::Elapsed>,
-    done: Done,
-    bundle: Option<Bundle>,
-    written: Written,
+    doubt: Doubt,
 ) -> Result<Done, Failure> {
     let error = match asked {
-        Ok(Ok(())) => return Ok(done),
+        Ok(Ok(())) => return Ok(doubt.done),
         Err(_) => silent(DOING, ANSWER),
         Ok(Err(error)) => {
             let said = database_error(DOING, &error);
@@ -343,12 +369,15 @@ fn conclude(
             }
         }
     };
-    Err(Failure::InDoubt(error, Box::new(Doubt { bundle, written, done })))
+    Err(Failure::InDoubt(error, Box::new(doubt)))
 }
 
 impl Doubt {
-    /// Finds out whether the transaction was done. Whatever of it is still under way somewhere is waited for, or can no longer be done
-    /// afterwards, since what it would have built on is then known to have been there.
+    /// Finds out whether the transaction was done. A transaction that is still under way somewhere is waited for. A statement that adds to the
+    /// log by itself may not have been begun yet, and be done later: see [`Doubt::was_done_late`].
+    ///
+    /// What can be seen is not safe for that reason: a commit that was interrupted while it waited for its standby is seen by everybody,
+    /// and lost with the primary. So what was done is answered for only after a write behind it, which waits for the standby as any other does.
     ///
     /// # Errors
     /// When the database cannot say now; or never, because somebody else has written this node's log.
@@ -356,7 +385,31 @@ impl Doubt {
         answered(client.batch_execute("BEGIN")).await?;
         let found = self.look(client, statements).await;
         answered(client.batch_execute("ROLLBACK")).await?;
+        if let Ok(true) = found {
+            begin_era(client, statements).await.map_err(Failure::Elsewhere)?;
+        }
         found
+    }
+
+    /// Whether a transaction that was not there when one looked has been done since then: then the sequencer goes on behind it. Tells for each of its entries
+    /// where it stands.
+    pub(super) async fn was_done_late(
+        &self,
+        client: &Client,
+        statements: &Statements,
+        sequencer: &mut dyn Sequencer,
+    ) -> Result<Option<HashMap<[u8; 32], u64>>, Failure> {
+        let Some(bundle) = &self.bundle else { return Ok(None) };
+        if !matches!(self.resolve(client, statements).await, Ok(true)) {
+            return Ok(None);
+        }
+        let again = sequencer.sequence(&self.entries).map_err(|why| Failure::Split(StoreError::Unavailable(why)))?;
+        if again.checkpoint != bundle.checkpoint {
+            sequencer.discard();
+            return Ok(None);
+        }
+        sequencer.accept();
+        Ok(Some(self.entries.iter().map(|entry| entry.leaf).zip(bundle.first..).collect()))
     }
 
     async fn look(&self, client: &Client, statements: &Statements) -> Result<bool, Failure> {
@@ -368,7 +421,7 @@ impl Doubt {
             Some(head) if head.size == end && head.checkpoint == bundle.checkpoint => Ok(true),
             Some(head) if head.size == bundle.first => Ok(false),
             None if bundle.first == 0 => Ok(false),
-            _ => Err(Failure::ForGood(split_log(&bundle.node, bundle.first))),
+            _ => Err(Failure::Split(split_log(&bundle.node, bundle.first))),
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use crate::group::{MOST_BYTES, MOST_PARTS};
 use crate::postgres::connections::{Connection, PAUSE};
+use crate::postgres::era::Eras;
 use crate::postgres::options::PostgresOptions;
 use crate::postgres::transaction::{self, Done, Doubt, Failure, Statements, pause};
 use crate::{Change, Commit, Committed, Sequencer, StoreError};
@@ -80,6 +81,9 @@ pub(super) struct Writer {
     pub(super) attached: Arc<Mutex<Option<Box<dyn Sequencer>>>>,
     pub(super) sequencer: Option<Box<dyn Sequencer>>,
     pub(super) closed: Arc<AtomicBool>,
+    pub(super) eras: Arc<Eras>,
+    /// The last transaction that was not there when one looked for it, while nothing has been written since.
+    pub(super) doubted: Option<Box<Doubt>>,
     /// What the last transaction failed with, so that a database that is away is logged once and not for every request.
     pub(super) failing: Option<StoreError>,
 }
@@ -126,6 +130,12 @@ impl Writer {
             let error = match self.attempt(&work).await {
                 Ok(done) => return self.succeed(work, done, begun),
                 Err(Failure::ForGood(error)) => return self.fail(work, &error),
+                Err(Failure::Split(error)) => {
+                    if !self.answer_what_was_done_late(&mut work).await {
+                        return self.fail(work, &error);
+                    }
+                    continue;
+                }
                 Err(Failure::Again(error)) => error,
                 Err(Failure::Elsewhere(error)) => {
                     self.connection = None;
@@ -135,7 +145,10 @@ impl Writer {
                     self.connection = None;
                     match self.settle(&mut work, &error, &doubt, begun).await {
                         Ok(true) => return self.succeed(work, doubt.done, begun),
-                        Ok(false) => error,
+                        Ok(false) => {
+                            self.doubted = Some(doubt);
+                            error
+                        }
                         Err(error) => return self.fail(work, &error),
                     }
                 }
@@ -165,8 +178,26 @@ impl Writer {
             return Ok(());
         }
         self.connection = None;
-        self.connection = Some(open(&self.options).await?);
+        let (connection, statements, mark) = open(&self.options).await?;
+        self.eras.begin(mark);
+        self.connection = Some((connection, statements));
         Ok(())
+    }
+
+    /// A statement of which nobody knew any more may have come through after all, behind the look at the log and before what was written next. Then
+    /// what it wrote is answered for, and the log goes on behind it.
+    async fn answer_what_was_done_late(&mut self, work: &mut Vec<Work>) -> bool {
+        let Some(doubt) = self.doubted.take() else { return false };
+        let (Some((connection, statements)), Some(log)) = (&self.connection, &mut self.sequencer) else { return false };
+        let Ok(Some(places)) = doubt.was_done_late(&connection.client, statements, log.as_mut()).await else { return false };
+        for one in std::mem::take(work) {
+            let first = one.commit().and_then(|commit| commit.entries.first()).and_then(|entry| places.get(&entry.leaf));
+            match first {
+                Some(first) => one.answer(Ok(Committed { epochs: Vec::new(), first_index: Some(*first) })),
+                None => work.push(one),
+            }
+        }
+        true
     }
 
     /// Finds out whether a transaction was done. Nothing else is written before that is known; those who wait for it do not wait for ever.
@@ -192,7 +223,7 @@ impl Writer {
                     }
                     return Ok(done);
                 }
-                Err(Failure::ForGood(error)) => {
+                Err(Failure::ForGood(error) | Failure::Split(error)) => {
                     self.sequencer.iter_mut().for_each(|log| log.discard());
                     return Err(error);
                 }
@@ -218,7 +249,10 @@ impl Writer {
         if self.failing.take().is_some() {
             tracing::info!("the store can be written to again");
         }
-        for (work, result) in work.into_iter().zip(done.into_answers()) {
+        if done.entries > 0 {
+            self.doubted = None;
+        }
+        for (work, result) in work.into_iter().zip(done.into_answers(self.eras.number())) {
             work.answer(result);
         }
     }
@@ -237,10 +271,19 @@ impl Writer {
     }
 }
 
-/// A connection with its statements.
-pub(super) async fn open(options: &PostgresOptions) -> Result<(Connection, Statements), StoreError> {
+/// A connection with its statements, and the epoch that an era begins with. A host that does not get so far is not asked first again.
+pub(super) async fn open(options: &PostgresOptions) -> Result<(Connection, Statements, u64), StoreError> {
     let connection = Connection::open(options).await?;
     let statements = Statements::prepare(&connection.client).await;
-    let statements = statements.map_err(|error| super::errors::database_error("preparing the store's statements", &error))?;
-    Ok((connection, statements))
+    let begun = match statements.map_err(|error| super::errors::database_error("preparing the store's statements", &error)) {
+        Ok(statements) => transaction::begin_era(&connection.client, &statements).await.map(|mark| (statements, mark)),
+        Err(error) => Err(error),
+    };
+    match begun {
+        Ok((statements, mark)) => Ok((connection, statements, mark)),
+        Err(error) => {
+            options.leave_host(connection.place);
+            Err(error)
+        }
+    }
 }

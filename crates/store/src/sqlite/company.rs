@@ -2,7 +2,8 @@
 //!
 //! Those who were answered together are likely to come again together ([`Company::expected`]). Others come one by one, each at its own time, because
 //! something else takes them longer (a signature with RSA, a network): for them the writer holds the first one back a little until
-//! others have come ([`Company::wanted`]), where that has been worth it lately. Nobody is held back while the writer is idle most of the time.
+//! others have come ([`Company::wanted`]), where that has been worth it lately. Whoever has time ([`Commit::leisure`](crate::Commit::leisure)) waits for
+//! more of them, until somebody comes who has not. Nobody is held back while the writer is idle most of the time.
 
 use std::time::Duration;
 
@@ -17,6 +18,20 @@ pub(super) struct Company {
     pub(super) wanted: usize,
     /// For how long at most.
     pub(super) hold: Duration,
+    /// A commit with more time than that waits until it is one of so many.
+    pub(super) wanted_at_leisure: usize,
+}
+
+impl Company {
+    /// How many a commit with so much time waits for, and for how long.
+    pub(super) fn hold(&self, leisure: Duration) -> (usize, Duration) {
+        if self.is_at_leisure(leisure) { (self.wanted_at_leisure, leisure) } else { (self.wanted, self.hold) }
+    }
+
+    /// Whether that is more time than anybody has.
+    pub(super) fn is_at_leisure(&self, leisure: Duration) -> bool {
+        self.wanted_at_leisure > self.wanted && leisure > self.hold
+    }
 }
 
 /// A transaction that is over.
@@ -66,7 +81,7 @@ impl Habits {
 
     /// Before anything has been seen.
     pub(super) fn first(&self) -> Company {
-        Company { expected: 1, patience: Duration::ZERO, wanted: 1, hold: Duration::ZERO }
+        Company { expected: 1, patience: Duration::ZERO, wanted: 1, hold: Duration::ZERO, wanted_at_leisure: 1 }
     }
 
     /// Learns from a transaction, and says whom the next one waits for.
@@ -77,12 +92,14 @@ impl Habits {
         if ended.held {
             self.learn_from_holding(ended.commits);
         }
+        let idle = self.load < LOAD_MIN;
         Company {
             expected: ended.commits + ended.waiting,
             // Waiting longer than a part of what a transaction takes would cost more time than it saves.
             patience: (ended.took / 2).min(PATIENCE_MAX),
-            wanted: if self.load < LOAD_MIN { 1 } else { self.wanted() },
+            wanted: if idle { 1 } else { self.wanted() },
             hold: (ended.took * 2).min(HOLD_MAX),
+            wanted_at_leisure: if idle { 1 } else { WANTED_MAX },
         }
     }
 
@@ -172,7 +189,20 @@ mod tests {
         for _ in 0..1000 {
             let ended = Ended { commits: 24, held: false, took: TOOK, cycle: TOOK * 2, waiting: 3 };
             let company = habits.learn(&ended);
-            assert_eq!(company, Company { expected: 27, patience: TOOK / 2, wanted: 1, hold: TOOK * 2 });
+            let Company { expected, patience, wanted, hold, .. } = company;
+            assert_eq!((expected, patience, wanted, hold), (27, TOOK / 2, 1, TOOK * 2));
         }
+    }
+
+    #[test]
+    fn who_has_time_waits_for_more_and_only_a_busy_writer() {
+        let mut habits = Habits::new();
+        assert_eq!(habits.first().hold(Duration::from_secs(1)).0, 1);
+        let idle = Ended { commits: 1, held: true, took: TOOK, cycle: TOOK * 20, waiting: 0 };
+        assert_eq!(habits.learn(&idle).hold(Duration::from_secs(1)).0, 1);
+        let busy = Ended { cycle: TOOK, ..idle };
+        let company = (0..100).map(|_| habits.learn(&busy)).last().unwrap();
+        assert_eq!(company.hold(Duration::from_millis(4)), (WANTED_MAX, Duration::from_millis(4)));
+        assert_eq!(company.hold(Duration::from_micros(100)), (company.wanted, company.hold));
     }
 }

@@ -1,9 +1,9 @@
 //! What waits for the writer thread.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use crate::group::{MOST_BYTES, MOST_PARTS};
@@ -40,6 +40,14 @@ impl Work {
         }
     }
 
+    /// For how long it may be held back.
+    fn leisure(&self) -> Duration {
+        match self {
+            Self::Commit { commit, .. } => commit.leisure,
+            _ => Duration::ZERO,
+        }
+    }
+
     fn entries(&self) -> usize {
         match self {
             Self::Commit { commit, .. } => commit.entries.len(),
@@ -67,7 +75,7 @@ impl Work {
 
 /// What was taken from the queue.
 pub(super) struct Taken {
-    /// Whether the first of it found nobody else there.
+    /// Whether the first of it found nobody else there, and had no time of its own to wait.
     pub(super) held: bool,
 }
 
@@ -82,9 +90,34 @@ struct State {
     waiting: VecDeque<Work>,
     /// How many must wait for the writer to be woken. Waking it for each would cost more than the work.
     wanted: usize,
+    /// What those wait for who are held back at this moment.
+    held: Option<Held>,
     sequencer: Option<Box<dyn Sequencer>>,
     /// Why no more work is taken.
     closed: Option<&'static str>,
+}
+
+/// Commits that are held back, until the most pressing of them is content.
+struct Held {
+    company: Company,
+    wanted: usize,
+    until: Instant,
+}
+
+impl Held {
+    fn new(company: Company, first: &Work) -> Self {
+        let (wanted, hold) = company.hold(first.leisure());
+        Self { company, wanted, until: Instant::now() + hold }
+    }
+
+    /// One more is among them. Tells whether they wait for less than before.
+    fn join(&mut self, work: &Work) -> bool {
+        let (wanted, hold) = self.company.hold(work.leisure());
+        let until = Instant::now() + hold;
+        let pressing = wanted < self.wanted || until < self.until;
+        (self.wanted, self.until) = (self.wanted.min(wanted), self.until.min(until));
+        pressing
+    }
 }
 
 impl Queue {
@@ -92,7 +125,7 @@ impl Queue {
     const MOST_WAITING: usize = 65_536;
 
     pub(super) fn new() -> Self {
-        let state = State { waiting: VecDeque::new(), wanted: usize::MAX, sequencer: None, closed: None };
+        let state = State { waiting: VecDeque::new(), wanted: usize::MAX, held: None, sequencer: None, closed: None };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -106,8 +139,9 @@ impl Queue {
             let waiting = state.waiting.len();
             return Err(StoreError::Unavailable(format!("{waiting} commits are waiting for the disk; try again later")));
         }
+        let pressing = state.held.as_mut().is_some_and(|held| held.join(&work));
         state.waiting.push_back(work);
-        let enough = state.waiting.len() >= state.wanted;
+        let enough = pressing || state.waiting.len() >= state.wanted;
         drop(state);
         if enough {
             self.changed.notify_one();
@@ -123,8 +157,8 @@ impl Queue {
     /// Waits for work and takes what is there into `batch`, up to a bound, in order; a new sequencer goes into `sequencer`.
     /// None when the queue is closed and empty.
     ///
-    /// When `company` says that others may be about to come, work that is alone waits for them a little: one transaction for
-    /// sixty commits costs hardly more than one for thirty.
+    /// When `company` says that others may be about to come, work that is alone waits for them a little, and work that has time waits longer: one
+    /// transaction for sixty commits costs hardly more than one for thirty.
     pub(super) fn take(
         &self,
         batch: &mut Vec<Work>,
@@ -139,7 +173,7 @@ impl Queue {
                 break;
             }
         }
-        let held = state.waiting.is_empty();
+        let alone = state.waiting.is_empty();
         while state.waiting.is_empty() {
             if state.closed.is_some() {
                 return None;
@@ -147,14 +181,9 @@ impl Queue {
             state.wanted = 1;
             self.changed.wait(&mut state);
         }
-        if held && state.waiting.len() < company.wanted {
-            let deadline = Instant::now() + company.hold;
-            while state.waiting.len() < company.wanted && state.closed.is_none() {
-                state.wanted = company.wanted;
-                if self.changed.wait_until(&mut state, deadline).timed_out() {
-                    break;
-                }
-            }
+        let leisurely = state.waiting.iter().all(|work| company.is_at_leisure(work.leisure()));
+        if alone || leisurely {
+            self.hold(&mut state, company);
         }
         state.wanted = usize::MAX;
         if let Some(attached) = state.sequencer.take() {
@@ -167,7 +196,27 @@ impl Queue {
             bytes += work.bytes();
             batch.push(work);
         }
-        Some(Taken { held })
+        Some(Taken { held: alone && !leisurely })
+    }
+
+    /// Waits for more than those who are there, as long as they have time.
+    fn hold(&self, state: &mut MutexGuard<'_, State>, company: Company) {
+        let Some(first) = state.waiting.front() else { return };
+        let mut held = Held::new(company, first);
+        for work in state.waiting.iter().skip(1) {
+            held.join(work);
+        }
+        state.held = Some(held);
+        while let Some(Held { wanted, until, .. }) = state.held
+            && state.waiting.len() < wanted
+            && state.closed.is_none()
+        {
+            state.wanted = wanted;
+            if self.changed.wait_until(state, until).timed_out() {
+                break;
+            }
+        }
+        state.held = None;
     }
 
     /// How many wait at this moment.
@@ -193,5 +242,73 @@ impl Queue {
     /// The error for work that the writer did not live to answer.
     pub(super) fn closed(&self) -> StoreError {
         StoreError::Unavailable(self.state.lock().closed.unwrap_or("its writer has stopped").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(20);
+    const COMPANY: Company =
+        Company { expected: 1, patience: Duration::ZERO, wanted: 2, hold: Duration::from_millis(1), wanted_at_leisure: 3 };
+
+    fn work(leisure: Duration) -> Work {
+        Work::Commit { commit: Commit::new(Vec::new(), Vec::new()).at_leisure(leisure), answer: oneshot::channel().0 }
+    }
+
+    /// Pushes each in turn once the writer waits for more than those before, and tells how many it then took together.
+    fn taken(company: Company, leisures: &[Duration]) -> (usize, bool) {
+        let queue = Arc::new(Queue::new());
+        let own = Arc::clone(&queue);
+        let writer = std::thread::spawn(move || {
+            let mut batch = Vec::new();
+            let taken = own.take(&mut batch, &mut None, company).unwrap();
+            (batch.len(), taken.held)
+        });
+        for (before, leisure) in leisures.iter().enumerate() {
+            while !writer.is_finished() && queue.state.lock().held.is_none() && before > 0 {
+                std::thread::yield_now();
+            }
+            queue.push(work(*leisure)).unwrap();
+        }
+        writer.join().unwrap()
+    }
+
+    #[test]
+    fn who_has_time_waits_for_as_many_as_it_wants() {
+        assert_eq!(taken(COMPANY, &[LONG, LONG, LONG]), (3, false));
+    }
+
+    #[test]
+    fn nobody_waits_for_the_leisure_of_others() {
+        // The second one wants two and no more; alone with its own time it would wait for a millisecond.
+        assert_eq!(taken(COMPANY, &[LONG, Duration::ZERO]), (2, false));
+        let begun = Instant::now();
+        let alone = Company { wanted: 3, wanted_at_leisure: 4, ..COMPANY };
+        assert_eq!(taken(alone, &[LONG, Duration::ZERO]), (2, false));
+        assert!(begun.elapsed() < LONG, "until the second one's time was over");
+    }
+
+    #[test]
+    fn time_is_no_reason_to_wait_for_a_writer_that_is_idle() {
+        let idle = Company { wanted: 1, wanted_at_leisure: 1, ..COMPANY };
+        assert_eq!(taken(idle, &[LONG]).0, 1);
+    }
+
+    #[test]
+    fn those_who_came_meanwhile_wait_where_all_have_time() {
+        let queue = Queue::new();
+        let mut batch = Vec::new();
+        queue.push(work(Duration::from_millis(2))).unwrap();
+        let begun = Instant::now();
+        assert!(!queue.take(&mut batch, &mut None, COMPANY).unwrap().held);
+        assert!(begun.elapsed() >= Duration::from_millis(2));
+        queue.push(work(Duration::ZERO)).unwrap();
+        queue.push(work(LONG)).unwrap();
+        assert!(!queue.take(&mut batch, &mut None, COMPANY).unwrap().held);
+        assert_eq!(batch.len(), 3);
     }
 }

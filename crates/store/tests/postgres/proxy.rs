@@ -23,6 +23,12 @@ pub(crate) enum Mode {
     Hold,
     /// Takes connections, and says nothing on any.
     Hang,
+    /// Takes no connection, and leaves those that are there.
+    RefuseNew,
+    /// Cuts the connection when a COMMIT comes, and keeps that until another one comes, which it is then passed on just before.
+    Late,
+    /// The same, when the first has come.
+    Later,
 }
 
 pub(crate) struct Proxy {
@@ -39,7 +45,7 @@ impl Proxy {
         let (shared, told) = (Arc::clone(&mode), Arc::clone(&cut));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if shared.load(Ordering::SeqCst) == Mode::Refuse as u8 {
+                if [Mode::Refuse as u8, Mode::RefuseNew as u8].contains(&shared.load(Ordering::SeqCst)) {
                     continue;
                 }
                 let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
@@ -101,6 +107,24 @@ async fn connection(client: TcpStream, server: TcpStream, mode: Arc<AtomicU8>, c
             // The server has to have read it before it sees that nobody is there.
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             break;
+        }
+        // The one with an entry, and not the look at the log.
+        let extends = commits && buffer[..length].windows(6).any(|window| window == b"second");
+        if extends && now == Mode::Late as u8 {
+            mode.store(Mode::Later as u8, Ordering::SeqCst);
+            answers.abort();
+            drop(from_client);
+            while mode.load(Ordering::SeqCst) == Mode::Later as u8 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+            to_server.write_all(&buffer[..length]).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            break;
+        }
+        if extends && now == Mode::Later as u8 {
+            mode.store(Mode::Pass as u8, Ordering::SeqCst);
+            // The server has to have done the other one.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
         if to_server.write_all(&buffer[..length]).await.is_err() {
             break;

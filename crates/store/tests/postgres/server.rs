@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The port of the server, which is started first if it is not there.
@@ -13,6 +13,14 @@ pub(crate) fn port() -> u16 {
     static SERVER: OnceLock<(u16, Child)> = OnceLock::new();
     // The server ends when the shell's standard input closes: when this process ends, however it does.
     SERVER.get_or_init(start).0
+}
+
+/// The port of one more server, for a test that changes settings or needs two.
+pub(crate) fn another() -> u16 {
+    static SERVERS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+    let (port, server) = start();
+    SERVERS.lock().unwrap().push(server);
+    port
 }
 
 fn start() -> (u16, Child) {

@@ -139,7 +139,7 @@ impl Service {
             request_id: Some(caller.request.id),
         };
         let entry = service_event(&self.node, &act)?;
-        match self.commit(Commit { changes, entries: vec![entry] }).await {
+        match self.commit(Commit::new(changes, vec![entry])).await {
             Ok(()) | Err(StoreError::Conflict(_)) => Ok(()),
             Err(error) => Err(store_refusal(error)),
         }

@@ -1,7 +1,7 @@
 //! Stores that stand before the real one: one that fails when told to, one that lets two nodes share it, one whose writer can be held,
 //! one that keeps its answers to itself, one that keeps commits back as a stopped process does.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use claviger_domain::{AccountId, Timestamp};
@@ -43,10 +43,6 @@ macro_rules! pass_through {
 
         fn count_by_owner(&self, kind: RecordKind) -> StoreFuture<'_, Vec<(String, u64)>> {
             self.inner.count_by_owner(kind)
-        }
-
-        fn time(&self) -> StoreFuture<'_, Timestamp> {
-            self.inner.time()
         }
 
         fn health(&self) -> StoreFuture<'_, StoreHealth> {
@@ -119,6 +115,10 @@ impl Store for Unreliable {
         false
     }
 
+    fn time(&self) -> StoreFuture<'_, Timestamp> {
+        self.inner.time()
+    }
+
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         self.commits.fetch_add(1, Ordering::SeqCst);
         let mut plan = self.plan.lock().unwrap();
@@ -152,13 +152,25 @@ pub(crate) struct Shared {
     /// One node writes at a time, so that each transaction has one node's log.
     turn: Arc<tokio::sync::Mutex<()>>,
     log: Arc<Mutex<Option<Box<dyn Sequencer>>>>,
+    /// What the store takes for the time. The tests' clock goes by itself, so that this is ahead of it unless a test says otherwise.
+    time_ms: Arc<AtomicI64>,
 }
 
+/// The year 2200.
+const FAR_AHEAD_MS: i64 = 7_258_118_400_000;
+
 impl Shared {
+    pub(crate) fn set_time(&self, time: Timestamp) {
+        self.time_ms.store(time.0, Ordering::SeqCst);
+    }
+
     /// So many ways to one store.
     pub(crate) fn between<const NODES: usize>(inner: &Arc<SqliteStore>) -> [Arc<Self>; NODES] {
-        let turn = Arc::default();
-        std::array::from_fn(|_| Arc::new(Self { inner: Arc::clone(inner), turn: Arc::clone(&turn), log: Arc::default() }))
+        let (turn, time_ms) = (Arc::default(), Arc::new(AtomicI64::new(FAR_AHEAD_MS)));
+        std::array::from_fn(|_| {
+            let (turn, time_ms) = (Arc::clone(&turn), Arc::clone(&time_ms));
+            Arc::new(Self { inner: Arc::clone(inner), turn, log: Arc::default(), time_ms })
+        })
     }
 }
 
@@ -167,6 +179,10 @@ impl Store for Shared {
 
     fn is_shared(&self) -> bool {
         true
+    }
+
+    fn time(&self) -> StoreFuture<'_, Timestamp> {
+        Box::pin(std::future::ready(Ok(Timestamp(self.time_ms.load(Ordering::SeqCst)))))
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
@@ -259,6 +275,10 @@ impl Store for Held {
         false
     }
 
+    fn time(&self) -> StoreFuture<'_, Timestamp> {
+        self.inner.time()
+    }
+
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
         Box::pin(async move {
             let mut committed = self.inner.commit(commit);
@@ -323,6 +343,10 @@ impl Store for Late {
 
     fn is_shared(&self) -> bool {
         false
+    }
+
+    fn time(&self) -> StoreFuture<'_, Timestamp> {
+        self.inner.time()
     }
 
     fn commit(&self, commit: Commit) -> StoreFuture<'_, Committed> {
