@@ -100,6 +100,16 @@ def standby_loss(deployment, chance):
     return deployment.pair.standby.kill, deployment.pair.standby.start
 
 
+@fault("interrupted", 1.0, "kill -9 of the standby; a restart interrupts the commits that wait for it; the primary is lost, and the standby promoted", needs=("pair",))
+def interrupted(deployment, chance):
+    return deployment.pair.lose_what_was_interrupted, deployment.pair.rebuild
+
+
+@fault("switchover", 2.5, "the primary takes no changes any more, the standby is promoted, and the old primary lives for 2.5 s with its connections", needs=("pair",))
+def switchover(deployment, chance):
+    return deployment.pair.switch_over, deployment.pair.rebuild_switched
+
+
 def ways(deployment, name):
     return deployment.proxies[name]
 

@@ -237,13 +237,41 @@ class Pair:
             time.sleep(0.05)
 
     def promote(self):
-        """Makes the standby the primary, after the old primary is dead. Nobody waits for a standby until there is one again, as with Patroni's
-        `synchronous_mode` when the last standby is lost."""
+        """Makes the standby the primary, after the old primary is dead."""
         self.primary.kill()
+        self.take_over()
+
+    def take_over(self):
+        """Makes the standby the primary, whatever the old one does. Nobody waits for a standby until there is one again, as with Patroni's
+        `synchronous_mode` when the last standby is lost."""
         self.standby.write("synchronous.conf", "synchronous_standby_names = ''\n")
         self.standby.run("pg_ctl", "reload", f"--pgdata={self.standby.data}")
         self.standby.run("pg_ctl", "promote", "--wait", f"--timeout={PATIENCE}", f"--pgdata={self.standby.data}", "--silent")
         self.primary, self.standby = self.standby, self.primary
+
+    def lose_what_was_interrupted(self):
+        """Loses the standby, interrupts the commits that wait for it, and promotes it without them."""
+        self.standby.kill()
+        # By now commits wait for it.
+        time.sleep(0.3)
+        self.restart("fast")
+        # By now the nodes have found what they had committed, and have asked again.
+        time.sleep(0.7)
+        self.primary.kill()
+        self.standby.start()
+        self.take_over()
+
+    def switch_over(self):
+        """Promotes the standby while the old primary, which takes no changes any more, goes on with the connections that it has."""
+        self.primary.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+        self.primary.run("pg_ctl", "reload", f"--pgdata={self.primary.data}")
+        self.until(lambda: self.primary.sql("SHOW default_transaction_read_only") == "on", "hear of it")
+        self.take_over()
+
+    def rebuild_switched(self):
+        """Ends the old primary after that, and makes it follow."""
+        self.standby.stop()
+        self.rebuild()
 
     def rebuild(self):
         """Makes what was the primary follow the one that took its place."""
