@@ -4,7 +4,7 @@
 //! node has a record, which only this deployment can have sealed, if the last checkpoint is signed by the key in that record, and if all
 //! entries lead to its root. What a log tells that is not sound never overtakes what a sound one tells.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -25,8 +25,7 @@ pub(super) struct Told {
     pub(super) version: u64,
     /// None when it was deleted.
     pub(super) sha256: Option<String>,
-    /// What other logs tell of the same version, where it cannot be told which of them was the last: the record was deleted in between, and made again
-    /// by another node.
+    /// What other logs tell of the same version, where it cannot be told which of them was the last.
     pub(super) or_else: Vec<String>,
     /// When.
     at: i64,
@@ -49,7 +48,7 @@ impl Told {
 impl Service {
     /// Verifies every log of the store, and reads what they tell.
     pub(super) async fn read_logs(&self, report: &mut StoreReport) -> Result<HashMap<RecordKey, Told>, Refusal> {
-        let mut told = Candidates::new();
+        let (mut told, mut sound) = (Candidates::new(), Vec::new());
         let keys = self.log_keys().await?;
         let stored = self.records.store.log_nodes().await.map_err(store_refusal)?;
         let nodes: BTreeSet<&String> = stored.iter().chain(keys.keys()).collect();
@@ -58,6 +57,9 @@ impl Service {
                 Some(Ok(key)) => {
                     let mut log = HashMap::new();
                     let verified = self.read_log(node, key, &mut log, report).await?;
+                    if verified.is_sound() {
+                        sound.push(node);
+                    }
                     let place = |entries| match entries {
                         Some((first, last)) if first == last => format!(", entry {first}"),
                         Some((first, last)) => format!(", entries {first} to {last}"),
@@ -76,7 +78,43 @@ impl Service {
                 )),
             }
         }
-        Ok(settle(told))
+        let mut settled = settle(told);
+        let unclear: HashSet<RecordKey> =
+            settled.iter().filter(|(_, told)| told.sound && told.or_else.len() > 1).map(|(key, _)| key.clone()).collect();
+        if !unclear.is_empty() {
+            let mut histories: HashMap<RecordKey, Vec<History>> = HashMap::new();
+            for node in sound {
+                for (key, history) in self.read_histories(node, &unclear).await? {
+                    histories.entry(key).or_default().push(history);
+                }
+            }
+            for (key, histories) in histories {
+                if let (Some(told), Some(ends)) = (settled.get_mut(&key), possible_ends(&histories)) {
+                    told.or_else = ends.into_iter().collect();
+                    told.sha256 = told.or_else.first().cloned();
+                }
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Everything that a log tells of some records, in order.
+    async fn read_histories(&self, node: &str, of: &HashSet<RecordKey>) -> Result<HashMap<RecordKey, History>, Refusal> {
+        let (mut histories, mut next) = (HashMap::<RecordKey, History>::new(), 0);
+        loop {
+            let bundles = self.records.store.bundles(node, next, PAGE).await.map_err(store_refusal)?;
+            let Some(last) = bundles.last() else { return Ok(histories) };
+            next = last.first.saturating_add(u64::from(last.count).max(1));
+            for bundle in &bundles {
+                let Ok(parsed) = Bundle::parse(&bundle.data) else { continue };
+                for entry in parsed.entries() {
+                    let changes = changes_of(entry.bytes).into_iter().flat_map(|entry| entry.claviger.changes);
+                    for (key, event) in changes.filter_map(event_of).filter(|(key, _)| of.contains(key)) {
+                        histories.entry(key).or_default().push(event);
+                    }
+                }
+            }
+        }
     }
 
     /// The key that verifies each node's log, by the node's name; or why it cannot be had. The key is that of the sealed signer itself.
@@ -152,15 +190,73 @@ impl Service {
     }
 }
 
+/// What one log tells of a record, in order.
+type History = Vec<Event>;
+
+/// A record was written at a version, with this content; or deleted from that version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Event {
+    version: u64,
+    sha256: Option<String>,
+}
+
+/// More ways than so many through the histories of a record are not tried.
+const WAYS_MAX: usize = 100_000;
+
+/// What a record can hold at the end, when all that several logs tell of it has happened, each log in its own order: it is made at version 1, each change
+/// goes one version on, and it is deleted from the version at which it is. That leaves nothing open but what could really have been either
+/// way. None when there is no such order, or there are too many to try.
+fn possible_ends(histories: &[History]) -> Option<BTreeSet<String>> {
+    // Where one is in each log, and which log wrote last.
+    let mut open: Vec<(Vec<usize>, Option<usize>)> = vec![(vec![0; histories.len()], None)];
+    let (mut seen, mut ends) = (HashSet::new(), BTreeSet::new());
+    while let Some((places, by)) = open.pop() {
+        if seen.len() > WAYS_MAX {
+            return None;
+        }
+        if !seen.insert((places.clone(), by)) {
+            continue;
+        }
+        let last = by.and_then(|log| histories.get(log)?.get(places.get(log)?.checked_sub(1)?));
+        if places.iter().zip(histories).all(|(place, history)| *place == history.len()) {
+            ends.extend(last.and_then(|event| event.sha256.clone()));
+        }
+        let version = last.map_or(0, |event| event.version);
+        for (log, (place, history)) in places.iter().zip(histories).enumerate() {
+            let Some(next) = history.get(*place) else { continue };
+            let by = match next.sha256 {
+                Some(_) if next.version == version + 1 => Some(log),
+                None if next.version == version && version > 0 => None,
+                _ => continue,
+            };
+            let mut places = places.clone();
+            if let Some(place) = places.get_mut(log) {
+                *place += 1;
+            }
+            open.push((places, by));
+        }
+    }
+    (!ends.is_empty()).then_some(ends)
+}
+
+fn changes_of(entry: &[u8]) -> Option<LoggedChanges> {
+    serde_json::from_slice(entry).ok()
+}
+
+/// What a change is about, and what became of it.
+fn event_of(change: LoggedChange) -> Option<(RecordKey, Event)> {
+    let kind = RecordKind::parse(&change.kind)?;
+    let key = RecordKey { account: change.account, kind, id: change.id };
+    Some((key, Event { version: change.version, sha256: change.sha256 }))
+}
+
 /// Notes what an entry tells. Within a log the order of the entries decides.
 fn note_changes(entry: &[u8], told: &mut HashMap<RecordKey, Told>) {
-    let Ok(entry) = serde_json::from_slice::<LoggedChanges>(entry) else { return };
-    for change in entry.claviger.changes {
-        let Some(kind) = RecordKind::parse(&change.kind) else { continue };
-        let key = RecordKey { account: change.account, kind, id: change.id };
+    let Some(entry) = changes_of(entry) else { return };
+    for (key, Event { version, sha256 }) in entry.claviger.changes.into_iter().filter_map(event_of) {
         let before = told.get(&key).map_or(0, |told| told.balance);
-        let balance = if change.sha256.is_some() { before + 1 } else { before - i128::from(change.version) };
-        let (version, sha256, at) = (change.version, change.sha256, entry.claviger.time_ms);
+        let balance = if sha256.is_some() { before + 1 } else { before - i128::from(version) };
+        let at = entry.claviger.time_ms;
         told.insert(key, Told { version, sha256, or_else: Vec::new(), at, sound: false, balance });
     }
 }
@@ -302,6 +398,30 @@ mod tests {
         let mut last = settle(logs).into_values().next().unwrap();
         last.or_else.sort_unstable();
         assert_eq!((last.version, last.or_else), (1, vec!["first".to_owned(), "second".to_owned()]));
+    }
+
+    #[test]
+    fn what_must_have_come_last_is_found_without_clocks() {
+        let event = |version, content: &str| Event { version, sha256: (!content.is_empty()).then(|| content.to_owned()) };
+        let ends = |histories: &[&[Event]]| {
+            let histories: Vec<History> = histories.iter().map(|history| history.to_vec()).collect();
+            possible_ends(&histories).map(|ends| ends.into_iter().collect::<Vec<_>>().join(" "))
+        };
+        // The second node has deleted what the first made: so that came before.
+        assert_eq!(ends(&[&[event(1, "first")], &[event(1, ""), event(1, "second")]]), Some("second".to_owned()));
+        let in_turns = [event(1, "a"), event(2, "c"), event(1, "e")];
+        assert_eq!(ends(&[&in_turns, &[event(2, ""), event(1, "b"), event(1, "")]]), Some("e".to_owned()));
+        assert_eq!(ends(&[&in_turns, &[event(3, ""), event(1, "b")]]), None, "nobody has made its third version");
+        let told = [&[event(1, "a"), event(2, "c")][..], &[event(2, ""), event(1, "b"), event(1, ""), event(1, "e")]];
+        assert_eq!(ends(&told), Some("e".to_owned()));
+        // Two that could have been either way round: each made it, and a third deleted one of them.
+        assert_eq!(ends(&[&[event(1, "x")], &[event(1, "y")], &[event(1, "")]]), Some("x y".to_owned()));
+        // It ends deleted.
+        assert_eq!(ends(&[&[event(1, "x")], &[event(1, "")]]), None);
+        // Long histories are no more than what fits.
+        let even: History = (1..2000).filter(|version| version % 2 == 0).map(|version| event(version, "even")).collect();
+        let odd: History = (1..2000).filter(|version| version % 2 == 1).map(|version| event(version, "odd")).collect();
+        assert_eq!(ends(&[&even, &odd]), Some("odd".to_owned()));
     }
 
     #[test]

@@ -320,6 +320,23 @@ async fn a_record_put_back_to_an_older_version_is_found() {
     assert_eq!(scene.findings().await, [expected]);
 }
 
+/// A name that another node made again begins at version 1, as what it named before did.
+#[tokio::test]
+async fn a_record_of_before_it_was_deleted_and_made_again_elsewhere_is_found() {
+    let scene = Scene::new().await;
+    let old = scene.edit(rows).into_iter().find(|row| row.kind == "alias").unwrap();
+    let store = scene.deployment.store();
+    let [way] = Shared::between(&store);
+    let other = scene.deployment.serve_through(store, way, Settings::for_node("node-2")).await.unwrap();
+    other.service.perform(&other.again(&scene.root()), &kms::DeleteAlias { alias: alias("payroll") }).await.unwrap();
+    other.create_alias(&scene.root(), &scene.other_key, &alias("payroll")).await;
+    other.shut_down().await;
+    assert_eq!(scene.findings().await, Vec::<String>::new());
+    scene.edit(|connection| put(connection, &old));
+    let expected = format!("{} was replaced: its content is not what the log tells of version {}", old.name(), old.version);
+    assert_eq!(scene.findings().await, [expected]);
+}
+
 #[tokio::test]
 async fn an_older_content_with_the_newest_version_does_not_open() {
     let scene = Scene::new().await;
