@@ -41,6 +41,8 @@ pub(crate) struct ClusterArguments {
     pub(crate) keys: usize,
 }
 
+/// More keys than any of these deployments gets: AWS's quota is 100,000.
+const KEYS_MAX: usize = 100_000_000;
 /// The turns of one measurement.
 const TURNS: u32 = 3;
 /// Different requests of one operation.
@@ -278,7 +280,7 @@ impl<'a> Deployment<'a> {
         let file = self.directory.join(format!("n{number}.toml"));
         let text = format!(
             "node = \"n{number}\"\ndata = \"n{number}\"\nlisten = [\"{address}\"]\nregions = \"any\"\n\
-             [seal.development_file]\npath = \"seal.key\"\n{}",
+             [seal.development_file]\npath = \"seal.key\"\n[quotas]\nkeys = {KEYS_MAX}\n{}",
             self.store
         );
         fs::write(&file, text).context("cannot write a configuration")?;

@@ -30,6 +30,9 @@ impl StorePlace {
         let mut options = PostgresOptions::parse(&database.url).map_err(|error| store_problem(&error))?;
         options.connections = usize::from(database.connections);
         options.schema.clone_from(&database.schema);
+        if database.ca.is_some() {
+            options.demand_tls().map_err(|error| store_problem(&error))?;
+        }
         if options.is_encrypted() {
             options.set_tls(Arc::new(client_tls(trusted(database.ca.as_deref())?, None)?));
         }

@@ -368,7 +368,10 @@ pub(crate) fn store_refusal(error: StoreError) -> Refusal {
         StoreError::Conflict(_) => Refusal::conflict("Somebody else changed this at the same time. Try again."),
         other => {
             tracing::error!(error = %other, "the store failed");
-            Refusal::internal("The store cannot be reached or written at the moment. Nothing was changed. Try again later.")
+            Refusal::internal(
+                "The store cannot be reached or written at the moment, or has not confirmed this in time. If this was to change something, look whether it did. \
+                 Then try again.",
+            )
         }
     }
 }

@@ -334,11 +334,13 @@ impl Service {
 
     /// Whether requests can be served, and if not, what is missing.
     pub async fn readiness(&self) -> Readiness {
+        let superseded = self.must_be_the_only_one().is_err();
         Readiness {
-            store: self.poll_epochs().await.is_ok(),
+            // A process whose name another one has taken asks the store for nothing any more.
+            store: self.poll_epochs().await.is_ok() || superseded,
             hsm: self.records.hsm.failure().is_none(),
             lease: self.freshness.within_lease(),
-            log: !self.log_refused.load(Ordering::Acquire) && !self.heartbeats.is_mute(),
+            log: !superseded && !self.log_refused.load(Ordering::Acquire) && !self.heartbeats.is_mute(),
         }
     }
 

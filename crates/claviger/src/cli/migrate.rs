@@ -49,19 +49,18 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Problem> {
     // For writing: it takes the lock of a file, so that no server can run on it meanwhile. Nothing is written.
     let source = from.open().await?;
     let deployment = deployment_id(source.as_ref()).await.map_err(|refusal| refusal_problem(&refusal))?.to_string();
-    let (before, began) = (written(source.as_ref()).await?, Instant::now());
+    let before = written(source.as_ref()).await?;
+    if source.is_shared() {
+        // Whoever serves it says so every few seconds, even when nobody asks for anything.
+        output::note(format_args!("looking for {} s whether any node serves {}", HEARD_WITHIN.as_secs(), arguments.from));
+        tokio::time::sleep(HEARD_WITHIN).await;
+        unchanged(source.as_ref(), &before).await?;
+    }
     let facts = facts(source.as_ref()).await.map_err(|refusal| refusal_problem(&refusal))?;
     let target = begin(&to, &deployment).await?;
     copy(source.as_ref(), target.as_ref(), &facts, &mut telling("copied")).await.map_err(|error| store_problem(&error))?;
     let compared = compare(source.as_ref(), target.as_ref(), &facts, &mut telling("compared")).await;
-    if source.is_shared() {
-        // Whoever serves it says so every few seconds, even when nobody asks for anything.
-        tokio::time::sleep(HEARD_WITHIN.saturating_sub(began.elapsed())).await;
-    }
-    if written(source.as_ref()).await? != before {
-        return Err(Problem::new("somebody has written to the store meanwhile, or serves it")
-            .remedy("stop every node that serves it, then run the same command again: it goes on where it was"));
-    }
+    unchanged(source.as_ref(), &before).await?;
     let Progress { records, entries } = compared.map_err(|error| store_problem(&error))?;
     target.close().await.map_err(|error| store_problem(&error))?;
     source.close().await.map_err(|error| store_problem(&error))?;
@@ -143,6 +142,15 @@ async fn publish(to: &StorePlace) -> Result<(), Problem> {
             fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
         }
     }
+}
+
+/// Confirms that nobody has written anything since then.
+async fn unchanged(store: &dyn Store, before: &[(String, u64)]) -> Result<(), Problem> {
+    if written(store).await? == before {
+        return Ok(());
+    }
+    Err(Problem::new("somebody has written to the store meanwhile, or serves it")
+        .remedy("stop every node that serves it, then run the same command again: it goes on where it was"))
 }
 
 /// Where every log ends, and what every node has said of itself last: whatever is written, but last uses, moves one.

@@ -335,6 +335,11 @@ fn keep_verifier_key(data: &DataDirectory, node: &str, deployment: &Deployment) 
     if std::fs::read_to_string(&path).is_ok_and(|kept| kept == text) {
         return Ok(());
     }
+    tracing::info!(
+        node,
+        verifier_key = deployment.service.verifier_key(),
+        "keep this node's verifier key away from this machine: `claviger audit verify --vkey` proves with it that nobody changed its audit log"
+    );
     write_file(&path, text.as_bytes(), true)
 }
 
@@ -382,7 +387,7 @@ impl Health {
                         check("store", found.store, "the store does not answer"),
                         check("hsm", found.hsm, "a self-test failed: every operation is refused until a restart"),
                         check("lease", found.lease, "this node cannot confirm that what it knows is fresh"),
-                        check("log", found.log, "the store does not take this node's audit entries: see its log"),
+                        check("log", found.log, "another process serves under this node's name, or the store does not take its audit entries: see its log"),
                     ]);
                 }
                 Readiness { checks, degraded }

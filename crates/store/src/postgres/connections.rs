@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Config, Error, NoTls, Row};
 
 use crate::StoreError;
 use crate::postgres::era::{self, Era, Eras};
-use crate::postgres::errors::{Remedy, database_error, remedy};
+use crate::postgres::errors::{Remedy, database_error, remedy, said};
 use crate::postgres::options::PostgresOptions;
 use crate::postgres::rows::{cell, unsigned};
 use crate::postgres::schema;
@@ -43,7 +43,16 @@ impl Connection {
     pub(super) async fn open(options: &PostgresOptions) -> Result<Self, StoreError> {
         let failed = |error| database_error(&format!("connecting to {}", options.place()), &error);
         let tls = options.tls()?.map(Tls::new);
-        let (client, driver) = connect_to_any(options.config(), tls.as_ref(), options.preferred()).await.map_err(failed)?;
+        let mut reasons = Vec::new();
+        let connected = connect_to_any(options.config(), tls.as_ref(), options.preferred(), &mut reasons).await;
+        let (client, driver) = connected.map_err(|error| {
+            // Of several hosts the last one that is tried is hardly ever the one that it is about.
+            if reasons.len() < 2 {
+                failed(error)
+            } else {
+                StoreError::Unavailable(format!("connecting to the database: {}", reasons.join("; ")))
+            }
+        })?;
         let connection = Self { client, place: options.preferred().load(Ordering::Relaxed), driver };
         let set_up = schema::set_up(&options.schema);
         match timeout(ANSWER, connection.client.batch_execute(&set_up)).await {
@@ -53,8 +62,13 @@ impl Connection {
     }
 }
 
-/// Tries one host after the other, from the one on that did last. The error is that of the last one that said why.
-async fn connect_to_any(config: &Config, tls: Option<&Tls>, preferred: &AtomicUsize) -> Result<(Client, JoinHandle<()>), Error> {
+/// Tries one host after the other, from the one on that did last. The error is that of the last one that said why; `reasons` get those of all.
+async fn connect_to_any(
+    config: &Config,
+    tls: Option<&Tls>,
+    preferred: &AtomicUsize,
+    reasons: &mut Vec<String>,
+) -> Result<(Client, JoinHandle<()>), Error> {
     let mut reason = None;
     let (hosts, first) = (config.get_hosts().len(), preferred.load(Ordering::Relaxed));
     for place in (0..hosts).map(|turn| (first + turn) % hosts) {
@@ -76,14 +90,30 @@ async fn connect_to_any(config: &Config, tls: Option<&Tls>, preferred: &AtomicUs
                 preferred.store(place, Ordering::Relaxed);
                 return Ok(connection);
             }
-            Ok(Err(error)) => reason = Some(error),
-            Err(_) => tracing::debug!(place, "a host of the database does not answer"),
+            Ok(Err(error)) => {
+                reasons.push(format!("{}: {}", host_and_port(&config), said(&error)));
+                reason = Some(error);
+            }
+            Err(_) => {
+                reasons.push(format!("{}: no answer within {} s", host_and_port(&config), CONNECT.as_secs()));
+                tracing::debug!(place, "a host of the database does not answer");
+            }
         }
     }
     match reason {
         Some(error) => Err(error),
         None => nobody(config).await,
     }
+}
+
+/// The one host of these settings, for people.
+fn host_and_port(config: &Config) -> String {
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(name)) => name.clone(),
+        Some(Host::Unix(path)) => path.display().to_string(),
+        None => String::new(),
+    };
+    format!("{host}:{}", config.get_ports().first().copied().unwrap_or(5432))
 }
 
 /// The same settings for one of the hosts alone.
@@ -148,7 +178,7 @@ impl Connect for ToAny {
         Box::pin(async move {
             let connecting = tokio::spawn({
                 let config = config.clone();
-                async move { connect_to_any(&config, tls.as_ref(), &preferred).await }
+                async move { connect_to_any(&config, tls.as_ref(), &preferred, &mut Vec::new()).await }
             });
             match connecting.await {
                 Ok(connected) => connected,
@@ -181,6 +211,14 @@ fn tell_end(ended: Result<(), Error>) {
 /// Why one stops waiting.
 pub(super) fn silent(doing: &str, waited: Duration) -> StoreError {
     StoreError::Unavailable(format!("{doing}: the database has not answered for {} s", waited.as_secs()))
+}
+
+/// Why one stops waiting for a commit.
+pub(super) fn unconfirmed(doing: &str, waited: Duration) -> StoreError {
+    StoreError::Unavailable(format!(
+        "{doing}: the database has not confirmed a commit for {} s (if it answers otherwise: is a standby away that `synchronous_standby_names` waits for?)",
+        waited.as_secs()
+    ))
 }
 
 /// The connections that read.

@@ -55,14 +55,19 @@ fn remedy_of(state: &SqlState) -> Remedy {
     if elsewhere.contains(state) || state.code().starts_with("08") { Remedy::Elsewhere } else { Remedy::None }
 }
 
+/// What an error says, with its cause.
+pub(super) fn said(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(answer) => format!("{} (SQLSTATE {})", answer.message(), answer.code().code()),
+        None => format!("{error}{}", error.source().map(|source| format!(" ({source})")).unwrap_or_default()),
+    }
+}
+
 /// An error of the database, in words.
 pub(super) fn database_error(doing: &str, error: &Error) -> StoreError {
-    let Some(answer) = error.as_db_error() else {
-        let cause = error.source().map(|source| format!(" ({source})")).unwrap_or_default();
-        return StoreError::Unavailable(format!("{doing}: {error}{cause}"));
-    };
+    let said = format!("{doing}: {}", said(error));
+    let Some(answer) = error.as_db_error() else { return StoreError::Unavailable(said) };
     let state = answer.code();
-    let said = format!("{doing}: {} (SQLSTATE {})", answer.message(), state.code());
     let states = [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN, SqlState::DATA_CORRUPTED, SqlState::INDEX_CORRUPTED];
     if states.contains(state) {
         return StoreError::Corrupt(said);

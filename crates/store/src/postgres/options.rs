@@ -23,6 +23,8 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 pub struct PostgresOptions {
     config: Config,
     encrypted: bool,
+    /// Whether the URL says that there is to be none.
+    disabled: bool,
     tls: Option<Arc<ClientConfig>>,
     /// The host that could be written to last, by its place in the URL. Shared by all connections of a store.
     preferred: Arc<AtomicUsize>,
@@ -89,12 +91,28 @@ impl PostgresOptions {
         Ok(Self {
             config,
             encrypted,
+            disabled: mode.as_deref() == Some("disable"),
             tls: None,
             preferred: Arc::default(),
             attempt: attempt(),
             connections: 8,
             schema: "claviger".to_owned(),
         })
+    }
+
+    /// Speaks TLS to this machine too, as whoever names certificate authorities wants it.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] where the URL says `sslmode=disable`.
+    pub fn demand_tls(&mut self) -> Result<(), StoreError> {
+        if self.disabled {
+            return Err(invalid(
+                "it says sslmode=disable, and certificate authorities are named (`ca`): leave out the one or the other",
+            ));
+        }
+        self.encrypted = true;
+        self.config.ssl_mode(SslMode::Require);
+        Ok(())
     }
 
     /// Whether connections are in TLS, so that [`Self::set_tls`] is needed.
@@ -227,6 +245,16 @@ mod tests {
             );
         }
         assert!(refused("postgres://c@localhost/claviger?hostaddr=192.0.2.1").contains("hostaddr"));
+    }
+
+    #[test]
+    fn who_names_authorities_speaks_tls_to_this_machine_too() {
+        let mut options = PostgresOptions::parse("postgres://c@localhost/claviger").unwrap();
+        assert!(!options.is_encrypted());
+        options.demand_tls().unwrap();
+        assert!(options.is_encrypted() && options.config.get_ssl_mode() == SslMode::Require);
+        let mut without = PostgresOptions::parse("postgres://c@localhost/claviger?sslmode=disable").unwrap();
+        assert!(without.demand_tls().unwrap_err().to_string().contains("sslmode=disable"));
     }
 
     #[test]

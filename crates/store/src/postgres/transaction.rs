@@ -11,7 +11,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::group::{self, Part, check_bundle, no_log, shards_in, split_log};
-use crate::postgres::connections::{ANSWER, silent};
+use crate::postgres::connections::{ANSWER, silent, unconfirmed};
 use crate::postgres::era;
 use crate::postgres::errors::{Remedy, database_error, remedy};
 use crate::postgres::plan::{Plan, Versions, looked_at};
@@ -115,7 +115,8 @@ impl Done {
 
 /// Begins an era: counts it, and says how far. Durable before it is answered.
 pub(super) async fn begin_era(client: &Client, statements: &Statements) -> Result<u64, StoreError> {
-    let rows = answered(client.query(&statements.bump, &[&[era::ROW].as_slice()])).await.map_err(Failure::into_error)?;
+    let asked = timeout(ANSWER, client.query(&statements.bump, &[&[era::ROW].as_slice()])).await;
+    let rows = asked.map_err(|_| unconfirmed(DOING, ANSWER))?.map_err(|error| database_error(DOING, &error))?;
     match rows.first() {
         Some(row) => unsigned(cell(row, 1)?, "the count of eras"),
         None => Err(StoreError::Corrupt("the eras could not be counted".into())),
@@ -358,7 +359,7 @@ fn conclude(
 ) -> Result<Done, Failure> {
     let error = match asked {
         Ok(Ok(())) => return Ok(doubt.done),
-        Err(_) => silent(DOING, ANSWER),
+        Err(_) => unconfirmed(DOING, ANSWER),
         Ok(Err(error)) => {
             let said = database_error(DOING, &error);
             match remedy(&error) {
