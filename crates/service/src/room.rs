@@ -62,7 +62,7 @@ impl<Place: Eq + Hash> Room<Place> {
         if self.take(&place) {
             return Ok(());
         }
-        let line = self.lines.hash_one(&place) as usize % LINES;
+        let line = usize::try_from(self.lines.hash_one(&place) % LINES as u64).unwrap_or_default();
         let _turn = match self.turns.get(line) {
             Some(turn) => Some(turn.lock().await),
             None => None,
